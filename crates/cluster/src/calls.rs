@@ -1,4 +1,4 @@
-//! MPI's calls on bytes of any length. MPI counts in 31 bits, so longer messages go in pieces.
+//! MPI calls on byte messages of any length. MPI counts in 31 bits, so longer messages are sent in pieces.
 
 use mpi::{
     Count,
@@ -7,7 +7,7 @@ use mpi::{
     traits::{Communicator, CommunicatorCollectives, Root},
 };
 
-/// The most bytes of all messages of one call.
+/// The largest number of bytes in one call, over all messages.
 const MOST: usize = 1 << 30;
 
 /// See [`distributed::Communicator::all_to_all`].
@@ -61,14 +61,14 @@ pub(crate) fn broadcast(world: &SimpleCommunicator, own: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// The calls that all ranks need for the longest message of any.
+/// The number of calls that the longest message of any rank requires.
 fn rounds(world: &SimpleCommunicator, longest: u64) -> usize {
     let mut all = vec![0_u64; world.size() as usize];
     world.all_gather_into(&longest, &mut all[..]);
     all.into_iter().max().unwrap_or(0).div_ceil(most(world.size() as usize) as u64) as usize
 }
 
-/// The most bytes from one rank to another in one call.
+/// The largest number of bytes from one rank to another in one call.
 fn most(size: usize) -> usize {
     MOST / size
 }
@@ -86,7 +86,7 @@ fn counts(lengths: impl Iterator<Item = usize>) -> Vec<Count> {
     lengths.map(|n| n as Count).collect()
 }
 
-/// The start of each message among all.
+/// The offset of each message in the buffer of all messages.
 fn places(lengths: &[usize]) -> Vec<Count> {
     let mut at = 0;
     let place = |n: &usize| {
@@ -96,7 +96,7 @@ fn places(lengths: &[usize]) -> Vec<Count> {
     lengths.iter().map(place).collect()
 }
 
-/// Adds the pieces of a call to what came before.
+/// Appends the pieces received in one call to the messages.
 fn share_out(buffer: &[u8], lengths: &[usize], got: &mut [Vec<u8>]) {
     let mut rest = buffer;
     for (got, n) in got.iter_mut().zip(lengths) {

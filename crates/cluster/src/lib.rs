@@ -1,7 +1,7 @@
 //! The processes of one run, started by `mpirun` or `srun`.
 //!
-//! [`join`] gives the communicator between them; a process that was started by itself is alone. Only with
-//! the feature `mpi` is MPI linked, so that others need none.
+//! [`join`] returns the communicator between them; a process that was started alone gets
+//! [`distributed::Alone`]. MPI is linked only with the feature `mpi`, so that other builds do not need it.
 
 #[cfg(feature = "mpi")]
 mod calls;
@@ -12,10 +12,10 @@ use std::sync::Arc;
 
 use distributed::{Alone, Communicator};
 
-/// The reason for which the processes cannot work together.
+/// The reason why the processes cannot work together.
 #[derive(Debug, thiserror::Error)]
 pub enum JoinError {
-    /// It was started as one of several, and knows no MPI.
+    /// The process was started as one of several, but the program has no MPI.
     #[error(
         "{count} processes were started by {by}, but this program has no MPI: build it with \
          --features mpi (Debian: libopenmpi-dev, libclang-dev)"
@@ -23,10 +23,10 @@ pub enum JoinError {
     NoMpi {
         /// The number of processes.
         count: usize,
-        /// The variable that says so.
+        /// The environment variable with that number.
         by: &'static str,
     },
-    /// They were started as the tasks of a Slurm step without a way to find each other.
+    /// The processes were started as the tasks of a Slurm step without a way to find each other.
     #[error(
         "{count} tasks were started by srun without MPI, so each would train everything by itself: add \
          --mpi=pmix to srun for one run on all of them, or --shard I/{count} to each for a part of the runs"
@@ -35,17 +35,17 @@ pub enum JoinError {
         /// The number of tasks.
         count: usize,
     },
-    /// MPI does not start.
+    /// MPI failed to start.
     #[error("MPI does not start: {0}")]
     Start(String),
 }
 
 /// The environment variables in which launchers pass the number of processes.
 const COUNTS: [&str; 3] = ["OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_STEP_NUM_TASKS"];
-/// The variables that are there if MPI's processes can find each other.
+/// The environment variables that are set if MPI's processes can find each other.
 const LAUNCHED: [&str; 3] = ["OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "PMIX_RANK"];
 
-/// Joins the other processes, if there are any. To be called once, before other threads are started.
+/// Joins the other processes, if there are any. Call it once, before other threads are started.
 ///
 /// # Errors
 /// [`JoinError`].
@@ -84,7 +84,7 @@ fn launched() -> Result<Arc<dyn Communicator>, JoinError> {
     }
 }
 
-/// The number of processes that a launcher has started, and the variable that says so.
+/// The number of processes that a launcher has started, and the environment variable with that number.
 pub fn processes() -> Option<(usize, &'static str)> {
     COUNTS.into_iter().find_map(|name| Some((std::env::var(name).ok()?.parse().ok()?, name)))
 }

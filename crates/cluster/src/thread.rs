@@ -1,5 +1,5 @@
-//! MPI on a thread of its own, which makes all its calls one after the other: MPI then needs no support
-//! for threads, whatever threads the callers are on.
+//! MPI on a thread of its own, which makes all MPI calls one after the other. MPI therefore needs no
+//! support for threads, and the callers may be on any thread.
 
 use std::{
     fmt,
@@ -15,7 +15,7 @@ use mpi::{Threading, traits::Communicator as _};
 
 use crate::{JoinError, calls};
 
-/// The processes of an MPI job. MPI ends when it is dropped.
+/// The processes of an MPI job. Dropping it ends MPI.
 pub(crate) struct World {
     rank: usize,
     size: usize,
@@ -23,7 +23,7 @@ pub(crate) struct World {
     thread: Option<JoinHandle<()>>,
 }
 
-/// A call, and where its result is awaited.
+/// A call, and the channel for its result.
 struct Call {
     what: What,
     answer: Sender<Vec<Vec<u8>>>,
@@ -60,7 +60,7 @@ impl World {
     }
 }
 
-/// Tells rank and size, then makes the calls until nobody can ask for any more.
+/// Sends rank and size, then makes the calls until all senders of calls are dropped.
 fn serve(tell: &Sender<Option<(usize, usize)>>, todo: &Receiver<Call>) {
     let Some((_mpi, _)) = mpi::initialize_with_threading(Threading::Funneled) else {
         let _ = tell.send(None);
@@ -69,7 +69,7 @@ fn serve(tell: &Sender<Option<(usize, usize)>>, todo: &Receiver<Call>) {
     let world = _mpi.world();
     let _ = tell.send(Some((world.rank() as usize, world.size() as usize)));
     for Call { what, answer } in todo {
-        // Nobody may wait any more: then the result is of no use.
+        // The caller may have stopped waiting; the result is then discarded.
         let _ = answer.send(match what {
             What::AllToAll(to) => calls::all_to_all(&world, &to),
             What::AllGather(own) => calls::all_gather(&world, &own),
@@ -79,7 +79,8 @@ fn serve(tell: &Sender<Option<(usize, usize)>>, todo: &Receiver<Call>) {
 }
 
 impl Drop for World {
-    /// Ends MPI, which waits for the others. In a panic it is left to the launcher to end them.
+    /// Ends MPI, which waits for the other processes. In a panic MPI is not ended here: the launcher ends
+    /// the processes.
     fn drop(&mut self) {
         if std::thread::panicking() {
             return;

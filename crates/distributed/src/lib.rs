@@ -1,12 +1,12 @@
-//! Several processes of one run: a [`Communicator`] between them, and sums whose bits do not
-//! depend on the network.
+//! Several processes of one run: a [`Communicator`] between them, and sums whose bits do not depend on the
+//! network.
 //!
 //! A *rank* is the number of a process, from 0. All ranks make the same calls in the same order; each
-//! call has a label, and different labels are an error instead of misread messages.
-//! [`threads`] are ranks in one process, for tests; the crate `cluster` has those of MPI.
+//! call has a label, and a mismatch of labels is an error rather than a misread message. [`threads`] makes
+//! ranks within one process, for tests; the crate `cluster` makes those of MPI.
 //!
-//! MPI's own sums are not used: with four ranks the order of its additions depends on the sizes and on
-//! the network, and the last bits with it.
+//! MPI's own sums are not used: with four ranks their order of additions, and therefore their last bits,
+//! depend on the sizes and on the network.
 
 mod sum;
 mod threads;
@@ -25,18 +25,19 @@ pub trait Communicator: Debug + Send + Sync {
     fn rank(&self) -> usize;
     /// The number of processes.
     fn size(&self) -> usize;
-    /// Sends `to[r]` to rank r, and gives what each rank had for this one, in the order of ranks.
+    /// Sends `to[r]` to rank r, and returns the messages from all ranks to this one, in the order of
+    /// ranks.
     fn all_to_all(&self, label: &str, to: Vec<Vec<u8>>) -> Vec<Vec<u8>>;
     /// The bytes of every rank, in the order of ranks.
     fn all_gather(&self, label: &str, own: &[u8]) -> Vec<Vec<u8>>;
-    /// The bytes of rank 0; those of the others do not count.
+    /// The bytes of rank 0; the arguments of the other ranks are ignored.
     fn broadcast(&self, own: &[u8]) -> Vec<u8>;
 }
 
-/// The mark of a label at the beginning of a message.
+/// The length in bytes of a label's mark, which begins a message.
 pub const MARK: usize = 8;
 
-/// A message with its mark before it.
+/// A message preceded by its mark.
 pub fn marked(label: &str, bytes: &[u8]) -> Vec<u8> {
     [&mark(label), bytes].concat()
 }
@@ -50,14 +51,14 @@ fn mark(label: &str) -> [u8; MARK] {
 /// The message without its mark.
 ///
 /// # Panics
-/// If it is of another call than this one.
+/// If the message belongs to another call than this one.
 pub fn unmarked(label: &str, rank: usize, message: Vec<u8>) -> Vec<u8> {
     let same = message.starts_with(&mark(label));
     assert!(same, "the ranks are not at the same step: here {label:?}, rank {rank} is elsewhere");
     message[MARK..].to_vec()
 }
 
-/// One process by itself.
+/// A single process.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Alone;
 

@@ -4,7 +4,8 @@ use std::ops::Range;
 
 use crate::Communicator;
 
-/// The part of `n` numbers that each rank is responsible for: equal lengths but for the last ones.
+/// The part of `n` numbers that each rank is responsible for. All parts are equally long except for the
+/// last ones.
 #[derive(Clone, Copy, Debug)]
 pub struct Chunks {
     n: usize,
@@ -12,24 +13,24 @@ pub struct Chunks {
 }
 
 impl Chunks {
-    /// `n` numbers over `ranks` ranks.
+    /// `n` numbers divided over `ranks` ranks.
     pub fn new(n: usize, ranks: usize) -> Self {
         Self { n, ranks }
     }
 
-    /// The numbers of a rank; none if there are fewer numbers than ranks before it.
+    /// The numbers of a rank; none if the ranks before it already have all numbers.
     pub fn of(&self, rank: usize) -> Range<usize> {
         let length = self.n.div_ceil(self.ranks);
         (rank * length).min(self.n)..((rank + 1) * length).min(self.n)
     }
 }
 
-/// Adds the terms of all ranks to `sum`, one rank after the other, and those of a rank one after the other:
-/// `((sum + x_00) + x_01) + x_10 + ...`. All terms are equally long. Each rank holds and gets the sums of its
-/// chunk alone.
+/// Adds the terms of all ranks to `sum`, rank after rank, and the terms of one rank one after the other:
+/// `((sum + x_00) + x_01) + x_10 + ...`. All terms are equally long. Each rank stores and receives only
+/// the sums of its own chunk.
 ///
 /// # Panics
-/// If `sum` is not as long as this rank's chunk of a term.
+/// If `sum` does not have the length of this rank's chunk of a term.
 pub fn add_in_order(world: &dyn Communicator, label: &str, sum: &mut [f32], own: &[&[f32]]) {
     let chunk = |term: &[f32], rank| Chunks::new(term.len(), world.size()).of(rank);
     let fits = own.iter().all(|term| chunk(term, world.rank()).len() == sum.len());
@@ -49,13 +50,13 @@ pub fn gathered_numbers(world: &dyn Communicator, label: &str, own: &[f32]) -> V
     theirs.iter().map(|bytes| bytes.chunks_exact(4).map(number).collect()).collect()
 }
 
-/// The numbers of all ranks, in the order of ranks, at rank 0; nothing at the others.
+/// The numbers of all ranks, in the order of ranks, at rank 0; nothing at the other ranks.
 pub fn gathered_by_first(world: &dyn Communicator, label: &str, own: &[f32]) -> Vec<Vec<f32>> {
     let theirs = gathered_bytes_by_first(world, label, bytes_of(own));
     theirs.iter().map(|bytes| bytes.chunks_exact(4).map(number).collect()).collect()
 }
 
-/// The bytes of all ranks, in the order of ranks, at rank 0; empty messages at the others.
+/// The bytes of all ranks, in the order of ranks, at rank 0; empty messages at the other ranks.
 pub fn gathered_bytes_by_first(
     world: &dyn Communicator,
     label: &str,
@@ -89,7 +90,7 @@ mod tests {
         }
     }
 
-    /// Numbers of very different sizes: another order of additions gives other bits.
+    /// Numbers of very different magnitudes: another order of additions gives other bits.
     fn numbers(term: usize) -> Vec<f32> {
         (0..1001)
             .map(|i| ((i * 7919 + term * 104_729) % 1013) as f32 * 1.7_f32.powi(term as i32))

@@ -17,7 +17,7 @@ pub struct Threads {
     from: Vec<Mutex<Receiver<Vec<u8>>>>,
 }
 
-/// `size` ranks, each for a thread of its own. If one is dropped, the others panic at their next call.
+/// `size` ranks, one for each thread. If one is dropped, the others panic at their next call.
 pub fn threads(size: usize) -> Vec<Threads> {
     let mut ends: Vec<Threads> =
         (0..size).map(|rank| Threads { rank, to: Vec::new(), from: Vec::new() }).collect();

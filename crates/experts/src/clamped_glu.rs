@@ -112,7 +112,7 @@ mod tests {
     fn numbers_worked_by_hand() {
         let by_hand =
             |g: f64, u: f64| (g / (1.0 + (-1.702 * g).exp()) * (u + 1.0) * 0.5 + 0.25) as f32;
-        // Within the limit; gate and up cut off above; up cut off below, where the gate is not.
+        // Within the limit; gate and up clamped from above; up clamped from below, where the gate is not.
         for (x, limit, g, u) in
             [(0.5, 7.0, 2.0, 0.5), (2.0, 3.0, 3.0, 3.0), (-3.0, 4.0, -5.0, -4.0)]
         {

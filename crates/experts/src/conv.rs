@@ -11,7 +11,8 @@
 //! h = GELU(W1 * x),  W1 of H = 16 filters over 3 positions and all channels
 //! y = W2 * h,        W2 of `channels` filters over 3 positions of h
 //!
-//! Both are padded with zeros, so that lengths stay. With L = 1 an expert is `ffn` without biases.
+//! Both are padded with zeros, so that the length L is unchanged. With L = 1 an expert is `ffn` without
+//! biases.
 //!
 //! Differs from the papers: the second layer is a convolution too, since a layer's output has the
 //! width of its input; GELU instead of the cubic activation of the first.
@@ -26,15 +27,15 @@ use moe::{Dims, Experts, Init, Pass, config};
 config! {
     /// Sizes of convolution experts.
     pub struct ConvConfig {
-        /// Signals in a row; it divides the width.
+        /// The number of signals in a row; it must divide the width.
         pub channels: usize = 4,
     }
 }
 
-/// Positions that a filter sees; odd, so that it has a middle. Our choice.
+/// The number of positions that a filter covers; odd, so that it has a middle. Our choice.
 const KERNEL: usize = 3;
 
-/// Filters of the first layer, H. Our choice.
+/// The number of filters of the first layer, H. Our choice.
 const FILTERS: usize = 16;
 
 /// Networks of two convolutions along the row.
@@ -90,8 +91,8 @@ impl Experts for Conv {
     }
 }
 
-/// `[E, S, L, C] -> [E, S, L, F]`, by filters `[E, 3 * C, F]`: each position by the positions around
-/// it, the first of them first.
+/// `[E, S, L, C] -> [E, S, L, F]`, by filters `[E, 3 * C, F]`: each position is computed from the
+/// positions around it, in order.
 fn convolve(x: Tensor<4>, filters: Tensor<3>) -> Tensor<4> {
     let ([e, s, l, c], [_, _, f]) = (x.dims(), filters.dims());
     let margin = Tensor::<4>::zeros([e, s, KERNEL / 2, c], &x.device());

@@ -30,10 +30,10 @@ pub enum FfnActivation {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Start {
-    /// As everywhere in the network, see [`moe::Scheme`].
+    /// The scheme of the whole network, see [`moe::Scheme`].
     Scheme,
-    /// Uniform within `1 / sqrt(D H)`, much smaller. What PyTorch's Kaiming rule makes of a stack
-    /// `[E, H, D]`, as in FastMoE and MomentumSMoE: it takes D for the length of a kernel.
+    /// Uniform within `1 / sqrt(D H)`, much smaller. PyTorch's Kaiming rule gives this for a stack
+    /// `[E, H, D]`, as in FastMoE and MomentumSMoE, because it takes D for the length of a kernel.
     Product,
 }
 

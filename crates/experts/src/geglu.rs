@@ -4,7 +4,7 @@
 //!
 //! FFN_GEGLU(x) = (GELU(x W) * x V) W2          (6)
 //!
-//! GELU is the exact one of the paper, or its tanh approximation, as in T5 v1.1.
+//! GELU is the exact function of the paper, or its tanh approximation, as in T5 v1.1.
 //!
 //! Not to be confused with: `swiglu`, whose gate is a Swish.
 
@@ -20,7 +20,7 @@ config! {
     pub struct GegluConfig {
         /// The hidden width of one expert, H.
         pub hidden: usize = 64,
-        /// Whether GELU is its tanh approximation.
+        /// Whether GELU is computed by its tanh approximation.
         pub tanh: bool = false,
     }
 }

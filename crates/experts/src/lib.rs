@@ -1,7 +1,7 @@
 //! Kinds of experts, one file each.
 //!
-//! Equal experts are one stacked parameter `[E, ...]`. An idle expert therefore gets a gradient of
-//! zeros rather than none: weight decay and the decay of the optimizer's moments apply to it.
+//! Experts of equal shape are one stacked parameter `[E, ...]`. An expert without units therefore gets a
+//! gradient of zeros rather than none: weight decay and the decay of the optimizer's moments apply to it.
 
 mod clamped_glu;
 mod conv;
@@ -27,7 +27,7 @@ pub use swiglu::{SwiGlu, SwiGluConfig};
 
 use moe::{ExpertKinds, Library};
 
-/// All kinds of experts. The list is the table of contents.
+/// All kinds of experts. The list is the table of contents of this crate.
 pub fn all() -> ExpertKinds {
     Library::default()
         .experts
@@ -38,9 +38,9 @@ pub fn all() -> ExpertKinds {
         .with::<LowRank>()
         .with::<Lora>()
         .with::<Conv>()
-        // Experts that differ.
+        // Experts of different shapes.
         .with::<MixedWidth>()
         .with::<PlusPlus>()
-        // Of theory.
+        // Experts from theory.
         .with::<SignedRelu>()
 }

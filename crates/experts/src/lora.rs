@@ -1,19 +1,19 @@
-//! Low-rank adapters on a stack of experts: the matrices of each expert keep their numbers, and a product of
-//! two small ones is added to them.
+//! Low-rank adapters on a stack of experts: the matrices of each expert are unchanged, and the product of
+//! two small matrices is added to each.
 //!
 //! Hu et al. *LoRA: Low-Rank Adaptation of Large Language Models*. ICLR 2022.
 //! <https://arxiv.org/abs/2106.09685>
 //!
 //! W' = W + (alpha / r) A B,  A [D, R], B [R, H], B = 0 at first              (3)
 //!
-//! for every matrix of every expert; W, and the biases, are not trained. With `train.only = ["adapters"]`
-//! nothing else is. [`folded`] gives the experts with W' in the place of W.
+//! for every matrix of every expert; W and the biases are not trained. With `train.only = ["adapters"]`
+//! nothing else is trained either. [`folded`] returns the experts with W' in the place of W.
 //!
 //! Differs from the paper: rows are multiplied from the left, so that A comes first; A is uniform within
-//! 1 / sqrt(D), not normal; W' is computed once in a pass and then used as a matrix like any other, so that
-//! the first pass and the folded experts give the same bits.
+//! 1 / sqrt(D), not normal; W' is computed once in a pass and then used like any other matrix, so that the
+//! first pass and the folded experts give the same bits.
 //!
-//! Not to be confused with: `low-rank`, whose experts are nothing but changes of one network.
+//! Not to be confused with: `low-rank`, in which all experts are changes of one network.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -27,7 +27,7 @@ use moe::{
 };
 use serde::{Deserialize, Serialize};
 
-/// The experts that are adapted, with every default written out.
+/// The experts that are adapted; every default is written out.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "Choice", into = "Choice")]
 pub struct BaseExpert(Choice);
@@ -58,8 +58,8 @@ config! {
     }
 }
 
-/// The kinds of experts that are stacks of matrices, with the names of the matrices: the first, the gate and
-/// the last.
+/// The kinds of experts that are stacks of matrices, with the names of the first matrix, the gate and the
+/// last matrix.
 const KINDS: [(&str, [&str; 3]); 4] = [
     ("ffn", ["w1", "", "w2"]),
     ("swiglu", ["w", "v", "w2"]),
@@ -70,7 +70,7 @@ const KINDS: [(&str, [&str; 3]); 4] = [
 /// A stack of experts with adapters.
 #[derive(Module, Debug)]
 pub struct Lora {
-    /// Not trained.
+    /// The adapted experts, which are not trained.
     base: AnyExperts,
     adapters: Adapters,
     scale: f64,
@@ -99,19 +99,19 @@ impl Adapter {
         Self { a: init.uniform("a", [e, d, rank], bound), b: init.constant("b", [e, rank, h], 0.0) }
     }
 
-    /// (3)
+    /// Applies (3).
     fn on(&self, w: Tensor<3>, scale: f64) -> Tensor<3> {
         adapted(w, self.a.val(), self.b.val(), scale)
     }
 }
 
-/// (3): W + scale A B.
+/// Computes (3): W + scale A B.
 fn adapted(w: Tensor<3>, a: Tensor<3>, b: Tensor<3>, scale: f64) -> Tensor<3> {
     w + matmul(a, b) * scale
 }
 
 impl LoraConfig {
-    /// The experts that are adapted, by themselves.
+    /// The adapted experts, without adapters.
     pub fn base(&self) -> Choice {
         self.of.0.clone()
     }
@@ -121,7 +121,7 @@ impl LoraConfig {
         self.alpha / self.rank as f64
     }
 
-    /// H of the experts that are adapted.
+    /// The hidden width H of the adapted experts.
     fn hidden(&self) -> usize {
         let whole = crate::all().complete(&self.of.0).ok();
         let hidden = whole.and_then(|choice| choice.options.get("hidden")?.as_u64());
@@ -158,7 +158,7 @@ impl Experts for Lora {
         let (BaseExpert(base), e) = (&config.of, dims.n_experts);
         let (d, h, r) = (dims.width, config.hidden(), config.rank);
         let kinds = crate::all();
-        // By the paths that they have without adapters, so that a plain network's weights fit.
+        // The paths are those without adapters, so that the weights of a plain network fit.
         let built = kinds.get(&base.kind).and_then(|entry| (entry.build.init)(base, dims, init));
         let built = built.unwrap_or_else(|err| panic!("{err}"));
         let at = |name: &str, sides| Adapter::new(&init.at("adapters").at(name), e, sides, r);
@@ -192,7 +192,7 @@ impl Experts for Lora {
         })
     }
 
-    /// Those of the experts by themselves: W' is made once for all rows.
+    /// The number for the adapted experts: W' is computed once for all rows.
     fn flops_per_row(&self) -> f64 {
         self.base.flops_per_row()
     }
@@ -205,7 +205,7 @@ impl Lora {
     }
 }
 
-/// Puts W' in the place of W.
+/// Replaces W by W'.
 struct Change<'a> {
     adapters: &'a Adapters,
     scale: f64,
@@ -228,12 +228,12 @@ impl PathMapper for Change<'_> {
         let w = param.val();
         let shape = w.shape();
         let stack = w.reshape::<3, _>(shape.clone());
-        // No parameter of its own: its gradient flows to the adapters.
+        // The matrix is not a parameter: its gradient flows to the adapters.
         Param::initialized(param.id, adapter.on(stack, self.scale).reshape::<D, _>(shape))
     }
 }
 
-/// The numbers of a network whose experts have adapters of this `scale`, by the paths of the same network
+/// The values of a network whose experts have adapters of this `scale`, by the paths of the same network
 /// without adapters: W' in the place of W.
 pub fn folded(network: &impl Module, scale: f64, device: &Device) -> BTreeMap<String, TensorData> {
     let mut all: BTreeMap<String, TensorData> =
@@ -300,7 +300,7 @@ mod tests {
         layer(&Choice::of("lora").with("of", of).with("rank", 2).with("alpha", 3.0))
     }
 
-    /// The same with adapters that are not 0.
+    /// The layer with adapters that are not 0.
     fn moved(lora: Layer) -> Layer {
         let init = Init::new(2, &Device::flex());
         let all = parameters(&lora).into_iter().filter(|known| known.path.ends_with(".b"));

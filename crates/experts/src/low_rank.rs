@@ -1,4 +1,4 @@
-//! Low-rank experts: one feed-forward network for all, and a small change to it for each expert.
+//! Low-rank experts: one feed-forward network for all experts, and a small change to it for each expert.
 //!
 //! Zadouri et al. *Pushing Mixture of Experts to the Limit: Extremely Parameter Efficient MoE for
 //! Instruction Tuning* (MoLORA). ICLR 2024. <https://arxiv.org/abs/2309.05444>
@@ -9,8 +9,8 @@
 //!
 //! B and D start at 0, so that all experts start as the same network.
 //!
-//! Differs from the papers: the shared matrices are trained too, since there is no pretrained model;
-//! no scaling of the change.
+//! Differs from the papers: the shared matrices are trained too, since there is no pretrained model; the
+//! change is not scaled.
 
 use burn::{
     module::{Module, Param},

@@ -5,9 +5,9 @@
 //!
 //! E_i(x) = ReLU(x W1_i) W2_i,  W1_i of D x H_i
 //!
-//! Differs from the paper: no biases; the widths are given, not searched for.
+//! Differs from the paper: no biases; the widths are given instead of searched for.
 //!
-//! Each expert has matrices of its own, so this is slower than a stack of equal experts.
+//! Each expert has its own matrices, so this is slower than a stack of equal experts.
 
 use burn::{
     module::{Module, Param},
@@ -20,7 +20,7 @@ use moe::{Dims, Experts, Init, Pass, config};
 config! {
     /// The hidden widths.
     pub struct MixedWidthConfig {
-        /// The hidden widths of the experts, used in turn: with fewer than E they repeat.
+        /// The hidden widths of the experts, used in turn: if there are fewer than E, they repeat.
         pub hidden: Vec<usize> = vec![32, 64, 96],
     }
 }

@@ -8,8 +8,8 @@
 //! copy(x)  = x                                         (4)
 //! zero(x)  = 0                                         (3)
 //!
-//! In this order, with one expert of each kind but the first: the router `moe-plus-plus` counts the last
-//! ones as those that compute nothing.
+//! The experts have this order, with one expert of each kind except the first. The router `moe-plus-plus`
+//! takes the last experts as those that compute nothing.
 //!
 //! Differs from the paper: the feed-forward networks have no biases.
 
@@ -127,7 +127,7 @@ mod tests {
         assert!(found.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-6), "{found:?}");
     }
 
-    /// Numbers that follow from a seed alone, the same as in the tests of the routers.
+    /// Numbers that depend on the seed alone, the same as in the tests of the routers.
     fn fill(seed: u64, n: u64, scale: f64) -> Vec<f32> {
         let mix = |x: u64| {
             let x = x.wrapping_add(0x9E37_79B9_7F4A_7C15);

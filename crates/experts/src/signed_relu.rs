@@ -5,7 +5,8 @@
 //!
 //! f_s(x) = a_s sum_r ReLU(<w_r^(s), x>),   a_s = +1 or -1, not trained            (1)
 //!
-//! The output is the first coordinate of a row, the others are 0. The signs alternate, +1 first.
+//! The output is the first coordinate of a row; the other coordinates are 0. The signs alternate, +1
+//! first.
 
 use burn::{
     module::{Module, Param, RunningState},
@@ -20,7 +21,7 @@ config! {
     pub struct SignedReluConfig {
         /// The number of hidden units, m.
         pub hidden: usize = 10,
-        /// The standard deviation of their initial weights.
+        /// The standard deviation of the initial weights.
         pub std: f64 = 0.02,
     }
 }

@@ -33,8 +33,8 @@ impl Activation {
     }
 }
 
-/// The exact GELU as a composition. Burn's own is exact forward, but backward on graphics cards it takes the slope of
-/// the approximation by tanh, which is off by up to 5e-4.
+/// The exact GELU as a composition. Burn's own is exact forward, but on graphics cards its backward pass
+/// uses the slope of the tanh approximation, which is off by up to 5e-4.
 fn gelu<const D: usize>(x: Tensor<D>) -> Tensor<D> {
     let below = ((x.clone() / std::f64::consts::SQRT_2).erf() + 1.0) / 2.0;
     x * below
@@ -44,7 +44,7 @@ const CUBIC: f32 = 0.044_715;
 /// (1 + tanh u) / 2 is sigmoid(2 u).
 const TWICE_SQRT_2_OVER_PI: f32 = std::f32::consts::FRAC_2_SQRT_PI * std::f32::consts::SQRT_2;
 
-/// An activation as a type, so that loops are compiled for each.
+/// An activation as a type, so that loops are compiled for each activation.
 pub(crate) trait Act {
     /// The value at x.
     fn value(x: f32) -> f32;

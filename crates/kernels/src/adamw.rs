@@ -1,4 +1,4 @@
-//! AdamW, in place: three passes over a parameter instead of a dozen tensor operations.
+//! AdamW, in place: three passes over a parameter instead of about a dozen tensor operations.
 //!
 //! Loshchilov, Hutter. *Decoupled Weight Decay Regularization*. ICLR 2019.
 //! <https://arxiv.org/abs/1711.05101>
@@ -37,8 +37,8 @@ pub struct AdamW {
     pub time: i32,
 }
 
-/// Updates a parameter from its gradient and its moments m and v, and gives the parameter and the moments. All
-/// have one shape and are not tracked by autodiff.
+/// Updates a parameter from its gradient and its moments m and v, and returns the parameter and the
+/// moments. All have the same shape and are not tracked by autodiff.
 pub fn adamw<const D: usize>(
     w: Tensor<D>,
     g: Tensor<D>,
@@ -69,7 +69,7 @@ fn portable<const D: usize>(
     (w * of.keep - step * of.lr, [m, v])
 }
 
-/// The constants of the parameter's update.
+/// The constants of a parameter's update.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Move {
     keep: f32,
@@ -91,7 +91,7 @@ impl Move {
 
 #[backend_extension(Flex, Autodiff)]
 pub(crate) trait Moments: Backend {
-    /// `b m + (1 - b) g`, or of `g^2`.
+    /// The moment `b m + (1 - b) g`, or with `g^2` in place of `g`.
     fn moment(
         m: FloatTensor<Self>,
         g: FloatTensor<Self>,
@@ -107,7 +107,7 @@ pub(crate) trait Moments: Backend {
     ) -> FloatTensor<Self>;
 }
 
-/// Numbers of a piece of work.
+/// The number of elements of a piece of work.
 const PIECE: usize = 1 << 14;
 
 impl Moments for Flex {
@@ -131,8 +131,8 @@ impl Moments for Flex {
     }
 }
 
-/// The tensor in row-major order. The original handle is dropped, so that storage that nobody shares is changed
-/// in place.
+/// The tensor in row-major order. The original handle is dropped, so that storage that is not shared is
+/// changed in place.
 fn owned(x: FlexTensor) -> FlexTensor {
     let contiguous = x.to_contiguous();
     drop(x);

@@ -1,5 +1,5 @@
-//! A differentiable exchange of rows with other processes, whose work is done by
-//! its caller, on the host.
+//! A differentiable exchange of rows with other processes. The caller implements the exchange itself, on
+//! the host.
 
 use std::{fmt::Debug, sync::Arc};
 
@@ -17,24 +17,25 @@ use crate::{
     flex::{slice, takes},
 };
 
-/// A map of rows that only moves them: its gradient moves the other way.
+/// A map that moves rows without changing them; its gradient moves rows in the opposite direction.
 pub trait Carry: Debug + Send + Sync {
-    /// The rows that come for the rows `[n, width]` that go, one after the other.
+    /// The received rows for the sent rows `[n, width]`, one after the other.
     fn there(&self, rows: &[f32], width: usize) -> Vec<f32>;
-    /// The rows that go, for those that came: the transposed map.
+    /// The transposed map: from rows in the place of the received ones to rows in the place of the sent
+    /// ones.
     fn back(&self, rows: &[f32], width: usize) -> Vec<f32>;
 }
 
 /// `[n, D] -> [m, D]`: the rows that [`Carry::there`] gives.
 ///
 /// # Panics
-/// If the tensor is not one of `f32` on the processor.
+/// If the tensor is not `f32` on the processor.
 pub fn carry(x: Tensor<2>, by: &Arc<dyn Carry>) -> Tensor<2> {
     assert!(takes(&x), "rows go to other processes from the processor's memory, in f32");
     Tensor::from_dispatch(<Dispatch as CarryRows>::carried(x.into_dispatch(), By(by.clone(), true)))
 }
 
-/// The other way: `[m, D] -> [n, D]`, by [`Carry::back`].
+/// The opposite direction: `[m, D] -> [n, D]`, by [`Carry::back`].
 ///
 /// # Panics
 /// As [`carry`].
@@ -46,7 +47,7 @@ pub fn carry_back(y: Tensor<2>, by: &Arc<dyn Carry>) -> Tensor<2> {
     ))
 }
 
-/// A map, and whether it is made forwards.
+/// A map, and whether it is applied forwards.
 #[derive(Clone, Debug)]
 pub(crate) struct By(Arc<dyn Carry>, bool);
 
@@ -74,7 +75,7 @@ impl<B: CarryRows, C: CheckpointStrategy> CarryRows for Autodiff<B, C> {
     }
 }
 
-/// The way back.
+/// The map of the backward pass.
 #[derive(Clone, Debug)]
 struct Carried(By);
 
@@ -89,7 +90,7 @@ mod tests {
     use super::*;
     use burn::tensor::Device;
 
-    /// Takes rows 2 and 0.
+    /// A map that takes rows 2 and 0.
     #[derive(Debug)]
     struct Two;
 

@@ -1,4 +1,4 @@
-//! The cross-entropy of scores with labels, without a tensor of probabilities.
+//! The cross-entropy between scores and labels, without a tensor of probabilities.
 
 use std::sync::Arc;
 
@@ -23,7 +23,7 @@ use crate::{
 /// The negative log-likelihood of each label, `[N, V]` and `[N]` to `[N]`, in nats.
 ///
 /// # Panics
-/// If a label is not in `0..V`, or there is not one for each line.
+/// If a label is not in `0..V`, or if the number of labels is not N.
 pub fn cross_entropy(scores: Tensor<2>, labels: Tensor<1, Int>) -> Tensor<1> {
     assert_eq!(scores.dims()[0], labels.dims()[0], "a label for each line");
     if !takes(&scores) {
@@ -56,7 +56,7 @@ pub(crate) trait CrossEntropyBackward: CrossEntropy {
     ) -> FloatTensor<Self>;
 }
 
-/// Lines of a piece of work.
+/// The number of lines of a piece of work.
 const LINES: usize = 64;
 
 impl CrossEntropy for Flex {

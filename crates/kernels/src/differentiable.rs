@@ -1,5 +1,5 @@
-//! Operations of one tensor in Burn's automatic differentiation: what they keep of the forward pass, and the
-//! gradient that is made from it.
+//! Operations on one tensor in Burn's automatic differentiation: the values that they save in the forward
+//! pass, and the gradient that is computed from the saved values.
 
 use std::{fmt::Debug, marker::PhantomData};
 
@@ -13,14 +13,14 @@ use burn::backend::{
     tensor::FloatTensor,
 };
 
-/// The values that an operation keeps of its forward pass.
+/// The values that an operation saves in its forward pass.
 pub(crate) trait SavedForBackward<B: Backend>: Clone + Debug + Send + 'static {
-    /// The gradient of the input, from that of the output.
+    /// The gradient of the input, from the gradient of the output.
     fn gradient(self, dy: FloatTensor<B>) -> FloatTensor<B>;
 }
 
-/// An operation of `x`: `tracked` gives the output and what is kept for the gradient; `untracked`, where
-/// no gradient is requested, the output alone.
+/// Applies an operation to `x`. `tracked` returns the output and the values saved for the gradient;
+/// `untracked`, which is called if no gradient is required, returns only the output.
 pub(crate) fn differentiable<B: Backend, C: CheckpointStrategy, K: SavedForBackward<B>>(
     x: FloatTensor<Autodiff<B, C>>,
     tracked: impl FnOnce(FloatTensor<B>) -> (FloatTensor<B>, K),

@@ -1,4 +1,4 @@
-//! The processor back end's tensors as slices.
+//! The tensors of the processor back end as slices.
 
 use std::cell::Cell;
 
@@ -11,9 +11,9 @@ thread_local! {
     static WITHOUT_KERNELS: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Does the work as on a device that has no kernels of this crate: by compositions of Burn's operations,
-/// on whatever device its tensors are. It is for tests and for counting read-backs, on machines
-/// without such a device; it acts on this thread alone, and ends with the work.
+/// Runs `work` as on a device without kernels of this crate: by compositions of Burn's operations, on
+/// whatever device its tensors are. It is for tests and for counting read-backs, on machines without such
+/// a device. It affects this thread only, and ends with `work`.
 pub fn without_kernels<T>(work: impl FnOnce() -> T) -> T {
     struct Restore(bool);
     impl Drop for Restore {
@@ -37,12 +37,12 @@ pub(crate) fn takes<const D: usize>(x: &Tensor<D>) -> bool {
     x.dtype() == DType::F32 && on_flex(&x.device())
 }
 
-/// The numbers of a tensor that is contiguous.
+/// The numbers of a contiguous tensor.
 pub(crate) fn slice(x: &FlexTensor) -> &[f32] {
     x.as_slice().expect("made contiguous before")
 }
 
-/// Zeros. Burn's own would fill them, and then copy them to where their alignment is known.
+/// A tensor of zeros. Burn's own function would fill it, and then copy it to memory of known alignment.
 pub(crate) fn zeros(shape: impl Into<Shape>) -> FlexTensor {
     let shape = shape.into();
     FlexTensor::from_data(TensorData::new(vec![0.0_f32; shape.num_elements()], shape))

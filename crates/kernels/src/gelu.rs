@@ -1,4 +1,4 @@
-//! The exact GELU by itself.
+//! The exact GELU as a separate operation.
 
 use burn::{
     backend::{
@@ -15,7 +15,7 @@ use crate::{
     simd::vectorized,
 };
 
-/// The exact Gaussian error linear unit, as Burn's, a few times faster.
+/// The exact Gaussian error linear unit, like Burn's, but a few times faster.
 pub fn gelu<const D: usize>(x: Tensor<D>) -> Tensor<D> {
     if !takes(&x) {
         return Activation::Gelu.portable(x);
@@ -36,7 +36,7 @@ pub(crate) trait GeluBackward: FastGelu {
 }
 
 vectorized! {
-    /// In place.
+    /// Applies the function in place.
     fn values(y: &mut [f32]) {
         for y in y {
             *y = Gelu::value(*y);

@@ -1,13 +1,13 @@
 //! Operations that Burn lacks or is slow at, most of them differentiable, fused for the processor.
 //!
-//! Each operation is a plain function on tensors. On Burn's processor back end, in `f32`, it runs a
-//! kernel of this crate, forward and backward; everywhere else it is a composition of Burn's own
-//! operations with the same meaning, which the kernels are tested against.
+//! Each operation is a plain function on tensors. On Burn's processor back end, in `f32`, it runs a kernel
+//! of this crate, forward and backward; on all others it is a composition of Burn's own operations with
+//! the same meaning, against which the kernels are tested.
 //!
-//! Kernels give the same bits for every number of threads: work is cut into blocks by the shape of
-//! the problem alone, and sums are taken in a fixed order.
+//! Kernels give the same bits for every number of threads: work is divided into blocks by the shape of the
+//! problem alone, and sums are computed in a fixed order.
 //!
-//! This is the one crate with `unsafe`; each block says why it is sound.
+//! This is the only crate with `unsafe`; a comment on each block states why it is sound.
 
 mod activation;
 mod adamw;

@@ -7,9 +7,9 @@ pub(crate) fn exp_negative(x: f32) -> f32 {
     // ln 2 in two parts, so that x - n ln 2 is exact to the last bit of x.
     const LN_2_HIGH: f32 = 0.693_359_4;
     const LN_2_LOW: f32 = -2.121_944_4e-4;
-    // Adding 1.5 * 2^23 rounds to an integer, which then stands in the low bits.
+    // Adding 1.5 * 2^23 rounds to an integer, which is then in the low bits.
     const ROUND: f32 = 12_582_912.0;
-    // Not `max`, which would take a NaN away.
+    // Not `max`, which would discard a NaN.
     let clamped = if x < -87.0 { -87.0 } else { x };
     let shifted = clamped.mul_add(LOG2_E, ROUND);
     let n = shifted - ROUND;
@@ -65,8 +65,8 @@ pub(crate) fn sigmoid(x: f32) -> f32 {
 pub(crate) mod tests {
     use super::*;
 
-    /// The normal distribution by the series of erf, or by the continued fraction of erfc, which loses no
-    /// digits where the series does: an independent reference in f64.
+    /// The normal distribution by the series of erf, or by the continued fraction of erfc, which is
+    /// accurate where the series loses digits: an independent reference in `f64`.
     pub(crate) fn cdf(x: f64) -> f64 {
         let z = x.abs() / 2_f64.sqrt();
         let upper = if z < 3.0 {

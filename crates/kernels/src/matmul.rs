@@ -1,7 +1,7 @@
 //! Matrix products of tensors, whose bits are the same on every processor.
 //!
 //! Burn's own product chooses the order of its sums by the vector width and the cache sizes of the
-//! processor, so that a training run gives other numbers elsewhere; see [`crate::product`].
+//! processor, so that a training run gives different numbers on another processor; see [`crate::product`].
 //!
 //! ```text
 //! y = a b        da = dy b^T        db = a^T dy
@@ -31,8 +31,8 @@ use crate::{
     transpose::transpose,
 };
 
-/// `[.., M, K] x [.., K, N] -> [.., M, N]`, as [`Tensor::matmul`]: the other axes are equal, or 1 in one of
-/// the two.
+/// `[.., M, K] x [.., K, N] -> [.., M, N]`, like [`Tensor::matmul`]: the other axes are equal, or 1 in one
+/// of the two tensors.
 ///
 /// # Panics
 /// If the shapes do not fit.
@@ -46,7 +46,7 @@ pub fn matmul<const D: usize>(a: Tensor<D>, b: Tensor<D>) -> Tensor<D> {
         let y = <Dispatch as Products>::matrix_product(a.into_dispatch(), b.into_dispatch());
         return Tensor::from_dispatch(y);
     }
-    // One matrix for all: their rows are those of one product.
+    // One matrix `b` for all matrices of `a`: the rows of all are those of one product.
     let [k, n] = [of_b[D - 2], of_b[D - 1]];
     let mut shape = of_a;
     shape[D - 1] = n;
@@ -111,11 +111,12 @@ impl Products for Flex {
     }
 }
 
-/// Multiplications that are worth a task for a thread. The cut changes no sum.
+/// The number of multiplications from which on a task for a thread pays off. Dividing the work changes no
+/// sum.
 const WORTH_IT: usize = 1 << 20;
 
-/// Rows of the result that are one task: enough of them to be worth it, and not many tasks, since each
-/// reads all of the second factor.
+/// The number of rows of the result in one task: enough for the task to pay off, but not too many tasks,
+/// since each reads all of the second factor.
 fn rows_of_a_task(m: usize, n: usize, k: usize) -> usize {
     const TASKS: usize = 16;
     let worth_it = WORTH_IT / (n * k).max(1);
@@ -137,7 +138,7 @@ struct Stack {
     numbers: FlexTensor,
     outer: Vec<usize>,
     shape: [usize; 2],
-    /// Whether the matrices are stored column by column.
+    /// Whether the matrices are stored in column-major order.
     turned: bool,
 }
 
@@ -155,7 +156,7 @@ impl Stack {
         Self { numbers, outer, shape: [shape[axes - 2], shape[axes - 1]], turned }
     }
 
-    /// The same, with the matrices stored row by row.
+    /// The same stack with the matrices stored in row-major order.
     fn row_by_row(self) -> Self {
         if !self.turned {
             return self;
@@ -169,7 +170,7 @@ impl Stack {
         Self { numbers, turned: false, ..self }
     }
 
-    /// The matrix of one product of a stack.
+    /// The matrix with this index in a stack with these outer axes.
     fn matrix(&self, index: usize, outer: &[usize]) -> View<'_> {
         let (mut index, mut place, mut step) = (index, 0, 1);
         for (all, own) in outer.iter().zip(&self.outer).rev() {
@@ -205,7 +206,7 @@ impl<B: Products, C: CheckpointStrategy> Products for Autodiff<B, C> {
 struct Step;
 
 impl<B: Products> Backward<B, 2> for Step {
-    /// Each factor, if the other one needs a gradient; and their shapes.
+    /// Each factor, if the other one requires a gradient; and their shapes.
     type State = ([Option<FloatTensor<B>>; 2], [Shape; 2]);
 
     fn backward(self, ops: Ops<Self::State, 2>, grads: &mut Gradients, _: &mut Checkpointer) {
@@ -223,7 +224,7 @@ impl<B: Products> Backward<B, 2> for Step {
     }
 }
 
-/// The sum over the axes that were 1 before the product.
+/// The gradient summed over the axes that were 1 before the product.
 fn narrowed<B: Backend>(gradient: FloatTensor<B>, shape: &Shape) -> FloatTensor<B> {
     let axes = 0..shape.num_dims();
     axes.fold(gradient, |gradient, axis| match gradient.shape()[axis] == shape[axis] {

@@ -1,4 +1,4 @@
-//! Norms over the last axis, each a pass over the lines instead of a dozen tensors.
+//! Norms over the last axis, each a pass over the lines instead of a dozen tensor operations.
 //!
 //! Ba, Kiros, Hinton. *Layer Normalization*. 2016. <https://arxiv.org/abs/1607.06450>
 //! Zhang, Sennrich. *Root Mean Square Layer Normalization*. NeurIPS 2019.
@@ -33,7 +33,8 @@ use crate::{
     simd::{dot, sum, sum_of, vectorized},
 };
 
-/// Mean 0 and variance 1 over the last axis, then scale and shift: `gamma`, `beta`, each `[D]`.
+/// Normalises the last axis to mean 0 and variance 1, then scales and shifts it: `gamma`, `beta`, each
+/// `[D]`.
 ///
 /// # Panics
 /// If the widths differ.
@@ -46,7 +47,7 @@ pub fn layer_norm<const D: usize>(
     norm(x, gamma, beta, epsilon, true)
 }
 
-/// Root mean square 1 over the last axis, then scale: `gamma`, `[D]`.
+/// Normalises the last axis to root mean square 1, then scales it: `gamma`, `[D]`.
 ///
 /// # Panics
 /// If the widths differ.
@@ -68,7 +69,7 @@ fn norm<const D: usize>(
         return portable(x, gamma, beta, epsilon, centred);
     }
     let args = NormArgs { epsilon: epsilon as f32, centred, shifted: beta.is_some() };
-    // An operation has a fixed number of inputs, so an empty tensor stands for one that is not there.
+    // An operation has a fixed number of inputs, so an empty tensor represents an absent one.
     let device = x.device().inner();
     let beta = beta.unwrap_or_else(|| Tensor::zeros([0], &device));
     Tensor::from_dispatch(<Dispatch as Norm>::norm(
@@ -102,7 +103,7 @@ pub(crate) struct NormArgs {
 
 #[backend_extension(Flex, Autodiff)]
 pub(crate) trait Norm: Backend {
-    /// `beta` is empty if there is no shift.
+    /// Applies the norm; `beta` is empty if there is no shift.
     fn norm(
         x: FloatTensor<Self>,
         gamma: FloatTensor<Self>,
@@ -111,7 +112,7 @@ pub(crate) trait Norm: Backend {
     ) -> FloatTensor<Self>;
 }
 
-/// The other half.
+/// Its backward pass.
 pub(crate) trait NormBackward: Backend {
     /// The gradients of input, scale and shift.
     fn backward(
@@ -122,7 +123,7 @@ pub(crate) trait NormBackward: Backend {
     ) -> [FloatTensor<Self>; 3];
 }
 
-/// Lines of a piece of work. Sums over lines are taken within pieces, then over pieces.
+/// The number of lines of a piece of work. Sums over lines are computed within pieces, then over pieces.
 const LINES: usize = 128;
 
 impl Norm for Flex {
@@ -284,7 +285,7 @@ mod tests {
         }
     }
 
-    /// Output and gradients through either way.
+    /// The output and the gradients, by the kernel or by the composition.
     fn run(lines: usize, width: usize, centred: bool, fast: bool) -> Vec<TensorData> {
         let device = Device::flex().autodiff();
         let values = |seed: usize, shape: [usize; 2]| {

@@ -1,4 +1,4 @@
-//! Copies tokens to the rows of experts, and adds the rows of a token up, without a scatter.
+//! Copies tokens to the rows of experts, and adds up the rows of each token, without a scatter.
 //!
 //! Each of the two operations is the backward pass of the other.
 
@@ -123,7 +123,7 @@ mod tests {
     use burn::tensor::Device;
 
     fn rows() -> Arc<Rows> {
-        // Token 0 at experts 1 and 0, token 1 nowhere, token 2 at expert 1.
+        // Token 0 is at experts 1 and 0, token 1 at no expert, token 2 at expert 1.
         let entries =
             [(1, 0), (0, 0), (1, 2)].map(|(expert, token)| ExpertRow { expert, token, choice: 0 });
         Arc::new(Rows::new(3, 2, 1, entries.into_iter()))

@@ -1,4 +1,4 @@
-//! Reading a tensor back to the host, where the processor waits for the device; each is counted.
+//! Reading tensors back to the host, where the processor waits for the device; each read-back is counted.
 
 use std::cell::Cell;
 
@@ -8,15 +8,15 @@ thread_local! {
     static COUNT: Cell<usize> = const { Cell::new(0) };
 }
 
-/// The numbers of a tensor on the host. All the crates of layers read by this function, so that
+/// The numbers of a tensor on the host. All crates of layers read tensors by this function, so that
 /// [`read_backs_of`] counts them.
 pub fn read_back<const D: usize, K: Basic>(x: Tensor<D, K>) -> TensorData {
     COUNT.set(COUNT.get() + 1);
     x.into_data()
 }
 
-/// The result of `work`, and the number of times that it read a tensor back on this thread. On Flex, whose
-/// tensors are in the host's memory, a read-back waits for nothing, and is counted nevertheless.
+/// The result of `work`, and the number of read-backs that it made on this thread. On Flex, whose tensors
+/// are in the host's memory, a read-back waits for nothing, but is counted nevertheless.
 pub fn read_backs_of<T>(work: impl FnOnce() -> T) -> (T, usize) {
     let before = COUNT.get();
     let result = work();

@@ -1,21 +1,21 @@
 //! Rows sorted by expert with a counting sort, and cut into chunks for parallel work.
 
-/// One row of work: a token at an expert, with the weight of a choice.
+/// One row of work: a token processed by an expert, with the weight of a choice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ExpertRow {
     /// The expert, in `0..n_experts`.
     pub expert: usize,
     /// The row of the input, in `0..n_tokens`.
     pub token: usize,
-    /// The place of its weight, in `0..n_choices`; several rows may share one.
+    /// The index of its weight, in `0..n_choices`; several rows may share one.
     pub choice: usize,
 }
 
 /// Rows in the order of their experts.
 ///
-/// Tokens are cut into chunks of equal length, and within an expert the rows of one chunk stand
-/// together, a *segment*. A chunk is a unit of parallel work: no two chunks write to the same token,
-/// and a chunk has the same number of rows however the load is spread over the experts.
+/// Tokens are divided into chunks of equal length, and within an expert the rows of one chunk are
+/// contiguous, as a *segment*. A chunk is a unit of parallel work: no two chunks write to the same token,
+/// and the number of rows of a chunk does not depend on the distribution of the load over the experts.
 #[derive(Clone, Debug)]
 pub struct Rows {
     pub(crate) n_tokens: usize,
@@ -26,19 +26,20 @@ pub struct Rows {
     pub(crate) n_chunks: usize,
     pub(crate) token: Vec<u32>,
     pub(crate) choice: Vec<u32>,
-    /// The start of the segment of expert e and chunk c: `bounds[e * n_chunks + c]`; the end is last.
+    /// The start of the segment of expert e and chunk c: `bounds[e * n_chunks + c]`; the last entry is the
+    /// end.
     bounds: Vec<usize>,
 }
 
-/// Rows of an average segment from which on a product runs at nearly full speed.
+/// The average number of rows of a segment from which on a product runs at nearly full speed.
 const SEGMENT: usize = 128;
-/// Fewer rows are not worth a second thread.
+/// The number of rows from which on a second thread pays off.
 const WORTH_TWO: usize = 256;
-/// More chunks than this bring no speed.
+/// The largest number of chunks; more bring no speed-up.
 const MOST_CHUNKS: usize = 64;
 
 impl Rows {
-    /// Sorts entries by expert, in linear time. Within a segment they keep their order.
+    /// Sorts entries by expert, in linear time. Entries of a segment keep their order.
     ///
     /// # Panics
     /// If an entry is out of range.
@@ -49,7 +50,7 @@ impl Rows {
         entries: impl Iterator<Item = ExpertRow> + Clone,
     ) -> Self {
         let n_rows = entries.clone().count();
-        // A function of the shape alone, so that the number of threads changes no sum.
+        // It depends on the shape alone, so that the number of threads changes no sum.
         let least = if n_rows < WORTH_TWO { 1 } else { 2 };
         let wanted = (n_rows / (SEGMENT * n_experts.max(1))).clamp(least, MOST_CHUNKS);
         let chunk = n_tokens.div_ceil(1 << wanted.ilog2()).max(1);
@@ -77,7 +78,7 @@ impl Rows {
         Self { n_tokens, n_experts, n_choices, chunk, n_chunks, token, choice, bounds }
     }
 
-    /// `per_expert` rows for each expert, in order: what experts with slots of their own work on.
+    /// `per_expert` rows for each expert, in order, for experts with slots of their own.
     pub fn in_order(n_experts: usize, per_expert: usize) -> Self {
         let n = n_experts * per_expert;
         let entry = |row| ExpertRow { expert: row / per_expert, token: row, choice: row };
@@ -115,7 +116,7 @@ impl Rows {
         self.bounds[at]..self.bounds[at + 1]
     }
 
-    /// Cuts `width` numbers a row into the segments of each chunk: `pieces[chunk][expert]`.
+    /// Splits `width` numbers for each row into the segments of each chunk: `pieces[chunk][expert]`.
     pub(crate) fn cut<'a>(&self, mut rest: &'a mut [f32], width: usize) -> Vec<Vec<&'a mut [f32]>> {
         let mut pieces: Vec<Vec<&mut [f32]>> =
             (0..self.n_chunks).map(|_| Vec::with_capacity(self.n_experts)).collect();

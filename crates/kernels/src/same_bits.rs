@@ -11,7 +11,7 @@ use crate::{
     width::testing::at_each_width,
 };
 
-/// Numbers of both signs without a pattern, some of them large.
+/// Pseudorandom numbers of both signs, some of them large.
 fn random<const D: usize>(seed: u64, shape: [usize; D]) -> Tensor<D> {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     let mut next = || {
@@ -29,7 +29,8 @@ fn bits<const D: usize>(x: Tensor<D>) -> Vec<u32> {
     x.into_data().iter::<f32>().map(f32::to_bits).collect()
 }
 
-/// The bits of `f` of a leaf of this shape, and of the gradient of a weighted sum of it.
+/// The bits of `f` applied to a leaf of this shape, and of the leaf's gradient for a weighted sum of the
+/// output.
 fn through<const D: usize, const E: usize>(
     shape: [usize; D],
     f: impl Fn(Tensor<D>) -> Tensor<E>,

@@ -2,8 +2,9 @@
 
 use std::cell::RefCell;
 
-/// Runs `body` with memory of this thread, `sizes` numbers each. It is kept from call to call: fresh
-/// memory costs a page fault for each 4 kB. What is in it is old. Calls may be nested.
+/// Runs `body` with memory of this thread, slices of `sizes` numbers. The memory is kept from call to
+/// call, since new memory costs a page fault for each 4 kB. It has old content on entry. Calls may be
+/// nested.
 pub(crate) fn with_scratch<const N: usize, R>(
     sizes: [usize; N],
     body: impl FnOnce([&mut [f32]; N]) -> R,

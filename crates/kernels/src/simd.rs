@@ -1,8 +1,8 @@
-//! Loops compiled for each width of vector registers; the widest that this processor has is chosen at run
-//! time. The width changes the speed of a loop, never its result.
+//! Loops compiled for each width of vector registers; the widest that this processor supports is chosen at
+//! run time. The width affects the speed of a loop, never its result.
 
-/// Declares a function that is compiled once for each vector width. What it calls must be
-/// `#[inline(always)]`, or it is compiled for the narrowest.
+/// Declares a function that is compiled once for each vector width. Functions that it calls must be
+/// `#[inline(always)]`; otherwise they are compiled for the narrowest width.
 ///
 /// Results do not depend on the width: the loops use additions, multiplications, divisions, square
 /// roots and fused multiply-adds, which are rounded alike at every width, and sums are kept in a fixed
@@ -38,7 +38,7 @@ macro_rules! vectorized {
 }
 pub(crate) use vectorized;
 
-/// The lanes of a sum, fixed so that a sum is the same on every processor.
+/// The number of lanes of a sum, fixed so that a sum is the same on every processor.
 pub(crate) const LANES: usize = 16;
 
 /// The inner product, summed in [`LANES`] lanes.
@@ -64,7 +64,7 @@ pub(crate) fn sum(a: &[f32]) -> f32 {
     sum_of(a, |x| x)
 }
 
-/// The sum of what `f` makes of the numbers, in [`LANES`] lanes.
+/// The sum of `f` over the numbers, in [`LANES`] lanes.
 #[inline(always)]
 pub(crate) fn sum_of(a: &[f32], f: impl Fn(f32) -> f32) -> f32 {
     let mut lanes = [0.0_f32; LANES];

@@ -1,4 +1,4 @@
-//! Softmax over the last axis, one pass over the lines forward and one backward.
+//! Softmax over the last axis, with one pass over the lines forward and one backward.
 //!
 //! ```text
 //! p = e^(x - max x) / sum e^(x - max x)        dx = p (dp - sum(p dp))
@@ -21,7 +21,7 @@ use crate::{
     simd::{dot, largest, sum, vectorized},
 };
 
-/// `e^x` over its sum along axis `dim`. The last axis is fused.
+/// Divides `e^x` by its sum along axis `dim`. The last axis has a kernel.
 pub fn softmax<const D: usize>(x: Tensor<D>, dim: usize) -> Tensor<D> {
     if dim + 1 != D || !takes(&x) {
         return activation::softmax(x, dim);
@@ -41,10 +41,10 @@ pub(crate) trait SoftmaxBackward: Softmax {
     fn last_softmax_backward(p: FloatTensor<Self>, dp: FloatTensor<Self>) -> FloatTensor<Self>;
 }
 
-/// Numbers of a piece of work, at least.
+/// The least number of elements of a piece of work.
 const PIECE: usize = 1 << 14;
 
-/// The length of a line, and of a piece of whole lines.
+/// The length of a line, and that of a piece, which consists of whole lines.
 fn sizes(x: &FlexTensor) -> (usize, usize) {
     let shape = x.shape();
     let width = shape[shape.num_dims() - 1].max(1);
@@ -75,7 +75,7 @@ impl SoftmaxBackward for Flex {
 }
 
 vectorized! {
-    /// Each line becomes its softmax.
+    /// Replaces each line by its softmax.
     fn lines(p: &mut [f32], width: usize) {
         for line in p.chunks_exact_mut(width) {
             let most = largest(line);
@@ -91,7 +91,7 @@ vectorized! {
 }
 
 vectorized! {
-    /// `dx`, which holds `dp` at first, line by line.
+    /// Replaces `dp` by `dx`, line by line.
     fn lines_back(dx: &mut [f32], p: &[f32], width: usize) {
         for (dx, p) in dx.chunks_exact_mut(width).zip(p.chunks_exact(width)) {
             let mean = dot(dx, p);
@@ -144,7 +144,7 @@ mod tests {
         [p, x.grad(&grads).unwrap()].map(|t| t.into_data().iter::<f32>().collect())
     }
 
-    /// The same of one line from place `first` on, in double precision.
+    /// The results for one line, from place `first` on, in double precision.
     fn exact(x: &[f32], first: usize) -> Vec<[f64; 2]> {
         let powers: Vec<f64> = x.iter().map(|x| f64::from(*x).exp()).collect();
         let sum: f64 = powers.iter().sum();

@@ -4,8 +4,8 @@ use burn::tensor::{Int, IntDType, Tensor, TensorData};
 
 use crate::{flex::takes, read_back::read_back};
 
-/// The indices of the `k` largest along the last axis, largest first: `[A, B, N] -> [A, B, k]`. Among
-/// equals the first wins.
+/// The indices of the `k` largest numbers along the last axis, largest first: `[A, B, N] -> [A, B, k]`. Of
+/// tied numbers the first wins.
 ///
 /// # Panics
 /// If `k` is larger than N.
@@ -25,7 +25,7 @@ pub fn top_k_indices(scores: Tensor<3>, k: usize) -> Tensor<3, Int> {
     Tensor::from_data(TensorData::new(picks, [a, b, k]), &device)
 }
 
-/// The places of the largest numbers of a line, kept in order while it is read once.
+/// Finds the places of the largest numbers of a line, which are kept in order while the line is read once.
 fn pick(line: &[f32], picks: &mut [i32]) {
     let last = picks.len() - 1;
     let beats = |x: f32, pick: i32| x > line[pick as usize];

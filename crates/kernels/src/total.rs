@@ -1,7 +1,8 @@
 //! The sum and the mean of all numbers of a tensor.
 //!
-//! Burn adds one number after the other, so that the sum of many numbers is off by more and more. Here each of
-//! 16 lanes of a piece is a chain of 32, and then the sums of pieces are added the same way.
+//! Burn adds one number after the other, so that the rounding error grows with their number. Here each of
+//! the 16 lanes of a piece is a chain of 32 numbers, and the sums of the pieces are then added in the same
+//! way.
 
 use burn::{
     backend::{
@@ -39,7 +40,7 @@ pub(crate) trait Total: Backend {
     fn total(x: FloatTensor<Self>) -> FloatTensor<Self>;
 }
 
-/// Numbers of a piece.
+/// The number of elements of a piece.
 const PIECE: usize = 32 * simd::LANES;
 
 impl Total for Flex {
@@ -76,7 +77,7 @@ impl<B: Total, C: CheckpointStrategy> Total for Autodiff<B, C> {
     }
 }
 
-/// The shape of what was summed.
+/// The shape of the summed tensor.
 #[derive(Clone, Debug)]
 struct Summed(Shape);
 

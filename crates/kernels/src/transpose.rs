@@ -12,7 +12,8 @@ pub(crate) fn transpose(to: &mut [f32], from: &[f32], [rows, columns]: [usize; 2
     for row in (0..whole_rows).step_by(LANES) {
         tiles(to, from, row, whole_columns, [rows, stride]);
     }
-    // What the tiles leave: the last columns of all rows, and the last rows of the other columns.
+    // The parts outside of the tiles: the last columns of all rows, and the last rows of the other
+    // columns.
     for row in 0..rows {
         let first = if row < whole_rows { whole_columns } else { 0 };
         for column in first..columns {
@@ -24,7 +25,8 @@ pub(crate) fn transpose(to: &mut [f32], from: &[f32], [rows, columns]: [usize; 2
 type Tile = [[f32; LANES]; LANES];
 
 vectorized! {
-    /// A strip of tiles, from `row` on; `strides` are the lengths of a line of `to` and of `from`.
+    /// Transposes a strip of tiles, from `row` on; `strides` are the lengths of a line of `to` and of
+    /// `from`.
     fn tiles(
         to: &mut [f32],
         from: &[f32],
@@ -48,8 +50,8 @@ vectorized! {
     }
 }
 
-/// Row i and row i + 8 become rows 2 i and 2 i + 1, their numbers in turns. Four of these shuffles
-/// exchange the four bits of the row with those of the column.
+/// Interleaves rows i and i + 8 into rows 2 i and 2 i + 1. Four of these shuffles exchange the four bits
+/// of the row index with those of the column index.
 #[inline(always)]
 fn shuffle(tile: Tile) -> Tile {
     let mut out = [[0.0; LANES]; LANES];

@@ -30,7 +30,7 @@ use crate::{
 pub struct Windows {
     /// Rows and columns of a window.
     pub side: usize,
-    /// Pixels from one window to the next.
+    /// The distance between adjacent windows, in pixels.
     pub stride: usize,
     /// Rows and columns of an image.
     pub image: [usize; 2],
@@ -41,8 +41,8 @@ pub struct Windows {
 }
 
 impl Windows {
-    /// `ceil(size / stride)` windows along each side, with as many zeros around the image as that
-    /// takes, and where those are odd in number one more after it than before (TensorFlow's "same").
+    /// `ceil(size / stride)` windows along each side, with the number of zeros around the image that they
+    /// require; if it is odd, there is one more zero after the image than before it (TensorFlow's "same").
     ///
     /// # Panics
     /// If `side` or `stride` is 0.
@@ -56,14 +56,15 @@ impl Windows {
         Self { side, stride, image, before, count }
     }
 
-    /// The row or column of the image at place `at` of window `window` along an axis.
+    /// The row or column of the image at offset `at` of window `window` along an axis; none outside of the
+    /// image.
     fn pixel(&self, axis: usize, window: usize, at: usize) -> Option<usize> {
         let pixel = (window * self.stride + at).checked_sub(self.before[axis])?;
         (pixel < self.image[axis]).then_some(pixel)
     }
 
-    /// Of each row of a window within the image: where its pixels begin in the image, where they begin
-    /// in the window, and how many there are.
+    /// For each row of a window within the image: the start of its pixels in the image, their start in the
+    /// window, and their number.
     fn runs(&self, [y, x]: [usize; 2]) -> impl Iterator<Item = [usize; 3]> + '_ {
         let inside = move |at: &usize| self.pixel(1, x, *at).is_some();
         let first = (0..self.side).find(inside).unwrap_or(0);
@@ -84,7 +85,7 @@ impl Windows {
 /// `[B, height, width, C] -> [B, rows of windows, columns of windows, side * side * C]`.
 ///
 /// # Panics
-/// If the images are of another size than `windows` says.
+/// If the size of the images is not that of `windows`.
 pub fn unfold(x: Tensor<4>, windows: Windows) -> Tensor<4> {
     let [_, height, width, _] = x.dims();
     assert_eq!([height, width], windows.image, "rows and columns of the images");
@@ -94,8 +95,8 @@ pub fn unfold(x: Tensor<4>, windows: Windows) -> Tensor<4> {
     composed(x, windows)
 }
 
-/// The same by Burn's operations: the image with zeros around it, and of it one place of all windows
-/// after the other.
+/// [`unfold`] by Burn's operations: the image is padded with zeros, and one pixel of all windows is
+/// selected after the other.
 fn composed(x: Tensor<4>, windows: Windows) -> Tensor<4> {
     let ([b, h, w, c], side) = (x.dims(), windows.side);
     let device = x.device();

@@ -31,7 +31,7 @@ impl Width {
     }
 }
 
-/// The widest that this processor has; in tests, at most the limit set by [`testing::with_width`].
+/// The widest width of this processor; in tests, at most the limit set by `testing::at_each_width`.
 pub(crate) fn width() -> Width {
     static WIDEST: LazyLock<Width> = LazyLock::new(Width::of_this_processor);
     #[cfg(test)]
@@ -40,8 +40,8 @@ pub(crate) fn width() -> Width {
     *WIDEST
 }
 
-/// The vector instructions that kernels use on this processor: `avx512`, `avx2` or `baseline`. Results
-/// do not depend on them.
+/// The vector instructions that kernels use on this processor: `avx512`, `avx2` or `baseline`. Results do
+/// not depend on the choice.
 pub fn instruction_set() -> &'static str {
     match width() {
         Width::Narrow => "baseline",
@@ -66,8 +66,8 @@ pub(crate) mod testing {
         widest.min(ALL[LIMIT.load(Ordering::Relaxed) as usize])
     }
 
-    /// The results of `f` at each width up to the widest of this processor. The limit holds for all threads, so
-    /// that kernels may be parallel; one caller at a time.
+    /// The results of `f` at each width up to the widest of this processor. The limit applies to all
+    /// threads, so that kernels may be parallel; callers run one at a time.
     pub(crate) fn at_each_width<T>(mut f: impl FnMut() -> T) -> Vec<T> {
         static ONE: Mutex<()> = Mutex::new(());
         let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);

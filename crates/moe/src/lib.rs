@@ -11,7 +11,7 @@
 //!
 //! This crate is independent of the routers, experts and residual rules of the library.
 
-// `config!` names this crate by its name, so that it works from here and from everywhere else.
+// `config!` names this crate by its name, so that the macro works in this crate and in every other.
 extern crate self as moe;
 
 mod capacity;

@@ -1,4 +1,4 @@
-//! The weights of a network in a smaller one, or in one for another task.
+//! Transfers the weights of a network to a smaller one, or to one for another task.
 
 use std::collections::HashMap;
 
@@ -9,13 +9,13 @@ use burn::{
 
 use crate::walk::Walk;
 
-/// Gives `to` the weights of `from`. Parameters are matched by their identity, which follows from
-/// their path. Of MoE layer l the experts `kept[l]` are taken, counted among those of `from`: an axis
-/// that has become shorter is that of the experts. Parameters for whose path `fresh` says so keep
-/// the values that they have in `to`.
+/// Gives `to` the weights of `from`. Parameters are matched by their identity, which follows from their
+/// path. In MoE layer l only the experts `kept[l]` are taken, indexed as in `from`: an axis that is
+/// shorter in `to` is the axis of the experts. Parameters whose path satisfies `fresh` keep their values
+/// of `to`.
 ///
 /// # Errors
-/// If a parameter is not there, or its shapes do not fit.
+/// If a parameter is missing in `from`, or its shapes do not fit.
 pub fn carry<M: Module>(
     from: &M,
     to: M,
@@ -48,7 +48,7 @@ struct Mapper<'a, F> {
 }
 
 impl<F: Fn(&str) -> bool> Mapper<'_, F> {
-    /// The value of a parameter of this identity, cut to this shape.
+    /// The value of the parameter with this identity, reduced to the shape of `like`.
     fn value<const D: usize>(&self, id: ParamId, like: &Tensor<D>) -> Result<Tensor<D>, String> {
         let path = self.walk.path();
         let data = self.values.0.get(&id).ok_or_else(|| format!("{path}: missing"))?;
@@ -137,7 +137,7 @@ pub(crate) mod tests {
         let lists = vec![kept.to_vec()];
         let smaller =
             MoeConfig { pruned: Some(Pruned { gone, kept: lists.clone() }), ..config.clone() };
-        // The smaller layer starts from another seed: all it has at the end is carried over.
+        // The smaller layer has another seed: all its weights at the end are transferred.
         carry(&layer(config, 0), layer(&smaller, 1), &lists, |_| false).unwrap()
     }
 
@@ -154,7 +154,8 @@ pub(crate) mod tests {
 
     #[test]
     fn the_output_lacks_what_the_expert_gave() {
-        // Each expert alone, the others gone: the outputs add up to the whole layer's.
+        // Each expert alone, with the others removed: the sum of the outputs is the output of the whole
+        // layer.
         for router in ["v-moe", "expert-choice"] {
             let config = config(router);
             let mut sum = vec![0.0; 3 * 5 * 8];
@@ -183,7 +184,7 @@ pub(crate) mod tests {
 
     #[test]
     fn without_its_column_a_unit_is_routed_anew() {
-        // All the units' weights are among the two that are left, and add up to 1.
+        // The weights of every unit belong to the two remaining experts, and sum to 1.
         let config = config("top-k");
         let removed = pruned(&config, Gone::Remove, &[1, 3]);
         let mut pass = Pass::eval().with_reports();
@@ -200,7 +201,7 @@ pub(crate) mod tests {
             let removed = pruned(&config("expert-choice"), Gone::Remove, &kept);
             let mut pass = Pass::eval().with_reports();
             removed.forward(&mut pass, fill(1, [3, 5, 8], 2.0));
-            // ceil(5 * 2 / 4) = 3 in each of 3 groups, whatever n.
+            // ceil(5 * 2 / 4) = 3 in each of 3 groups, for every n.
             assert_eq!(pass.reports()[0].load, vec![9.0; n]);
         }
     }

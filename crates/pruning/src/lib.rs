@@ -1,4 +1,5 @@
-//! Expert pruning: scores of the experts of a trained network, and the weights of the smaller one.
+//! Expert pruning: scores of the experts of a trained network, and the transfer of weights to the smaller
+//! one.
 //!
 //! Chowdhury, Wang, El Maghraoui, Wang, Chen, Carothers. *A Provably Effective Method for Pruning
 //! Experts in Fine-tuned Sparse Mixture-of-Experts*. ICML 2024. <https://arxiv.org/abs/2405.16646>
@@ -7,9 +8,10 @@
 //!
 //! Delta_s = ||w_s fine-tuned|| - ||w_s before||          the signed difference of the lengths
 //!
-//! In each layer by itself the experts of the smallest Delta go: [`PruningRule`] scores, [`Ratio`] says how
-//! many, [`carry`] takes the weights over. What becomes of their choices is `moe::Gone`. With
-//! [`PruningRule::Merge`] experts are not dropped but averaged in groups: [`clusters_in_groups`], [`merged`].
+//! Within each layer, the experts with the smallest Delta are pruned: [`PruningRule`] computes the scores,
+//! [`Ratio`] the number of pruned experts, and [`carry`] transfers the weights. `moe::Gone` is the
+//! treatment of choices of pruned experts. With [`PruningRule::Merge`] experts are averaged in groups
+//! instead of dropped: [`clusters_in_groups`], [`merged`].
 
 mod carry;
 mod merge;

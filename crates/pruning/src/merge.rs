@@ -1,4 +1,4 @@
-//! Merging: experts whose outputs are alike become one, their weighted average.
+//! Merging: experts with similar outputs become one, their weighted average.
 //!
 //! Chen et al. *Retraining-Free Merging of Sparse Mixture-of-Experts via Hierarchical Clustering* (HC-SMoE).
 //! 2024. <https://arxiv.org/abs/2410.08589>
@@ -8,12 +8,12 @@
 //! are joined until as many are left as wanted                                    (2)
 //! theta_C = sum_{i in C} f_i theta_i / sum_{i in C} f_i                          (3)
 //!
-//! f_i is how often expert i is chosen. The merged expert takes the place of the most frequent one, the
-//! dominant expert; the others are dropped.
+//! f_i is the frequency with which expert i is chosen. The merged expert takes the place of the most
+//! frequent one, the dominant expert; the others are dropped.
 //!
-//! Differs from the paper: with `gone = "remove"` the router keeps the vectors of dominant experts only, as
-//! checkpoints of other programs have one vector for each expert; the paper's router stays whole, and all
-//! vectors of a cluster lead to the merged expert.
+//! Differs from the paper: with `gone = "remove"` the router keeps only the vectors of dominant experts,
+//! because checkpoints of other programs have one vector for each expert; the paper's router is not
+//! reduced, and all vectors of a cluster lead to the merged expert.
 
 use burn::{
     module::{Module, ModuleMapper, Param},
@@ -22,7 +22,7 @@ use burn::{
 
 use crate::walk::{LayerPart, Walk};
 
-/// Clusters of the experts with these mean outputs, `n` of them: (2). Each is in ascending order.
+/// `n` clusters of the experts with these mean outputs, by (2). Each is in ascending order.
 fn clusters(outputs: &[Vec<f64>], n: usize) -> Vec<Vec<usize>> {
     let distance = |a: &Vec<f64>, b: &Vec<f64>| {
         a.iter().zip(b).map(|(a, b)| (a - b).powi(2)).sum::<f64>().sqrt()
@@ -38,8 +38,9 @@ fn clusters(outputs: &[Vec<f64>], n: usize) -> Vec<Vec<usize>> {
     clusters
 }
 
-/// The same where experts are in groups, one behind the other: only experts of one group are joined, and as
-/// many clusters are left of each. Where `n` is no multiple of `groups`, groups do not count.
+/// `n` clusters of experts in consecutive groups, by (2): only experts of the same group are joined, and
+/// each group keeps the same number of clusters. If `n` is not a multiple of `groups`, the groups are
+/// ignored.
 pub fn clusters_in_groups(outputs: &[Vec<f64>], n: usize, groups: usize) -> Vec<Vec<usize>> {
     let size = outputs.len() / groups.max(1);
     if groups < 2 || size == 0 || !n.is_multiple_of(groups) {
@@ -53,7 +54,7 @@ pub fn clusters_in_groups(outputs: &[Vec<f64>], n: usize, groups: usize) -> Vec<
     outputs.chunks(size).enumerate().flat_map(of_group).collect()
 }
 
-/// The nearest two clusters; the first pair of equals.
+/// The nearest two clusters; the first pair among ties.
 fn nearest(between: &[Vec<f64>]) -> (usize, usize) {
     let pairs = (0..between.len()).flat_map(|a| (a + 1..between.len()).map(move |b| (a, b)));
     let first = |best: (usize, usize), pair: (usize, usize)| {
@@ -62,7 +63,8 @@ fn nearest(between: &[Vec<f64>]) -> (usize, usize) {
     pairs.reduce(first).unwrap_or((0, 0))
 }
 
-/// Joins cluster b to cluster a. The mean distance of a union is the mean of its parts' by their sizes.
+/// Joins cluster b to cluster a. The mean distance of a union is the average of the mean distances of its
+/// parts, weighted by their sizes.
 fn join(clusters: &mut Vec<Vec<usize>>, between: &mut Vec<Vec<f64>>, a: usize, b: usize) {
     let sizes = [clusters[a].len() as f64, clusters[b].len() as f64];
     let mean = |(a, b): (&f64, &f64)| (sizes[0] * a + sizes[1] * b) / (sizes[0] + sizes[1]);
@@ -77,17 +79,17 @@ fn join(clusters: &mut Vec<Vec<usize>>, between: &mut Vec<Vec<f64>>, a: usize, b
     });
 }
 
-/// The most frequent expert of a cluster, by the load of each expert; the first of equals.
+/// The most frequent expert of a cluster, by the load of each expert; the first among ties.
 pub fn dominant(cluster: &[usize], load: &[f64]) -> usize {
     let more = |best: usize, expert: usize| if load[expert] > load[best] { expert } else { best };
     cluster.iter().copied().reduce(more).unwrap_or_default()
 }
 
 /// The network in which the dominant expert of each cluster of MoE layer l has the weights (3) of
-/// `clusters[l]`, by `load[l]`; the others are as they were.
+/// `clusters[l]`, by `load[l]`; the other experts are unchanged.
 ///
 /// # Errors
-/// If the experts of a layer are no stacks of one for each load.
+/// If the experts of a layer are not stacks with one entry for each load.
 pub fn merged<M: Module>(
     network: M,
     clusters: &[Vec<Vec<usize>>],
@@ -132,12 +134,12 @@ impl ModuleMapper for Merge<'_> {
     }
 }
 
-/// (3), for the numbers of one parameter of all experts.
+/// Applies (3) to the numbers of one parameter of all experts.
 fn averaged(mut numbers: Vec<f32>, clusters: &[Vec<usize>], load: &[f64]) -> Vec<f32> {
     let row = numbers.len() / load.len().max(1);
     for cluster in clusters.iter().filter(|cluster| cluster.len() > 1) {
         let all: f64 = cluster.iter().map(|expert| load[*expert]).sum();
-        // Experts that were never chosen count alike.
+        // Experts that were never chosen have equal shares.
         let share = |expert: usize| match all > 0.0 {
             true => load[expert] / all,
             false => 1.0 / cluster.len() as f64,
@@ -166,7 +168,8 @@ mod tests {
 
     #[test]
     fn average_linkage_by_hand() {
-        // On a line: 0, 1, 3.2, 7. 0 and 1 join at 1; 3.2 is then 2.7 from them on average, and 3.8 from 7.
+        // On a line: 0, 1, 3.2, 7. 0 and 1 join at distance 1; 3.2 is then 2.7 from them on average, and
+        // 3.8 from 7.
         let at = |x: f64| vec![x, 0.0];
         let points = [at(0.0), at(7.0), at(1.0), at(3.2)];
         assert_eq!(clusters(&points, 4), [vec![0], vec![1], vec![2], vec![3]]);
@@ -216,7 +219,7 @@ mod tests {
         let (pairs, load) = ([vec![vec![0, 1], vec![2, 3]]], [vec![3.0, 1.0, 1.0, 2.0]]);
         let one = merged(whole.clone(), &pairs, &load).unwrap();
         assert_eq!(output(&one), output(&whole), "their average is the same expert");
-        // With the columns of the dominant experts only it is a network of two experts.
+        // If the router keeps only the columns of the dominant experts, it is a network of two experts.
         let kept = vec![vec![0, 3]];
         let pruned = Some(Pruned { gone: Gone::Remove, kept: kept.clone() });
         let smaller = MoeConfig { pruned, ..config };

@@ -8,18 +8,18 @@ use serde::{Deserialize, Serialize};
 
 use crate::walk::{LayerPart, Walk};
 
-/// The lengths in one MoE layer.
+/// The norms in one MoE layer.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct LayerNorms {
-    /// The length of the vector with which the router scores each expert: the columns of its
-    /// `gate.weight`, `[D, E]`. None where the router has no such matrix.
+    /// The norm of the vector with which the router scores each expert: the columns of its `gate.weight`,
+    /// `[D, E]`. None if the router has no such matrix.
     pub router: Option<Vec<f64>>,
-    /// The length of all the weights of each expert, which stand in stacks `[E, ...]`. None where
-    /// experts differ in size.
+    /// The norm of all weights of each expert, which are in stacks `[E, ...]`. None if experts differ in
+    /// size.
     pub experts: Option<Vec<f64>>,
 }
 
-/// The lengths in all MoE layers of a network, first to last.
+/// The norms in all MoE layers of a network, first to last.
 pub fn norms<M: Module>(model: &M) -> Vec<LayerNorms> {
     let mut visitor = Visitor::default();
     model.visit(&mut visitor);
@@ -65,7 +65,7 @@ impl ModuleVisitor for Visitor {
         }
         let layer = &mut self.layers[layer];
         match part {
-            // A router within a router has it deeper.
+            // For a router within a router the path is longer.
             LayerPart::Router if D == 2 && format!(".{}", self.walk.within()).ends_with(GATE) => {
                 layer.router = Some(squares(param, 1));
             }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// The share of a layer's experts that goes.
+/// The share of a layer's experts that is pruned.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(untagged, expecting = "expected a share, or a list with one for each MoE layer")]
 pub enum Ratio {
@@ -13,11 +13,12 @@ pub enum Ratio {
 }
 
 impl Ratio {
-    /// The number of experts pruned from each layer of `experts[layer]`: the nearest whole number.
+    /// The number of experts pruned from each layer, which has `experts[layer]` of them: the nearest
+    /// integer.
     ///
     /// # Errors
-    /// If a share is not at least 0 and below 1, if a layer would lose all its experts, or if there is
-    /// another number of layers.
+    /// If a share is not at least 0 and below 1, if a layer would lose all its experts, or if the number
+    /// of shares is not the number of layers.
     pub fn counts(&self, experts: &[usize]) -> Result<Vec<usize>, String> {
         let shares = match self {
             Ratio::All(share) => vec![*share; experts.len()],
@@ -40,8 +41,8 @@ impl Ratio {
     }
 }
 
-/// The experts that are left when those of the `n` smallest scores go, in their old order. Among
-/// equals the first goes first.
+/// The experts that remain when the `n` experts with the smallest scores are pruned, in ascending order.
+/// Among ties the first is pruned first.
 pub(crate) fn keep(scores: &[f64], n: usize) -> Vec<usize> {
     let mut order: Vec<usize> = (0..scores.len()).collect();
     order.sort_by(|a, b| scores[*a].total_cmp(&scores[*b])); // stable
@@ -50,8 +51,9 @@ pub(crate) fn keep(scores: &[f64], n: usize) -> Vec<usize> {
     left
 }
 
-/// The same where experts are in groups, one behind the other, that are to stay of one size: as many of each
-/// group go. Where `n` is no multiple of `groups`, the smallest go, in whatever group they are.
+/// The experts that remain when `n` are pruned, where experts are in consecutive groups that keep equal
+/// sizes: the same number is pruned from each group. If `n` is not a multiple of `groups`, the experts
+/// with the smallest scores are pruned, whatever their group.
 pub fn keep_in_groups(scores: &[f64], n: usize, groups: usize) -> Vec<usize> {
     let size = scores.len() / groups.max(1);
     if groups < 2 || size == 0 || !n.is_multiple_of(groups) {

@@ -1,4 +1,4 @@
-//! Rules by which the experts of a layer are scored; those of the smallest scores go.
+//! Rules for scoring the experts of a layer; the experts with the smallest scores are pruned.
 
 use moe::stable_hash;
 use rand::{RngExt, SeedableRng};
@@ -11,47 +11,47 @@ use crate::LayerNorms;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum PruningRule {
-    /// The paper's: by how much the router's vector grew in fine-tuning. Signed: it is the difference
-    /// of two lengths, not the length of the difference.
+    /// The paper's rule: the growth of the norm of the router's vector in fine-tuning. It is signed: the
+    /// difference of two norms, not the norm of the difference.
     #[default]
     RouterNormChange,
-    /// The same the wrong way round: the experts that the paper keeps go first. A control.
+    /// `router-norm-change` with the opposite sign: the experts that the paper keeps are pruned first. A
+    /// control.
     ReversedRouterNormChange,
     /// The absolute value of the change, a common misreading.
     AbsRouterNormChange,
-    /// The length of the router's vector after fine-tuning.
+    /// The norm of the router's vector after fine-tuning.
     RouterNorm,
-    /// By how much the length of the expert's weights grew.
+    /// The growth of the norm of the expert's weights in fine-tuning.
     ExpertNormChange,
-    /// The length of the expert's weights after fine-tuning.
+    /// The norm of the expert's weights after fine-tuning.
     ExpertNorm,
     /// The load of the expert on the validation split.
     Load,
-    /// The sum of its weights in the plan times the share of units that it works on (Chen et al.,
-    /// *Task-Specific Expert Pruning*, 2022, <https://arxiv.org/abs/2206.00277>), on the validation
-    /// split.
+    /// The sum of its weights in the plan times the share of units that it processes, on the validation
+    /// split (Chen et al., *Task-Specific Expert Pruning*, 2022, <https://arxiv.org/abs/2206.00277>).
     Importance,
     /// Random numbers.
     Random,
-    /// None are dropped: those whose outputs are alike on the validation split become one
+    /// No expert is dropped: experts with similar outputs on the validation split become one
     /// (`pruning/src/merge.rs`). The score is the load.
     Merge,
 }
 
-/// The statistics of one layer's experts that rules score by.
+/// The statistics of one layer's experts from which rules compute scores.
 #[derive(Clone, Debug, Default)]
 pub struct Evidence {
-    /// Lengths before fine-tuning, if the network was fine-tuned.
+    /// The norms before fine-tuning, if the network was fine-tuned.
     pub before: Option<LayerNorms>,
-    /// Lengths now.
+    /// The norms of the network that is pruned.
     pub now: LayerNorms,
     /// The number of units routed to each expert.
     pub load: Vec<f64>,
-    /// The sum of the weights with which it did.
+    /// The sum of the weights of these units for each expert.
     pub weight: Vec<f64>,
     /// The number of units.
     pub units: usize,
-    /// Seeds [`PruningRule::Random`].
+    /// The seed of [`PruningRule::Random`].
     pub seed: u64,
 }
 
@@ -70,7 +70,7 @@ impl PruningRule {
     /// A score for each expert.
     ///
     /// # Errors
-    /// If the rule needs what there is not.
+    /// If the rule requires statistics that are missing.
     pub fn scores(self, layer: &Evidence) -> Result<Vec<f64>, String> {
         let before = layer.before.as_ref().ok_or(BEFORE);
         let router = |norms: &LayerNorms| norms.router.clone().ok_or(ROUTER);
@@ -117,14 +117,14 @@ mod tests {
         LayerNorms { router: Some(lengths.iter::<f32>().map(f64::from).collect()), experts: None }
     }
 
-    /// The numbers of the published rule on these inputs, in double precision.
+    /// The values that the published rule gives for these inputs, in double precision.
     fn evidence() -> Evidence {
         let before = fill(2, [6, 4], 2.0);
         let now = before.clone() * 0.9 + fill(8, [6, 4], 1.0);
         Evidence { before: Some(lengths(before)), now: lengths(now), ..Evidence::default() }
     }
 
-    /// The order in which experts go.
+    /// The order in which experts are pruned.
     fn order(scores: &[f64]) -> Vec<usize> {
         let left = |n| keep(scores, n);
         let goes = |n| left(n).into_iter().find(|expert| !left(n + 1).contains(expert)).unwrap();

@@ -1,24 +1,27 @@
-//! A network with MoE layers from a dense one.
+//! Upcycling: a network with MoE layers from a dense one.
 //!
 //! Komatsuzaki et al. *Sparse Upcycling: Training Mixture-of-Experts from Dense Checkpoints*. ICLR 2023.
-//! <https://arxiv.org/abs/2212.05055>: every expert begins as a copy of the dense network.
+//! <https://arxiv.org/abs/2212.05055>: every expert starts as a copy of the dense network.
 //!
 //! Nakamura et al. *Drop-Upcycling: Training Sparse Mixture of Experts with Partial Re-initialization*. ICLR
-//! 2025. <https://arxiv.org/abs/2502.19261>: a share r of an expert's hidden units begins anew, normal with the
-//! mean and deviation of the weights that they replace.
+//! 2025. <https://arxiv.org/abs/2502.19261>: a share r of an expert's hidden units is initialised again,
+//! normal with the mean and deviation of the weights that are replaced.
 //!
 //! He et al. *Upcycling Large Language Models into Mixture of Experts*. 2024.
-//! <https://arxiv.org/abs/2410.07524>: the hidden units are cut into G parts, one for each expert of a virtual
-//! group; the experts of a group have one vector of the router, so that they are chosen together.
+//! <https://arxiv.org/abs/2410.07524>: the hidden units are divided into G parts, one for each expert of a
+//! virtual group; the experts of a group have the same vector in the router, so that they are chosen
+//! together.
 //!
 //! E_(cG + s) = part s of the dense network                           (1)
 //! y = sum_i g_i E_i(x) = c F(x), c the sum of the weights of a part  (2)
 //!
-//! The output maps are divided by c, [`factor`], so that the first forward pass is that of the dense network.
+//! The output maps are divided by c, see [`factor`], so that the first forward pass equals that of the
+//! dense network.
 //!
-//! Differs from the papers: c is what the router's first plans have, not a formula for each router. Where it
-//! depends on the scores (weights that are not divided by their sum), small gates at the start, `gates`, make
-//! it one number: all scores are nearly equal, and their order, so the choice, is as before.
+//! Differs from the papers: c is measured on the router's first plans instead of given by a formula for
+//! each router. If c depends on the scores (weights that are not divided by their sum), small initial
+//! gates, `gates`, make it constant: all scores are nearly equal, while their order, and therefore the
+//! choice, is unchanged.
 
 use std::collections::BTreeMap;
 
@@ -30,13 +33,14 @@ use rand_distr::{Distribution, Normal};
 config! {
     /// The initial weights of the experts.
     pub struct UpcycleConfig {
-        /// The share of each expert's hidden units that begins anew.
+        /// The share of each expert's hidden units that is initialised again.
         pub reinitialise: f64 = 0.0,
-        /// Parts that the hidden units of the dense network are cut into, one an expert.
+        /// The number of parts that the hidden units of the dense network are divided into, one for each
+        /// expert.
         pub groups: usize = 1,
-        /// Whether the output is scaled so that the first forward pass is that of the dense network.
+        /// Whether the output is scaled so that the first forward pass equals that of the dense network.
         pub equal: bool = true,
-        /// The factor of the first weights of the routers' gates.
+        /// The factor of the initial weights of the routers' gates.
         pub gates: f64 = 1.0,
     }
 }
@@ -63,10 +67,10 @@ const EXPERTS: &str = ".feed_forward.Moe.experts.";
 const ROUTER: &str = ".feed_forward.Moe.router.";
 const GATE: &str = ".router.gate.weight";
 
-/// Gives `to` the weights of the dense network `from`, and makes experts of its feed-forward networks.
+/// Gives `to` the weights of the dense network `from`, and makes experts from its feed-forward networks.
 ///
 /// # Errors
-/// If a parameter of one network has no place in the other.
+/// If a parameter of one network has no counterpart in the other.
 pub fn upcycle<M: Module>(
     from: &M,
     to: M,
@@ -97,7 +101,7 @@ pub fn upcycle<M: Module>(
     first_gates(with_parameters(to, numbers)?, config)
 }
 
-/// The axis of the hidden units in a matrix of experts; none in the last bias.
+/// The axis of the hidden units in a matrix of experts; none for the last bias.
 fn hidden_axis(path: &str) -> Result<Option<usize>, String> {
     match path.rsplit('.').next().unwrap_or_default() {
         "w" | "v" | "w1" | "bias1" => Ok(Some(2)),
@@ -147,8 +151,8 @@ fn experts(
     Ok(TensorData::new(all, shape.to_vec()))
 }
 
-/// Draws a share of the hidden units of one expert's matrix `[a, b]` anew; the same units in all of its
-/// matrices.
+/// Initialises a share of the hidden units of one expert's matrix `[a, b]` again; the units are the same
+/// in all of its matrices.
 fn renew(
     matrix: &mut [f32],
     [a, b]: [usize; 2],
@@ -181,9 +185,10 @@ fn renew(
     places.iter().for_each(|at| matrix[*at] = normal.sample(&mut rng) as f32);
 }
 
-/// The network whose routers have one vector for all experts of a group, that of the first, and whose gates
-/// are `config.gates` times as large. A router's vectors of experts are the matrices whose last axis is that of
-/// the experts; a gate may have columns of null experts besides.
+/// The network in which the routers have the same vector for all experts of a group, that of the first
+/// expert, and in which gates are multiplied by `config.gates`. The vectors of experts are in the matrices
+/// of a router whose last axis is that of the experts; a gate may have additional columns for null
+/// experts.
 fn first_gates<M: Module>(network: M, config: &UpcycleConfig) -> Result<M, String> {
     let (groups, gates) = (config.groups, config.gates as f32);
     if groups == 1 && gates == 1.0 {
@@ -210,10 +215,10 @@ fn first_gates<M: Module>(network: M, config: &UpcycleConfig) -> Result<M, Strin
     with_parameters(network, numbers)
 }
 
-/// The sum c of the weights of a part of the dense network in a layer, from the choices of its units.
+/// The sum c of the weights of one part of the dense network in a layer, from the choices of its units.
 ///
 /// # Errors
-/// If it is not the same for all units and parts, so that no factor gives what the dense network gave.
+/// If c is not the same for all units and parts, so that no factor gives the output of the dense network.
 pub fn factor(choices: &[Vec<(usize, f32)>], groups: usize) -> Result<f64, String> {
     let sums = choices.iter().flat_map(|unit| {
         let mut sums = vec![0.0_f64; groups];
@@ -235,10 +240,10 @@ pub fn factor(choices: &[Vec<(usize, f32)>], groups: usize) -> Result<f64, Strin
     ))
 }
 
-/// The network whose experts of MoE layer l give `1 / factors[l]` of their output.
+/// The network in which the experts of MoE layer l return `1 / factors[l]` times their output.
 ///
 /// # Errors
-/// If the experts have no output maps that are known.
+/// If there are fewer factors than MoE layers.
 pub fn divided<M: Module>(network: M, factors: &[f64]) -> Result<M, String> {
     let output =
         |path: &str| path.contains(EXPERTS) && (path.ends_with(".w2") || path.ends_with(".bias2"));

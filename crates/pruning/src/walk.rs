@@ -8,12 +8,12 @@ pub(crate) enum LayerPart {
     Other,
 }
 
-/// The place of a walk. MoE layers are numbered in the order in which they are met.
+/// The position of a walk. MoE layers are numbered in the order in which the walk enters them.
 #[derive(Debug, Default)]
 pub(crate) struct Walk {
     path: Vec<String>,
     layers: Vec<String>,
-    /// The part of the layer, and the length of the path outside of it.
+    /// The part of the layer, and the length of the path outside of the part.
     inside: Option<(LayerPart, usize)>,
 }
 
@@ -44,7 +44,7 @@ impl Walk {
         }
     }
 
-    /// The layer's number and its part, if the walk is in a layer.
+    /// The layer's number and its part, if the walk is within a layer.
     pub(crate) fn layer(&self) -> Option<(usize, LayerPart)> {
         self.inside.map(|(part, _)| (self.layers.len() - 1, part))
     }
@@ -54,7 +54,7 @@ impl Walk {
         self.path.join(".")
     }
 
-    /// The path within the part of the layer, with dots.
+    /// The path within the layer's part, with dots.
     pub(crate) fn within(&self) -> String {
         self.inside.map_or_else(String::new, |(_, outside)| self.path[outside + 1..].join("."))
     }

@@ -16,12 +16,12 @@
 //! m = mu m + gamma f                           (5)
 //! x' = x - m                                   (6)
 //!
-//! With gamma1 = kappa = 1, as in the code, the residual cancels: from zero, (3) is -3.16 sign(f), but for
-//! an f near 0. A norm must follow, and a second residual around both.
+//! With gamma1 = kappa = 1, as in the code, the residual cancels: from p = v = 0, (3) is -3.16 sign(f),
+//! except if f is near 0. A norm must follow, and a second residual connection around both.
 //!
 //! Evidence: read in the published code of the language model. Differs from Adam, as the code does: no
-//! correction of the bias at the start, epsilon within the root, (1) to (3) once only. Nothing reads p
-//! and v after the first layer, so they are not carried.
+//! correction of the bias at the start, epsilon within the root, and (1) to (3) are computed only once. No
+//! later layer reads p and v, so they are not passed on.
 
 use burn::{module::Module, prelude::*};
 use moe::{Init, Pass, ResidualRule, config};
@@ -33,7 +33,7 @@ config! {
     pub struct AdamConfig {
         /// The decay of the mean square, in the first layer.
         pub beta2: f64 = 0.999,
-        /// Keeps the root from zero.
+        /// A small number that keeps the root above zero.
         pub epsilon: f64 = 1e-8,
         /// The decay of the moment, in the later layers.
         pub mu: f64 = 0.7,
@@ -48,10 +48,10 @@ const BETA1: f64 = 0.9;
 /// The step of the first layer, as in the published code.
 const GAMMA1: f64 = 1.0;
 
-/// The weight decay of the stream in the first layer, as in the published code.
+/// The weight decay that is applied to the stream in the first layer, as in the published code.
 const KAPPA: f64 = 1.0;
 
-/// Adam first, then the heavy ball.
+/// Adam in the first layer, then the heavy ball.
 #[derive(Module, Debug)]
 pub struct Adam {
     #[module(skip)]

@@ -37,7 +37,7 @@ pub struct Complex {
     gamma: f64,
 }
 
-/// Real and imaginary part of m, `[B, T, D]` each, as the layer before left them.
+/// The real and imaginary parts of m, `[B, T, D]` each, after the previous layer.
 struct Moment(Tensor<3>, Tensor<3>);
 
 impl ResidualRule for Complex {

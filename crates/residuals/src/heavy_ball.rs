@@ -7,16 +7,16 @@
 //! p_t = mu p_{t-1} - f(x_t)                    (1)
 //! x_{t+1} = x_t + gamma p_t                    (2)
 //!
-//! With m = -gamma p, as the published code has it:
+//! With m = -gamma p, as in the published code:
 //!
 //! m_t = mu m_{t-1} + gamma f(x_t)              (1')
 //! x_{t+1} = x_t - m_t                          (2')
 //!
-//! With mu = 0 and gamma = -1 it is `add`. The sign is the code's; the last matrix of the experts
-//! takes it up, since their weights are as likely negative as positive.
+//! With mu = 0 and gamma = -1 it is `add`. The sign is that of the code; the last matrix of the experts
+//! compensates for it, since its weights are as likely negative as positive.
 //!
-//! Evidence: read in the published code of the language model. The norms around the rule are the
-//! backbone's, see its `wiring`.
+//! Evidence: read in the published code of the language model. The norms around the rule are part of the
+//! backbone, see its `wiring`.
 
 use burn::{module::Module, prelude::*};
 use moe::{Init, Pass, ResidualRule, config};
@@ -33,7 +33,7 @@ config! {
     }
 }
 
-/// The moment of all layers before is subtracted.
+/// The moment over all previous layers is subtracted.
 #[derive(Module, Debug)]
 pub struct HeavyBall {
     mu: f64,
@@ -75,7 +75,7 @@ mod tests {
     fn without_memory_it_is_add() {
         let x = along("heavy-ball", &[("mu", 0.0), ("gamma", -1.0)], 1.0, &[1.0, 2.0, -1.0]);
         assert_eq!(x, along("add", &[], 1.0, &[1.0, 2.0, -1.0]));
-        // With the code's sign, it is `add` of experts whose last matrix has the other one.
+        // With the sign of the code, it is `add` for experts whose last matrix has the opposite sign.
         let x = along("heavy-ball", &[("mu", 0.0), ("gamma", 1.0)], 1.0, &[1.0, 2.0, -1.0]);
         assert_eq!(x, along("add", &[], 1.0, &[-1.0, -2.0, 1.0]));
     }

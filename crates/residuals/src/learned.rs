@@ -6,9 +6,9 @@
 //! m_t = mu_t m_{t-1} + gamma_t f(x_t)          (1), mu_t and gamma_t are parameters of layer t
 //! x_{t+1} = x_t - m_t                          (2)
 //!
-//! Evidence: that the paper has tables of learned coefficients, of both or of gamma alone, is from notes
-//! on it; that they are a number a layer, begin at the fixed values and are not bounded, is our choice.
-//! At the start it is `heavy-ball`.
+//! Evidence: notes on the paper say that it has tables of learned coefficients, of both or of gamma alone.
+//! It is our choice that they are one number for each layer, start at the fixed values and are not
+//! bounded. At the start it is `heavy-ball`.
 
 use burn::{
     module::{Module, Param},
@@ -23,12 +23,13 @@ config! {
     pub struct LearnedConfig {
         /// The initial decay of the moment, mu.
         pub mu: f64 = 0.7,
-        /// The step, at first.
+        /// The initial step.
         pub gamma: f64 = 1.0,
     }
 }
 
-/// A heavy ball that learns its coefficients. They are named like those of norms, which do not decay.
+/// A heavy ball that learns its coefficients. They have the names of the parameters of norms, to which
+/// weight decay is not applied.
 #[derive(Module, Debug)]
 pub struct Learned {
     /// mu, `[1]`.
@@ -37,7 +38,7 @@ pub struct Learned {
     gamma: Param<Tensor<1>>,
 }
 
-/// m, `[B, T, D]`, as the layer before left it.
+/// The moment m, `[B, T, D]`, after the previous layer.
 struct Moment(Tensor<3>);
 
 impl ResidualRule for Learned {
@@ -87,7 +88,7 @@ mod tests {
         let (mut pass, one) = (Pass::eval(), || Tensor::<3>::ones([1, 1, 1], &device));
         let x = rule.join(&mut pass, one(), one());
         let grads = rule.join(&mut pass, x, one()).sum().backward();
-        // x = 1 - g - (u g + g): by g it is -2 - u, by u it is -g.
+        // x = 1 - g - (u g + g): the derivative by g is -2 - u, that by u is -g.
         let by = |param: &Param<Tensor<1>>| param.val().grad(&grads).unwrap().into_scalar::<f32>();
         assert!((by(&rule.gamma) + 2.7).abs() < 1e-6);
         assert!((by(&rule.beta) + 1.0).abs() < 1e-6);

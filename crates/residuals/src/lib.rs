@@ -33,7 +33,7 @@ pub use stability::growth;
 
 use moe::{Library, ResidualRules};
 
-/// All residual rules. The list is the table of contents.
+/// All residual rules. The list is the table of contents of this crate.
 pub fn all() -> ResidualRules {
     Library::default()
         .residuals

@@ -1,30 +1,31 @@
-//! Parts of the rules with momentum: the moment, and limits of hyperparameters.
+//! Parts that the rules with momentum share: the moment, and limits of hyperparameters.
 //!
 //! Teo, Nguyen. *MomentumSMoE*. NeurIPS 2024. <https://arxiv.org/abs/2410.14574>
 //!
-//! A layer's output f is read as a gradient, and depth as iteration: x - f is a step of descent. The
-//! moment m belongs to each token and channel. It goes from MoE layer to MoE layer within one pass,
-//! is zero at the first, and is never detached, so that later layers teach earlier ones by it.
+//! A layer's output f is interpreted as a gradient, and depth as iteration: x - f is a step of descent.
+//! The moment m has one value for each token and channel. It is passed from MoE layer to MoE layer within
+//! one pass, is zero at the first, and is never detached, so that gradients of later layers flow through
+//! it to earlier ones.
 
 use burn::prelude::*;
 use moe::Pass;
 
-/// m, `[B, T, D]`, as the layer before left it.
+/// The moment m, `[B, T, D]`, after the previous layer.
 struct Moment(Tensor<3>);
 
-/// m as the layer before left it; none at the first, where it is zero.
+/// The moment m after the previous layer; none at the first layer, where it is zero.
 pub(crate) fn before(pass: &Pass) -> Option<Tensor<3>> {
     pass.get::<Moment>().map(|Moment(m)| m.clone())
 }
 
-/// m = mu m + f, left for the layer after.
+/// Computes m = mu m + f, and stores it for the next layer.
 pub(crate) fn carry(pass: &mut Pass, mu: f64, f: Tensor<3>) -> Tensor<3> {
     let m = mixed(before(pass), mu, f);
     pass.put(Moment(m.clone()));
     m
 }
 
-/// mu m + f, where no m is zero.
+/// mu m + f; if there is no m, it is zero.
 pub(crate) fn mixed(m: Option<Tensor<3>>, mu: f64, f: Tensor<3>) -> Tensor<3> {
     match m {
         Some(m) => m * mu + f,
@@ -32,7 +33,7 @@ pub(crate) fn mixed(m: Option<Tensor<3>>, mu: f64, f: Tensor<3>) -> Tensor<3> {
     }
 }
 
-/// Checks that the share of the moment before is at least 0 and below 1.
+/// Checks that the share of the previous moment is at least 0 and below 1.
 pub(crate) fn share(name: &str, value: f64) -> Result<(), String> {
     match (0.0..1.0).contains(&value) {
         true => Ok(()),

@@ -1,4 +1,4 @@
-//! Nesterov's momentum: the layer is evaluated at the point to which the moment alone leads.
+//! Nesterov's momentum: the layer is evaluated at the point that the moment alone reaches.
 //!
 //! Teo, Nguyen. *MomentumSMoE: Integrating Momentum into Sparse Mixture of Experts*. NeurIPS 2024.
 //! <https://arxiv.org/abs/2410.14574>
@@ -8,8 +8,9 @@
 //! m_t = mu m_{t-1} + gamma f_t                 (2)
 //! x_{t+1} = x_t - m_t                          (3)
 //!
-//! Evidence: that the paper has such a variant is from memory, the formula is the standard one. Where
-//! a norm stands before the layer, the look ahead is after it, as in the published code of `robust`.
+//! Evidence: that the paper has such a variant is from memory; the formula is the standard one. If there
+//! is a norm before the layer, the moment is subtracted after the norm, as in the published code of
+//! `robust`.
 
 use burn::{module::Module, prelude::*};
 use moe::{Init, Pass, ResidualRule, Visit, config};
@@ -26,7 +27,7 @@ config! {
     }
 }
 
-/// Momentum that looks before it steps.
+/// Momentum with a look-ahead.
 #[derive(Module, Debug)]
 pub struct Nag {
     mu: f64,
@@ -65,7 +66,7 @@ mod tests {
 
     #[test]
     fn two_layers_by_hand() {
-        // f(z) = z / 2 from 1: m = 0.5, x = 0.5. Then the layer sees 0.5 - 0.25: f = 0.125,
+        // f(z) = z / 2 from 1: m = 0.5, x = 0.5. Then the layer's input is 0.5 - 0.25: f = 0.125,
         // m = 0.25 + 0.125, x = 0.125.
         close(&descend("nag", &[("mu", 0.5)], 0.5, 2), &[0.5, 0.125]);
     }

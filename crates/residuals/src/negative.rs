@@ -7,7 +7,7 @@
 //! x_{t+1} = x_t - m_t                          (2)
 //!
 //! Evidence: our own extension of MomentumSMoE; that its authors tried it is a vague memory. On a
-//! quadratic it is stable for a curvature between 0 and 2 - 2 mu only.
+//! quadratic function it is stable only for a curvature between 0 and 2 - 2 mu.
 
 use burn::{module::Module, prelude::*};
 use moe::{Init, Pass, ResidualRule, config};
@@ -17,14 +17,14 @@ use crate::moment;
 config! {
     /// The coefficient of the negative momentum.
     pub struct NegativeConfig {
-        /// The share of the moment that is taken back.
+        /// The share of the moment that is subtracted again.
         pub mu: f64 = 0.3,
         /// The step.
         pub gamma: f64 = 1.0,
     }
 }
 
-/// The heavy ball with a negative share.
+/// The heavy ball with a negative coefficient.
 #[derive(Module, Debug)]
 pub struct Negative {
     mu: f64,

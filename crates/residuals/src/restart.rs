@@ -24,10 +24,10 @@ config! {
     }
 }
 
-/// MoE layers from one beginning to the next. Our choice: the least that remembers anything.
+/// The number of MoE layers from one reset to the next. Our choice: the smallest number with any momentum.
 const EVERY: usize = 2;
 
-/// The heavy ball, from rest in every second layer.
+/// The heavy ball, reset in every second layer.
 #[derive(Module, Debug)]
 pub struct Restart {
     mu: f64,

@@ -7,7 +7,7 @@
 //! v_t = beta v_{t-1} + (1 - beta) f_t^2        (1)
 //! x_{t+1} = x_t - gamma f_t / sqrt(v_t + epsilon)   (2)
 //!
-//! Evidence: that the paper has such a variant is from memory, the formula is the standard one.
+//! Evidence: that the paper has such a variant is from memory; the formula is the standard one.
 //! Epsilon is within the root, as in the published code of `adam`; the defaults are ours.
 //!
 //! From v = 0 the first step is gamma / sqrt(1 - beta) in each channel, however small f is.
@@ -24,7 +24,7 @@ config! {
         pub beta: f64 = 0.9,
         /// The step.
         pub gamma: f64 = 1.0,
-        /// Keeps the root from zero.
+        /// A small number that keeps the root above zero.
         pub epsilon: f64 = 1e-8,
     }
 }
@@ -37,7 +37,7 @@ pub struct RmsProp {
     epsilon: f64,
 }
 
-/// v, `[B, T, D]`, as the layer before left it.
+/// The mean square v, `[B, T, D]`, after the previous layer.
 struct MeanSquare(Tensor<3>);
 
 impl ResidualRule for RmsProp {

@@ -7,13 +7,13 @@
 //!
 //! beta = k (1 - p)^2 (1 + p) / L               (1), the step; L = 1
 //! alpha = k p^3 / (k - 1)                      (2), the decay of the moment
-//! epsilon = p^3 / ((k - 1) (1 - p)^2 (1 + p))  (3), how far it looks ahead
+//! epsilon = p^3 / ((k - 1) (1 - p)^2 (1 + p))  (3), the length of the look-ahead
 //! f_t = f(z_t + epsilon beta m_{t-1})          (4), z = x, or its norm
 //! m_t = -f_t + alpha m_{t-1}                   (5)
 //! x_{t+1} = x_t + beta m_t                     (6)
 //!
-//! Evidence: read in the authors' code of V-MoE. Differs from it: there the dense blocks look ahead
-//! too, here MoE layers alone do.
+//! Evidence: read in the authors' code of V-MoE. Differs from it: in that code the dense blocks look ahead
+//! too, here only MoE layers do.
 
 use burn::{module::Module, prelude::*};
 use moe::{Init, Pass, ResidualRule, Visit, config};
@@ -23,7 +23,7 @@ use crate::moment;
 config! {
     /// The constants that determine the three coefficients.
     pub struct RobustConfig {
-        /// The rate of convergence that is aimed at, p: small is fast, large is robust.
+        /// The target rate of convergence, p: small is fast, large is robust.
         pub rate: f64 = 0.2,
         /// The condition number, k.
         pub condition: f64 = 1.25,
@@ -33,7 +33,7 @@ config! {
 /// The largest curvature, L, as in the authors' code.
 const CURVATURE: f64 = 1.0;
 
-/// Momentum with a look ahead.
+/// Momentum with a look-ahead.
 #[derive(Module, Debug)]
 pub struct Robust {
     alpha: f64,
@@ -92,7 +92,8 @@ mod tests {
 
     #[test]
     fn two_layers_by_hand() {
-        // f(z) = z / 2 from 1: f = 0.5, m = -0.5, x = 0.52. Then the layer sees 0.52 - 0.04 * 0.5 = 0.5:
+        // f(z) = z / 2 from 1: f = 0.5, m = -0.5, x = 0.52. Then the layer's input is
+        // 0.52 - 0.04 * 0.5 = 0.5:
         // f = 0.25, m = -0.27, x = 0.52 - 0.2592.
         close(&descend("robust", &[], 0.5, 2), &[0.52, 0.2608]);
     }

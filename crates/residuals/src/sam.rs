@@ -8,11 +8,11 @@
 //! f_t = f(z_t + rho f(z_t) / ||f(z_t)||)       (1), z = x, or its norm; the length is each token's own
 //! x_{t+1} = x_t - gamma f_t                    (2)
 //!
-//! Evidence: that the paper has such a curve is from notes on it; the formula is our reading of the
-//! name. No state goes from layer to layer.
+//! Evidence: notes on the paper say that it has such a curve; the formula is our reading of the name. No
+//! state is passed from layer to layer.
 //!
-//! The layer works twice: its losses, its reports and the routers' states see both visits, and the
-//! FLOPs are those of both.
+//! The layer is evaluated twice: its losses, its reports and the routers' states include both visits, and
+//! the FLOPs are those of both.
 
 use burn::{module::Module, prelude::*};
 use moe::{Init, Pass, ResidualRule, Visit, config};
@@ -30,7 +30,7 @@ config! {
 /// The distance from the input at which the layer is evaluated again: the default of Foret et al.
 const RHO: f64 = 0.05;
 
-/// Descent by what the layer says a little uphill.
+/// Descent along the layer's output at a nearby ascent point.
 #[derive(Module, Debug)]
 pub struct Sam {
     gamma: f64,
@@ -57,7 +57,7 @@ impl ResidualRule for Sam {
 
     fn step(&self, pass: &mut Pass, x: Tensor<3>, input: Tensor<3>, layer: Visit) -> Tensor<3> {
         let f = layer(pass, input.clone());
-        // Of an f of zeros the direction is zero, and its gradient finite.
+        // If f is zero, the direction is zero, and its gradient is finite.
         let length = (f.clone().square().sum_dim(2) + 1e-12).sqrt();
         let f = layer(pass, input + f / length * RHO); // (1)
         self.join(pass, x, f)
@@ -70,7 +70,7 @@ mod tests {
 
     #[test]
     fn two_layers_by_hand() {
-        // f(z) = z / 2 from 1: seen at 1.05, f = 0.525, x = 0.475; seen at 0.525, f = 0.2625, x = 0.2125.
+        // f(z) = z / 2 from 1: at 1.05, f = 0.525, x = 0.475; at 0.525, f = 0.2625, x = 0.2125.
         close(&descend("sam", &[], 0.5, 2), &[0.475, 0.2125]);
     }
 

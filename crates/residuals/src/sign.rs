@@ -7,8 +7,8 @@
 //!
 //! Evidence: our own extension of MomentumSMoE; not found in its paper or code.
 //!
-//! A sign has the gradient 0, and experts would learn nothing by it. Here the backward pass takes (2)
-//! for x - gamma m (straight through: Bengio et al. 2013, <https://arxiv.org/abs/1308.3432>).
+//! A sign has the gradient 0, so that experts would learn nothing from it. Here the backward pass treats
+//! (2) as x - gamma m (straight through: Bengio et al. 2013, <https://arxiv.org/abs/1308.3432>).
 
 use burn::{module::Module, prelude::*};
 use moe::{Init, Pass, ResidualRule, config};
@@ -72,7 +72,8 @@ mod tests {
         let (rule, mut pass) = (Sign { mu: 0.5, gamma: 0.25 }, Pass::eval());
         let x = rule.join(&mut pass, Tensor::zeros([1, 1, 1], &device), f.clone());
         let x = rule.join(&mut pass, x, Tensor::zeros([1, 1, 1], &device));
-        // Through m of the first layer and half of it in the second: -0.25 (1 + 0.5).
+        // The gradient flows through m of the first layer, and through half of it in the second:
+        // -0.25 (1 + 0.5).
         let gradient = f.grad(&x.sum().backward()).unwrap();
         assert_eq!(gradient.into_scalar::<f32>(), -0.375);
     }

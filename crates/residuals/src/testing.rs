@@ -1,4 +1,4 @@
-//! Test scaffold of the rules.
+//! Helpers that the tests of the rules share.
 
 use burn::prelude::*;
 use moe::{AnyResidual, Choice, Init, Pass};
@@ -15,7 +15,7 @@ fn full(value: f32) -> Tensor<3> {
     Tensor::full([1, 1, 1], value, &Device::flex())
 }
 
-/// The stream from `x` on, after each of the layers with these outputs.
+/// The values of the stream after each of the layers with these outputs, starting at `x`.
 pub(crate) fn along(name: &str, set: &[(&str, f64)], x: f32, outputs: &[f32]) -> Vec<f32> {
     let (rule, mut pass, mut x) = (rule(name, set), Pass::eval(), full(x));
     let step = |output: &f32| {
@@ -25,7 +25,7 @@ pub(crate) fn along(name: &str, set: &[(&str, f64)], x: f32, outputs: &[f32]) ->
     outputs.iter().map(step).collect()
 }
 
-/// The stream from 1 on, after each of `depth` layers f(z) = curvature z.
+/// The values of the stream after each of `depth` layers f(z) = curvature z, starting at 1.
 pub(crate) fn descend(name: &str, set: &[(&str, f64)], curvature: f64, depth: usize) -> Vec<f32> {
     let (rule, mut pass, mut x) = (rule(name, set), Pass::eval(), full(1.0));
     let step = |_| {

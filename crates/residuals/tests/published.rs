@@ -1,10 +1,10 @@
-//! One layer of the published language model, rachtsy/MomentumSMoE: experts, gate, rule and norm, in
-//! numbers of its code, to 1e-5. Width 8, four experts of width 8, two for each of five tokens.
+//! One layer of the published language model, rachtsy/MomentumSMoE: experts, gate, rule and norm, compared
+//! with numbers of its code to 1e-5. Width 8, four experts of width 8, two for each of five tokens.
 
 use burn::prelude::*;
 use moe::{Choice, Init, Pass};
 
-/// Reproducible numbers, as the published code was given.
+/// Reproducible numbers, the same as the inputs of the published code.
 fn fill(salt: u64, n: usize, scale: f64) -> Vec<f64> {
     let mix = |x: u64| {
         let z = x.wrapping_add(0x9E37_79B9_7F4A_7C15);
@@ -85,7 +85,7 @@ fn values(x: Tensor<3>) -> Vec<f64> {
     x.into_data().iter::<f64>().collect()
 }
 
-/// The first token after layers with the rule and the norm.
+/// The first token after this number of layers with the rule and the norm.
 fn after(rule: &str, layers: usize) -> Vec<f64> {
     let build = residuals::all().get(rule).unwrap().build;
     let rule = (build.init)(&Choice::of(rule), D, &Init::new(0, &Device::flex())).unwrap();
@@ -123,7 +123,8 @@ fn the_moment_of_a_later_layer() {
         0.217_839, -0.096_376, -0.467_315, -0.300_081, -0.427_860, 0.536_655, -0.672_481,
         -0.102_007,
     ];
-    // A first layer with x = 0 and the output 51 leaves -x as the moment; the next one has it in x - m.
+    // A first layer with the output `before` leaves it as the moment. The moment of the next layer is
+    // x - y.
     let build = residuals::all().get("heavy-ball").unwrap().build;
     let choice = Choice::of("heavy-ball");
     let rule = (build.init)(&choice, D, &Init::new(0, &Device::flex())).unwrap();

@@ -1,4 +1,4 @@
-//! Ranges of stability and spectral radii on quadratics, of the rules as they are.
+//! Ranges of stability and spectral radii on quadratic functions, measured on the rules themselves.
 
 use burn::prelude::*;
 use moe::{AnyResidual, Choice, Init, Pass};
@@ -13,7 +13,7 @@ fn heavy_ball(mu: f64) -> AnyResidual {
     rule(Choice::of("heavy-ball").with("mu", mu))
 }
 
-/// The stream from 1 on, through layers f(z) = curvature z.
+/// The values of the stream through layers f(z) = curvature z, starting at 1.
 fn stream(rule: &AnyResidual, curvature: f64) -> [f64; 4] {
     let (mut pass, mut x) = (Pass::eval(), Tensor::<3>::ones([1, 1, 1], &Device::flex()));
     std::array::from_fn(|_| {
@@ -42,7 +42,7 @@ fn spectral_radius(rule: &AnyResidual, curvature: f64) -> f64 {
     radius(recurrence(stream(rule, curvature)))
 }
 
-/// The curvature from which on disturbances grow.
+/// The curvature from which on perturbations grow.
 fn limit(rule: &AnyResidual) -> f64 {
     let (mut stable, mut not) = (0.05, 5.0);
     for _ in 0..24 {
@@ -90,7 +90,8 @@ fn other_rules_follow_their_recurrences() {
         near(a, (1.0 - s) * 1.7, 1e-3);
         near(b, (s - 1.0) * 0.7, 1e-3);
     }
-    // Where -1 is a root: 1 + 1 / (1 + 2 mu), 2 - 2 mu, and of robust 2.04 + 0.04 = 0.96 s (1 + 2 / 24).
+    // Curvatures at which -1 is a root: 1 + 1 / (1 + 2 mu), 2 - 2 mu, and for robust 2.04 + 0.04 = 0.96 s
+    // (1 + 2 / 24).
     near(limit(&rule(Choice::of("nag"))), 1.0 + 1.0 / 2.4, 1e-3);
     near(limit(&rule(Choice::of("negative"))), 1.4, 1e-3);
     near(limit(&rule(Choice::of("robust"))), 2.0, 1e-3);
@@ -106,13 +107,13 @@ fn growth_is_the_spectral_radius() {
         }
     }
     let add = rule(Choice::of("add"));
-    near(growth(&add, &[0.5], &Device::flex())[0], 1.5, 1e-4); // it climbs: its sign is the other
+    near(growth(&add, &[0.5], &Device::flex())[0], 1.5, 1e-4); // it grows: its sign is opposite
 }
 
 #[test]
 fn a_disturbance_that_grows_without_momentum_dies_out_with_it() {
-    // Four experts, gradients of quadratics A = B B^T, mixed by a frozen gate, and scaled so that the
-    // largest curvature is 2.5.
+    // Four experts, gradients of quadratic functions A = B B^T, mixed by a frozen gate, and scaled so that
+    // the largest curvature is 2.5.
     const N: usize = 6;
     let b = |e: usize| {
         let value = |i: usize| ((i * 7 + e * 13) % 11) as f32 / 11.0 - 0.45;

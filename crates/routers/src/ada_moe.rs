@@ -8,15 +8,17 @@
 //! g = p over the true experts of S, divided by their sum                   (3)
 //! loss = alpha (E + m) sum_i f_i P_i                                       (4)
 //!
-//! f_i is the share of units that choose expert i; each null expert is given the mean over the null
-//! experts, since it does not matter which of them is chosen. At perfect balance the loss is alpha k.
+//! f_i is the share of units that choose expert i. For each null expert it is replaced by the mean over
+//! the null experts, since a choice among null experts makes no difference. At perfect balance the loss is
+//! alpha k.
 //!
-//! `faithful = "reference"`: the published code averages over the wrong axis, which changes nothing,
-//! so its null experts are balanced one by one.
+//! `faithful = "reference"`: the published code averages over the wrong axis, which has no effect, so its
+//! null experts are balanced individually.
 //!
-//! Differs from the paper: a unit that chooses null experts alone gets 0.
+//! Differs from the paper: the output of a unit that chooses only null experts is 0.
 //!
-//! Not to be confused with: the null expert of a plan, which is where these choices go; `top-p`.
+//! Not to be confused with: the null expert of a plan, to which the choices of null experts are sent;
+//! `top-p`.
 
 use burn::{module::Module, prelude::*};
 use moe::{Dims, Init, Pass, Plan, Router, config, softmax, top_k_indices};
@@ -24,11 +26,11 @@ use moe::{Dims, Init, Pass, Plan, Router, config, softmax, top_k_indices};
 use crate::kit::{Faithful, Gate, check, load, losses, null, shares};
 
 config! {
-    /// Choices of a unit, null experts, and balance.
+    /// The choices of a unit, null experts, and balance.
     pub struct AdaMoeConfig {
         /// Choices of each unit, true and null.
         pub k: usize = 4,
-        /// Null experts, m. With as many as true experts half of the choices are null.
+        /// Null experts, m. If there are as many as true experts, half of the choices are null.
         pub nulls: usize = 8,
         /// Coefficient of the balance loss, alpha.
         pub balance: f64 = 0.001,
@@ -51,7 +53,7 @@ impl Router for AdaMoe {
     const NAME: &'static str = "ada-moe";
     const ABOUT: &'static str = "top-k among true and null experts";
     const PAPER: &'static str = "https://arxiv.org/abs/2406.13233";
-    /// The gate has columns of null experts beside those of the true ones.
+    /// The gate has columns of null experts in addition to those of the true ones.
     const EXPERT_PERMUTATION_EQUIVARIANT: bool = false;
 
     fn check(config: &AdaMoeConfig, dims: Dims) -> Result<(), String> {
@@ -112,7 +114,7 @@ mod tests {
 
     #[test]
     fn the_published_formulas_give_the_same() {
-        // Choices 4 1 3, 0 2 1, 3 4 5, 2 3 1; from 3 on they are null.
+        // Choices 4 1 3, 0 2 1, 3 4 5, 2 3 1; indices from 3 on are null.
         let mut pass = Pass::eval();
         let (experts, weights) =
             chosen(&router(Faithful::Paper), &mut pass, fill(340, [1, 4, 6], 4.0));

@@ -1,4 +1,5 @@
-//! BASE layers: in training the units are assigned to experts in equal numbers, as well as possible.
+//! BASE layers: in training the units are assigned to experts in equal numbers, with the largest total
+//! score.
 //!
 //! Lewis, Bhosale, Dettmers, Goyal, Zettlemoyer. *BASE Layers: Simplifying Training of Large, Sparse
 //! Models*. ICML 2021. <https://arxiv.org/abs/2103.16716>
@@ -7,13 +8,13 @@
 //! a_t = argmax_i x_t w_i                                                   (2), in evaluation
 //! y_t = sigmoid(x_t w_{a_t}) E_{a_t}(x_t)                                  (3)
 //!
-//! The assignment looks at the whole group: not for decoders.
+//! The assignment depends on the whole group: not for decoders.
 //!
-//! Differs from the paper: the assignment is optimal (the paper's auction stops within a bound);
-//! units of a group are assigned among themselves, each expert to at most T / E of them, rounded up;
-//! the scores are read back for it. The residual around the expert is the network's.
+//! Differs from the paper: the assignment is optimal (the paper's auction stops within a bound); units are
+//! assigned within their group, each expert to at most T / E of them, rounded up; the scores are read back
+//! for the assignment. The residual connection around the expert is the network's.
 //!
-//! Not to be confused with: `sinkhorn`, which makes the same problem soft.
+//! Not to be confused with: `sinkhorn`, which solves a smooth form of the same problem.
 
 use burn::{module::Module, prelude::*, tensor::activation::sigmoid};
 use moe::{Dims, Init, NoConfig, Pass, Plan, Router, read_back, top_k};
@@ -64,7 +65,7 @@ mod tests {
     use crate::testing::{chosen, close};
 
     fn route(pass: &mut Pass) -> (Vec<i32>, Vec<f32>) {
-        // Three of four units prefer expert 0; moving the second costs least.
+        // Three of four units prefer expert 0; moving the second unit loses least.
         let s = [[3.0, 0.0], [3.0, 2.5], [2.0, 0.0], [0.0, 1.0]];
         let router = Base { gate: Gate::of(Tensor::eye(2, &Device::flex())) };
         chosen(&router, pass, Tensor::<2>::from_floats(s, &Device::flex()).unsqueeze())

@@ -11,9 +11,10 @@
 //! The model has 160 experts in 8 groups of which 3 are kept, k = 6 and scale = 16; DeepSeek-V2-Lite has
 //! one group.
 //!
-//! Differs from the paper: groups are a number here, there they are the devices; the losses of devices and of
-//! their communication are left out. The scale is that of the published code, and is 1 by default. The loss
-//! is times E / k, so that it is 1 at perfect balance as everywhere here.
+//! Differs from the paper: the number of groups is a setting here; in the paper groups are the devices.
+//! The losses of devices and of their communication are left out. The scale is that of the published code,
+//! and is 1 by default. The loss is multiplied by E / k, so that it is 1 at perfect balance, like all
+//! balance losses here.
 //!
 //! Not to be confused with: `deepseek-v3`, which has sigmoids and a balancing bias, and scores a group by
 //! several experts.
@@ -87,7 +88,7 @@ mod tests {
     use super::*;
     use crate::testing::{chosen, close, scalar};
 
-    /// Experts with probabilities (1, 0, 4, 3, 5, 0, 2, 1) / 16, nearly, of one unit x = 1.
+    /// Experts with approximate probabilities (1, 0, 4, 3, 5, 0, 2, 1) / 16 for one unit x = 1.
     fn router(config: DeepSeekV2Config) -> DeepSeekV2 {
         let (device, dims) = (Device::flex(), Dims { width: 1, n_experts: 8, units: 1 });
         let p = [1.0_f32, 1e-9, 4.0, 3.0, 5.0, 1e-9, 2.0, 1.0];
@@ -107,7 +108,7 @@ mod tests {
         let (experts, weights) = run(plain.clone());
         assert_eq!(experts, [4, 2, 3]);
         close(&weights, &[10.0 / 16.0, 8.0 / 16.0, 6.0 / 16.0]);
-        // Groups of two have bests 1, 4, 5, 2.
+        // The best scores of the groups of two are 1, 4, 5, 2.
         let (experts, weights) = run(DeepSeekV2Config { k: 2, groups: 4, groups_kept: 1, ..plain });
         assert_eq!(experts, [4, 5]);
         close(&weights, &[10.0 / 16.0, 0.0]);

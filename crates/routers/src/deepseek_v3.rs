@@ -11,19 +11,19 @@
 //! b_i += gamma sign(mean load - load_i), after each step                   section 2.1.2
 //! loss = alpha E sum_i f_i P_i for each sequence, P from s / sum(s)        (17) to (20)
 //!
-//! b is a state, not a parameter: it is saved, but no gradient moves it. It moves with the last
-//! pass of a step, by the loads of all passes of the step. The model has 256 experts in 8 groups of
-//! which 4 are kept, k = 8 and scale = 2.5.
+//! b is a state, not a parameter: it is saved, but no gradient changes it. It is updated in the last pass
+//! of a step, from the loads of all passes of the step. The model has 256 experts in 8 groups of which 4
+//! are kept, k = 8 and scale = 2.5.
 //!
-//! `faithful = "reference"`: the published code, and the transformers library, take the two best of
-//! each group for every k. In the model, where k / groups_kept = 2, it is the same.
+//! `faithful = "reference"`: the published code, and the transformers library, take the two best experts
+//! of each group for every k. In the model, where k / groups_kept = 2, this is the same.
 //!
-//! Differs from the paper: groups are a number here, there they are the nodes of the machine; no
-//! grouping and scale = 1 by default, for few experts on one machine. The loss is times E / k, so
-//! that it is 1 at perfect balance as everywhere here.
+//! Differs from the paper: the number of groups is a setting here; in the paper groups are the nodes of
+//! the machine. By default there are no groups and scale = 1, for few experts on one machine. The loss is
+//! multiplied by E / k, so that it is 1 at perfect balance, like all balance losses here.
 //!
-//! Not to be confused with: `loss-free`, the bias alone; DeepSeek-V2, which has a softmax, scores a
-//! group by its best expert, and has no bias.
+//! Not to be confused with: `loss-free`, which has only the bias; DeepSeek-V2, which has a softmax, scores
+//! a group by its best expert, and has no bias.
 
 use burn::{module::Module, prelude::*, tensor::activation::sigmoid};
 use moe::{Dims, Init, Pass, Plan, Router, config};
@@ -139,12 +139,12 @@ mod tests {
 
     #[test]
     fn the_published_code_gives_the_same() {
-        // The gate of deepseek-ai/DeepSeek-V3's inference code, run on these inputs.
+        // The gate of deepseek-ai/DeepSeek-V3's inference code was run on these inputs.
         let (router, x) = (router(published()), fill(200, [1, 3, 4], 2.0));
         let (experts, weights) = chosen(&router, &mut Pass::train(0, 0, 0.0), x);
         assert_eq!(experts, [1, 3, 0, 3, 2, 1, 2, 1, 3]);
         close(&weights[..3], &[1.070582, 0.611568, 0.817850]);
-        // Loads 1, 3, 2, 3, 0, 0, 0, 0 and their mean 9/8 move the bias by 0.001 each.
+        // Loads 1, 3, 2, 3, 0, 0, 0, 0 and their mean 9/8 change the bias by 0.001 each.
         let bias = values(router.bias.value());
         close(&bias[..4], &[-0.063025, 0.398101, 0.087724, 0.196574]);
     }

@@ -6,8 +6,7 @@
 //! p = softmax(x W)                             (1)
 //! y = sum_i p_i E_i(x)                         (2)
 //!
-//! Differs from the paper: the outputs are mixed inside a network, where the paper mixes
-//! likelihoods at its end.
+//! Differs from the paper: the outputs are mixed within a network; the paper mixes likelihoods at its end.
 //!
 //! Not to be confused with: the dense baseline of a comparison, which is one network without a router.
 

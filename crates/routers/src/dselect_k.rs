@@ -9,13 +9,13 @@
 //! z = x Z and alpha = x A for each unit                                                      (10)
 //! loss = lambda sum_i H(r(z^i)), and sum_i 1 / sum_e r(z^i)_e if E is no power of 2          (7), (8)
 //!
-//! The first bit is the most significant. A selector r starts undecided, with every expert at work,
-//! and has one expert when its bits have become 0 or 1; the entropy H speeds that up. Experts with
-//! g = 0 are not visited.
+//! The first bit is the most significant. At first a selector r is undecided, and every expert has a share
+//! in it; it selects one expert when its bits have become 0 or 1, which the entropy H accelerates. Experts
+//! with g = 0 are not visited.
 //!
 //! Differs from the paper: losses are means over the units.
 //!
-//! Not to be confused with: `remoe`, which is differentiable by a ReLU and bounds k on average only.
+//! Not to be confused with: `remoe`, which is differentiable by a ReLU and limits k only on average.
 
 use burn::{
     module::{Module, Param},
@@ -28,7 +28,7 @@ use crate::kit::{check, losses, null};
 config! {
     /// Selectors of a unit, and the sharpness of their choice.
     pub struct DSelectKConfig {
-        /// Experts for each unit at the end; selectors.
+        /// The number of selectors: experts for each unit when all selectors are decided.
         pub k: usize = 2,
         /// The width of the smooth step, gamma.
         pub gamma: f64 = 1.0,
@@ -49,7 +49,7 @@ pub struct DSelectK {
     config: DSelectKConfig,
 }
 
-/// Bits that tell `n_experts` apart, at least one.
+/// The number of bits that distinguish `n_experts`, at least one.
 fn bits(n_experts: usize) -> usize {
     (n_experts.next_power_of_two().trailing_zeros() as usize).max(1)
 }
@@ -59,7 +59,7 @@ impl Router for DSelectK {
     const NAME: &'static str = "dselect-k";
     const ABOUT: &'static str = "smooth selection of k experts by binary codes";
     const PAPER: &'static str = "https://arxiv.org/abs/2106.03760";
-    /// An expert is the bits of its number.
+    /// The code of an expert consists of the bits of its index.
     const EXPERT_PERMUTATION_EQUIVARIANT: bool = false;
 
     fn check(config: &DSelectKConfig, dims: Dims) -> Result<(), String> {
@@ -92,7 +92,7 @@ impl Router for DSelectK {
             -mean((r.clone() * (r.clone() + 1e-6).log()).sum_dim(2).sum_dim(1)) // (7)
         });
         if !e.is_power_of_two() {
-            // The floor is for selectors that are certain of a code without an expert.
+            // The lower bound is for selectors that are certain of a code without an expert.
             let reach = mean(r.sum_dim(2).clamp_min(1e-6).recip().sum_dim(1)); // (8)
             pass.loss("reach", reach);
         }
@@ -118,7 +118,7 @@ impl DSelectK {
     }
 }
 
-/// (2).
+/// Computes (2).
 fn smooth_step<const D: usize>(t: Tensor<D>, gamma: f64) -> Tensor<D> {
     let t = t.clamp(-gamma / 2.0, gamma / 2.0);
     t.clone().powi_scalar(3) * (-2.0 / gamma.powi(3)) + t * (1.5 / gamma) + 0.5
@@ -136,7 +136,7 @@ mod tests {
 
     #[test]
     fn the_published_code_gives_the_same() {
-        // google-research's dselect_k_moe, run on these numbers.
+        // google-research's dselect_k_moe was run on these numbers.
         let t = Tensor::<1>::from_floats([-0.6, -0.25, 0.0, 0.1, 0.5], &Device::flex());
         close(&values(smooth_step(t, 1.0)), &[0.0, 0.15625, 0.5, 0.648, 1.0]);
         let r = router(4).selectors(fill(395, [1, 2, 2], 1.0));
@@ -170,7 +170,7 @@ mod tests {
         router.codes = param(Tensor::zeros([2, 4], &Device::flex()));
         chosen(&router, &mut pass, fill(1, [1, 1, 2], 1.0));
         close(&[crate::testing::scalar(&pass, "reach")], &[8.0 / 3.0]);
-        // Certain of the code 11 they reach none; the loss stays finite.
+        // Selectors that are certain of the code 11 reach no expert; the loss is still finite.
         let mut pass = Pass::eval();
         router.codes = param(Tensor::full([2, 4], 9.0, &Device::flex()));
         chosen(&router, &mut pass, Tensor::ones([1, 1, 2], &Device::flex()));

@@ -7,8 +7,8 @@
 //! S    = softmax(X W)                          (2)
 //! G, I = TopK(S^T, k)                          (2)
 //!
-//! Every expert has the same work by construction, so there is no balance loss. A unit may be taken
-//! by several experts or by none. An expert's choice looks at the whole group: not for decoders.
+//! Every expert has the same work by construction, so there is no balance loss. A unit may be taken by
+//! several experts or by none. An expert's choice depends on the whole group: not for decoders.
 //!
 //! Differs from the paper: k is rounded up; units compete within their group, not over the batch;
 //! no bound on the experts of one unit (the paper's section 3.3).
@@ -65,7 +65,7 @@ mod tests {
 
     fn route(s: [[f32; 2]; 4], factor: f64) -> (Tensor<3, Int>, Tensor<3>) {
         let device = Device::flex();
-        // Rows of the gate are the scores of the units, which are the rows of the identity.
+        // Rows of the gate are the scores of the units, since the units are the rows of the identity.
         let gate = Gate::of(Tensor::from_floats(s, &device));
         let units = Tensor::<2>::eye(4, &device).unsqueeze::<3>();
         let plan = ExpertChoice { gate, factor }.route(&mut Pass::eval(), units);
@@ -97,8 +97,8 @@ mod tests {
     #[test]
     fn as_many_units_are_served_as_by_the_published_code() {
         use crate::testing::{fill, ints};
-        // google-research/vmoe on 12 units with given noise, three for each of four experts: no unit has
-        // more than two, and three quarters have one.
+        // google-research/vmoe was run on 12 units with given noise, three for each of four experts: no
+        // unit has more than two, and three quarters have one.
         let h = fill::<2>(1, [12, 6], 2.0).matmul(fill(2, [6, 4], 2.0)) + fill(3, [12, 4], 1.0);
         let router = ExpertChoice { gate: Gate::of(Tensor::eye(4, &Device::flex())), factor: 1.0 };
         let plan = router.route(&mut Pass::eval(), h.unsqueeze::<3>());

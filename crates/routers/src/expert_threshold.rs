@@ -1,4 +1,4 @@
-//! Expert threshold: each expert takes every unit above a threshold that it learns from the past.
+//! Expert threshold: each expert takes every unit above a threshold that is learned from past batches.
 //!
 //! Sun et al. *Expert Threshold Routing for Autoregressive Language Modeling with Dynamic Computation
 //! Allocation and Load Balancing*. 2026. <https://arxiv.org/abs/2603.11535>
@@ -8,17 +8,18 @@
 //! y = sum of s_i E_i(x) over those that take it                            (3)
 //! c_i = running mean of the (1 - k / E) quantile of s_i over a batch       (4)
 //!
-//! Expert choice made causal: the threshold comes from earlier batches, so no unit sees another. Loads
-//! are even on average, without a loss and without a limit; a unit may visit any number of experts.
+//! A causal form of expert choice: the threshold comes from earlier batches, so no unit depends on
+//! another. Loads are equal on average, without a loss and without a limit; a unit may visit any number of
+//! experts.
 //!
-//! c is a state: saved, and moved with the last pass of a step, by the mean of the quantiles of its
-//! passes. Until the running mean has a memory it is the plain mean.
+//! c is a state: it is saved, and updated in the last pass of a step, from the mean of the quantiles of
+//! its passes. During the first steps the running mean is the plain mean.
 //!
-//! Differs from the paper: written after its abstract and public discussions of it, not after the text.
-//! That the weight is a sigmoid, and how the mean starts, is decided here.
+//! Differs from the paper: written from its abstract and public discussions of it, not from its text. The
+//! sigmoid weights and the start of the mean are our choice.
 //!
-//! Not to be confused with: `expert-choice`, whose threshold comes from the batch itself;
-//! `loss-free`, which moves a bias in steps of one size and keeps k fixed.
+//! Not to be confused with: `expert-choice`, whose threshold comes from the batch itself; `loss-free`,
+//! which updates a bias in steps of constant size and has a fixed k.
 
 use burn::{
     module::{Module, RunningState},
@@ -46,9 +47,9 @@ pub struct ExpertThreshold {
     gate: Gate,
     /// `[E]`: c.
     threshold: RunningState<Tensor<1>>,
-    /// `[E + 1]`: the sum of the quantiles of the step so far, and how many passes that were.
+    /// `[E + 1]`: the sum of the quantiles in the step so far, and the number of passes.
     seen: RunningState<Tensor<1>>,
-    /// `[1]`: steps so far.
+    /// `[1]`: the number of steps so far.
     steps: RunningState<Tensor<1>>,
     #[module(skip)]
     config: ExpertThresholdConfig,
@@ -90,7 +91,8 @@ impl Router for ExpertThreshold {
 }
 
 impl ExpertThreshold {
-    /// Adds the statistics of a pass to those of the step; with the last pass of a step the thresholds move.
+    /// Adds the statistics of a pass to those of the step; in the last pass of a step the thresholds are
+    /// updated.
     fn follow(&self, pass: &Pass, s: Tensor<3>) {
         let [g, u, e] = s.dims();
         let share = self.config.k as f64 / e as f64;
@@ -141,7 +143,8 @@ mod tests {
     #[test]
     fn the_threshold_is_the_quantile_of_the_batch_before() {
         let router = router();
-        // Half of the units for each expert: between 0.6 and 0.4, and between 0.3 and 0.1.
+        // Half of the units go to each expert: the thresholds are between 0.6 and 0.4, and between 0.3 and
+        // 0.1.
         let first = units([[0.9, 0.1], [0.6, 0.05], [0.4, 0.3], [0.2, 0.35]]);
         let (experts, weights) = chosen(&router, &mut Pass::train(0, 0, 0.0), first.clone());
         assert_eq!(experts, [0, 2, 0, 2, 2, 2, 2, 2]); // above 0.5
@@ -149,7 +152,7 @@ mod tests {
         close(&values(router.threshold.value_sync()), &[0.5, 0.2]);
         let (experts, _) = chosen(&router, &mut Pass::eval(), first);
         assert_eq!(experts, [0, 2, 0, 2, 2, 1, 2, 1]);
-        // With the second step half of it stays: (0.5 + 0.8) / 2 and (0.2 + 0.8) / 2.
+        // In the second step the old value has the share 1/2: (0.5 + 0.8) / 2 and (0.2 + 0.8) / 2.
         let second = units([[0.9, 0.9], [0.9, 0.9], [0.7, 0.7], [0.7, 0.7]]);
         chosen(&router, &mut Pass::train(0, 1, 0.0), second);
         close(&values(router.threshold.value_sync()), &[0.65, 0.5]);

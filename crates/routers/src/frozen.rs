@@ -6,12 +6,12 @@
 //! s = x W, W random and fixed                  section 3.2
 //! g = softmax(s over S), S = top-k(s)
 //!
-//! W is saved with the network and not trained. What a learned router gains over this one is what
-//! learning to route is worth; what this one gains over `random` is what consistency is worth.
+//! W is saved with the network and not trained. The gain of a learned router over this one measures the
+//! value of learning to route; the gain of this one over `random` measures the value of consistency.
 //!
 //! Differs from the paper: k does not grow during training.
 //!
-//! Not to be confused with: `hash`, which looks at the token and not at x.
+//! Not to be confused with: `hash`, which depends on the token and not on x.
 
 use burn::{
     module::{Module, RunningState},

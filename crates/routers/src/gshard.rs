@@ -9,9 +9,9 @@
 //!
 //! The loss is 1 at perfect balance and E at collapse.
 //!
-//! Differs from the paper: the loss is times E^2, as in all later implementations, so that its value
-//! at balance does not depend on E. In evaluation nothing is drawn: the second expert is visited if
-//! that is as likely as not, g2 >= 1/4. Capacity is the layer's.
+//! Differs from the paper: the loss is multiplied by E^2, as in all later implementations, so that its
+//! value at balance does not depend on E. In evaluation nothing is drawn: the second expert is visited if
+//! its probability is at least one half, g2 >= 1/4. Capacity is the layer's.
 //!
 //! Not to be confused with: `st-moe`, whose threshold on g2 is 0.2 instead of 1/2; `top-k` with
 //! k = 2, which always visits both.
@@ -26,7 +26,7 @@ config! {
     pub struct GShardConfig {
         /// Coefficient of the balance loss.
         pub balance: f64 = 0.01,
-        /// Over what the loss of first choices is taken: the paper's is the pass.
+        /// The units that the loss of first choices averages over: in the paper those of the pass.
         pub balance_of: Balance = Balance::FirstChoices,
     }
 }

@@ -1,21 +1,21 @@
-//! Hash routing: the token decides, by a fixed random table. Nothing is learned.
+//! Hash routing: a fixed random table maps each token to its experts. Nothing is learned.
 //!
 //! Roller, Sukhbaatar, Szlam, Weston. *Hash Layers For Large Sparse Models*. NeurIPS 2021.
 //! <https://arxiv.org/abs/2106.04426>
 //!
 //! y = E_{hash(token)}(x)                       (3)
 //!
-//! Differs from the paper: k may be larger than 1, then the output is the mean over k different
-//! experts (the paper's MultiHash splits one expert's layers instead). The table is the paper's
-//! random one, drawn for each layer; balanced, clustered and bigram tables need a corpus.
+//! Differs from the paper: k may be larger than 1; the output is then the mean over k different experts
+//! (the paper's MultiHash splits the layers of one expert instead). The table is the paper's random one,
+//! drawn for each layer; balanced, clustered and bigram tables require a corpus.
 //!
-//! The ids come from [`TokenIds`] in the pass: token ids in text. On images they are the positions of
-//! the patches, so that there the expert follows from the place in the image alone and not from what
-//! is there. Where they do not match the units (whole sequences, whole batches, heads, or no ids at
-//! all) the unit's index in its group is hashed instead.
+//! The ids come from [`TokenIds`] in the pass: token ids in text. On images they are the positions of the
+//! patches, so that the expert depends only on the position in the image and not on its content. If they
+//! do not match the units (whole sequences, whole batches, heads, or no ids at all), the unit's index in
+//! its group is hashed instead.
 //!
-//! Not to be confused with: `random`, which draws anew in every pass; locality-sensitive hashing,
-//! which looks at x.
+//! Not to be confused with: `random`, which draws anew in every pass; locality-sensitive hashing, which
+//! depends on x.
 
 use burn::{
     module::{Module, RunningState},
@@ -37,7 +37,7 @@ config! {
 /// Experts by a hash of the token.
 #[derive(Module, Debug)]
 pub struct Hash {
-    /// `[1]`: which of the random tables; saved, so that a loaded network has the same.
+    /// `[1]`: the index of the random table; saved, so that a loaded network has the same table.
     table: RunningState<Tensor<1>>,
     k: usize,
     n_experts: usize,
@@ -51,9 +51,9 @@ impl Router for Hash {
     const PAPER: &'static str = "https://arxiv.org/abs/2106.04426";
     const ON_IMAGES: &'static str =
         "images have no token ids, so the table is over positions of patches";
-    /// The table holds the numbers of experts.
+    /// The table contains the indices of experts.
     const EXPERT_PERMUTATION_EQUIVARIANT: bool = false;
-    /// An index takes the place of ids that do not match, and an index does not move with its unit.
+    /// If ids do not match, they are replaced by indices, and an index does not move with its unit.
     const UNIT_PERMUTATION_EQUIVARIANT: bool = false;
 
     fn check(config: &HashConfig, dims: Dims) -> Result<(), String> {
@@ -61,7 +61,7 @@ impl Router for Hash {
     }
 
     fn init(config: &HashConfig, dims: Dims, init: &Init) -> Self {
-        // A whole number that 32-bit floats hold exactly.
+        // An integer that 32-bit floats represent exactly.
         let table = init.at("table").rng().random_range(0..1 << 24) as f32;
         let table = Tensor::<1>::from_floats([table], &init.device().clone().inner());
         Self { table: init.state("table", table), k: config.k, n_experts: dims.n_experts }
@@ -87,14 +87,14 @@ impl Router for Hash {
 }
 
 impl Hash {
-    /// The number of its table.
+    /// The index of its table.
     fn table(&self) -> u64 {
         let table = read_back(self.table.value_sync());
         table.iter::<f32>().next().expect("it is one number") as u64
     }
 
-    /// The k experts of a token: those whose hash together with the token is smallest. So every
-    /// choice of k different experts is equally likely.
+    /// The k experts of a token: those whose hash together with the token is smallest. Every choice of k
+    /// different experts is therefore equally likely.
     fn experts(&self, table: u64, id: u64) -> impl Iterator<Item = i32> {
         let mut ranked: Vec<(u64, i32)> =
             (0..self.n_experts).map(|e| (mix(mix(mix(table) ^ id) ^ e as u64), e as i32)).collect();
@@ -103,7 +103,7 @@ impl Hash {
     }
 }
 
-/// The ids of `shape` units; their indices where the pass has no ids of that shape.
+/// The ids of `shape` units; their indices if the pass has no ids of that shape.
 fn ids(pass: &Pass, [g, u]: [usize; 2]) -> Vec<u64> {
     match pass.get::<TokenIds>() {
         Some(TokenIds(ids)) if ids.dims() == [g, u] => {
@@ -113,7 +113,7 @@ fn ids(pass: &Pass, [g, u]: [usize; 2]) -> Vec<u64> {
     }
 }
 
-/// A bijection of 64-bit numbers that scatters neighbours: the finalizer of SplitMix64.
+/// A bijection of 64-bit numbers that maps neighbours far apart: the finalizer of SplitMix64.
 fn mix(x: u64) -> u64 {
     let x = x.wrapping_add(0x9E37_79B9_7F4A_7C15);
     let x = (x ^ (x >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);

@@ -7,14 +7,14 @@
 //! s = x W + b                                  (5)
 //! g = softmax(s over S), S = top-k(s)          (6)
 //!
-//! Between a frozen gate and a free one: it learns, but in few directions. A, a, B and c are saved
-//! with the network and not trained. There is no balance loss.
+//! Between a frozen gate and a free one: the gate is learned, but in few directions. A, a, B and c are
+//! saved with the network and not trained. There is no balance loss.
 //!
-//! `faithful = "reference"` is the fixed network of LibMoE's Hyper-R: small matrices, N(0, 0.02), and
-//! no biases, so that scores are small at first.
+//! `faithful = "reference"` is the fixed network of LibMoE's Hyper-R: small matrices, N(0, 0.02), and no
+//! biases, so that scores are small at first.
 //!
-//! Differs from the paper: k starts at 2. The paper's grows from 1 to 2 during training, and at k = 1
-//! the weight is always 1 and z gets no gradient; `k_first = 1` is the paper's.
+//! Differs from the paper: k starts at 2. The paper's k grows from 1 to 2 during training; at k = 1 the
+//! weight is always 1 and z gets no gradient. `k_first = 1` is the paper's setting.
 //!
 //! Not to be confused with: `frozen`, where nothing is learned.
 
@@ -32,7 +32,7 @@ config! {
     pub struct HyperRouterConfig {
         /// Experts for each unit at the end of training.
         pub k: usize = 2,
-        /// Experts for each unit at its start; in between it grows evenly.
+        /// Experts for each unit at the start of training; in between, the number grows linearly.
         pub k_first: usize = 2,
         /// The variant of the fixed network.
         pub faithful: Faithful = Faithful::Paper,
@@ -47,7 +47,8 @@ pub struct HyperRouter {
     /// `[D, D / 4]` and `[1, D / 4]`: A and a.
     first: RunningState<Tensor<2>>,
     first_bias: RunningState<Tensor<2>>,
-    /// `[D / 4, E (D + 1)]` and `[1, E (D + 1)]`: B and c; expert by expert, its vector and its bias.
+    /// `[D / 4, E (D + 1)]` and `[1, E (D + 1)]`: B and c. For each expert in turn, its vector and its
+    /// bias.
     second: RunningState<Tensor<2>>,
     second_bias: RunningState<Tensor<2>>,
     n_experts: usize,
@@ -79,7 +80,7 @@ impl Router for HyperRouter {
             init.state(name, init.normal(name, shape, std).val().detach().inner())
         };
         let spread = |d_in: usize| 1.0 / (d_in as f64).sqrt();
-        // The deviations of A, B, and those of a, c over them.
+        // The deviations of A and of B, and the factor from these to the deviations of a and c.
         let (first, second, biases) = match config.faithful {
             Faithful::Paper => (spread(d), spread(hidden), 1.0),
             Faithful::Reference => (0.02, 0.02, 0.0),
@@ -106,7 +107,7 @@ impl Router for HyperRouter {
     }
 
     fn flops_per_unit(&self) -> f64 {
-        // Making the gate is paid once for each pass, not for each unit.
+        // The gate is computed once for each pass, not for each unit.
         let d = self.embedding.lazy_shape()[1];
         2.0 * (d * self.n_experts) as f64
     }
@@ -149,7 +150,7 @@ mod tests {
 
     #[test]
     fn libmoe_gives_the_same() {
-        // LibMoE's Hyper-R layer, run on these inputs.
+        // LibMoE's Hyper-R layer was run on these inputs.
         let router = router();
         let (weight, bias) = router.gate(4);
         close(&values(weight.transpose())[..4], &[0.189435, 0.240575, 0.220437, 0.437293]);

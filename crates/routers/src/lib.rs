@@ -1,8 +1,8 @@
 //! Routing algorithms, one file each.
 //!
-//! A file reads like the paper's method section: citation, numbered equations, what differs; then
-//! the hyperparameters, the router, and its tests. Lines of code carry the numbers of equations.
-//! Shared parts are in [`kit`], which other crates may use too: no router's file uses another's.
+//! A file reads like the paper's method section: citation, numbered equations, differences; then the
+//! hyperparameters, the router, and its tests. Lines of code have the numbers of equations. Shared parts
+//! are in [`kit`], which other crates may use too: no router's file uses that of another.
 
 pub mod conformance;
 pub mod kit;
@@ -99,7 +99,7 @@ pub use top_tokens::{TopTokens, TopTokensConfig};
 pub use warm_up::{Inside, WarmUp, WarmUpConfig};
 pub use x_moe::{XMoe, XMoeConfig};
 
-/// All routers. The list is the table of contents.
+/// All routers. The list is the table of contents of this crate.
 pub fn all() -> Routers {
     Library::default()
         .routers
@@ -116,7 +116,7 @@ pub fn all() -> Routers {
         .with::<HyperRouter>()
         .with::<MoePlusPlus>()
         .with::<Peer>()
-        // Any of those with scores, which fade in.
+        // A wrapper for any of the routers with scores, which fade in.
         .with::<WarmUp>()
         // Balanced by a bias instead of a loss.
         .with::<LossFree>()
@@ -144,14 +144,14 @@ pub fn all() -> Routers {
         // Experts are merged into one.
         .with::<Lory>()
         .with::<Smear>()
-        // What was recorded is repeated.
+        // Recorded choices are repeated.
         .with::<Replay>()
         // Nothing is learned: baselines.
         .with::<Hash>()
         .with::<Frozen>()
         .with::<Random>()
         .with::<RoundRobin>()
-        // Bounds: every expert works; the right expert is known.
+        // Bounds: every expert processes every unit, or the right expert is known.
         .with::<Dense>()
         .with::<Oracle>()
 }

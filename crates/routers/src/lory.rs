@@ -1,4 +1,4 @@
-//! Lory: for each segment of a sequence one expert is merged, by what the segment before it says.
+//! Lory: one expert is merged for each segment of a sequence, with weights from the previous segment.
 //!
 //! Zhong, Xia, Chen, Lewis. *Lory: Fully Differentiable Mixture-of-Experts for Autoregressive Language
 //! Model Pre-training*. COLM 2024. <https://arxiv.org/abs/2405.03133>, section 3.
@@ -7,18 +7,18 @@
 //! theta_k = sum_i e_ki theta_i                                             (2)
 //! y = FFN(x; theta_k) for all units x of segment k
 //!
-//! Parameters are mixed, not outputs: each unit costs one expert, and each segment the mixing. All is
-//! differentiable, nothing is dropped, no loss is needed.
+//! Parameters are mixed, not outputs: each unit costs one expert, and each segment the mixing. The method
+//! is fully differentiable, drops no unit and requires no loss.
 //!
-//! The first segment has none before it. `first = "own"`, the paper's: it is routed by its own mean,
-//! which its gradient does not see. Its units then depend on those after them, so this is not for
-//! decoders. `first = "even"`: all experts have equal shares, and a unit depends on no later one.
+//! The first segment has no previous one. With `first = "own"`, as in the paper, it is routed by its own
+//! mean, through which no gradient flows. Its units then depend on later ones, so this is not for
+//! decoders. With `first = "even"`, all experts have equal shares, and a unit depends on no later one.
 //!
-//! Differs from the paper: segments have 16 units, not 256, since sequences here are short. Batching
-//! documents that are alike is the task's. In decoding the paper routes once, by the prompt.
+//! Differs from the paper: segments have 16 units, not 256, since sequences here are short. Batching of
+//! similar documents is left to the task. In decoding the paper routes once, by the prompt.
 //!
-//! Not to be confused with: `smear`, which merges once for a whole example; `dense`, which mixes
-//! outputs and lets every expert work.
+//! Not to be confused with: `smear`, which merges once for a whole example; `dense`, which mixes outputs,
+//! so that every expert processes every unit.
 
 use burn::{module::Module, prelude::*};
 use moe::{Dims, Init, Pass, Plan, Router, config, softmax};
@@ -26,13 +26,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::kit::Gate;
 
-/// By what the first segment of a sequence is routed.
+/// The routing of the first segment of a sequence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum First {
     /// By its own mean, without a gradient.
     Own,
-    /// By nothing: all experts have equal shares.
+    /// Not routed: all experts have equal shares.
     Even,
 }
 
@@ -41,12 +41,12 @@ config! {
     pub struct LoryConfig {
         /// Units of a segment.
         pub segment: usize = 16,
-        /// By what the first one is routed.
+        /// The routing of the first segment.
         pub first: First = First::Own,
     }
 }
 
-/// An expert for each segment, merged by the segment before.
+/// An expert for each segment, merged by the previous segment.
 #[derive(Module, Debug)]
 pub struct Lory {
     gate: Gate,
@@ -85,7 +85,7 @@ impl Router for Lory {
             First::Own => first.detach(),
             First::Even => first.zeros_like(),
         };
-        // Only whole segments have another after them.
+        // Only complete segments have a segment after them.
         let before = (u.div_ceil(segment) - 1) * segment;
         let means = match before {
             0 => first,
@@ -100,7 +100,7 @@ impl Router for Lory {
     }
 
     fn flops_per_unit(&self) -> f64 {
-        // Scores are of segments; each unit has a part in a mean.
+        // Scores are computed for segments; each unit contributes to one mean.
         let [d, _] = self.gate.weight.lazy_shape().dims();
         self.gate.flops() / self.config.segment as f64 + d as f64
     }

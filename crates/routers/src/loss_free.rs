@@ -8,12 +8,12 @@
 //! g  = s over S, without b                                                 (3)
 //! b_i += u sign(mean load - load_i), after each step                       algorithm 1
 //!
-//! b is a state, not a parameter: it is saved, but no gradient moves it. It moves with the last
-//! pass of a step, by the loads of all passes of the step, so the batch that sets it is not the one
-//! that it routes: no unit sees a later one.
+//! b is a state, not a parameter: it is saved, but no gradient changes it. It is updated in the last pass
+//! of a step, from the loads of all passes of the step. A batch is therefore never routed by a bias that
+//! was computed from it, and no unit depends on a later one.
 //!
-//! Differs from the paper: weights are divided by their sum if `renormalise` is set, as DeepSeek-V3
-//! and OLMo do; the variants without sign and with a multiplicative bias (worse there) are left out.
+//! Differs from the paper: weights are divided by their sum if `renormalise` is set, as in DeepSeek-V3 and
+//! OLMo; the variants without sign and with a multiplicative bias (worse in the paper) are left out.
 //!
 //! Not to be confused with: `deepseek-v3`, which adds groups, a scale and a sequence-wise loss.
 
@@ -27,7 +27,7 @@ use crate::kit::{Gate, balance_bias::BalanceBias, check, shares};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ScoreFunction {
-    /// Each expert for itself.
+    /// Each expert independently.
     Sigmoid,
     /// In competition.
     Softmax,

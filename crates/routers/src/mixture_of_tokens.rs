@@ -1,4 +1,4 @@
-//! Mixture of tokens: each expert works on one mixture of a few neighbouring units.
+//! Mixture of tokens: each expert processes one mixture of a few neighbouring units.
 //!
 //! Antoniak et al. *Mixture of Tokens: Continuous MoE through Cross-Example Aggregation*. NeurIPS
 //! 2024. <https://arxiv.org/abs/2310.15961>
@@ -7,10 +7,10 @@
 //! mixture = sum_t w_t x_t                                                  (2)
 //! y_t = sum over experts of w_t E(mixture)                                 (3)
 //!
-//! With sets of E / k units the experts do the work of top-k.
+//! With sets of E / k units the experts have the same work as in top-k.
 //!
-//! Differs from the paper: a set is `set` neighbours of one sequence; the paper mixes units at the
-//! same place of different sequences, so that it may be used in a decoder. This form may not.
+//! Differs from the paper: a set is `set` neighbours of one sequence, which is not suitable for decoders;
+//! the paper mixes units at the same position of different sequences, which is.
 //!
 //! Not to be confused with: `soft`, whose slots mix the whole group and whose outputs have weights of
 //! their own.
@@ -61,7 +61,7 @@ impl Router for MixtureOfTokens {
         let s = self.gate.forward(pass, units);
         let [g, u, e] = s.dims();
         let sets = u.div_ceil(self.set);
-        // Slot c of every expert holds set c: others do not take part in its softmax.
+        // Slot c of every expert has set c; units of other sets do not take part in its softmax.
         let device = s.device().inner();
         let of_unit = Tensor::<1, Int>::arange(0..u as i64, &device) / self.set as i64;
         let of_slot = Tensor::<1, Int>::arange(0..sets as i64, &device).reshape([1, 1, 1, sets]);
@@ -73,7 +73,7 @@ impl Router for MixtureOfTokens {
     }
 
     fn flops_per_unit(&self) -> f64 {
-        // Scores, and mixing in and out: each unit has a share in one slot of each expert.
+        // The scores, and mixing in and out: each unit has a share in one slot of each expert.
         3.0 * self.gate.flops()
     }
 }

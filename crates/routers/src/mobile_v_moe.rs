@@ -7,18 +7,17 @@
 //! g(x) = top_k(softmax(W x)), not renormalised              (1)
 //! loss = task + 0.3 CE(softmax(W x), super-class)           (2), in training
 //!
-//! x is the image as it enters the block of the first MoE layer: the mean of its tokens after a layer
-//! norm of the router's own, or the first of them, the class token. The decision of the first layer is
-//! that of all later ones, whose own W stays unused. Experts have the numbers of the super-classes;
-//! there is no loss for balance unless requested, and the router's own prediction routes in training
-//! too.
+//! x is the input of the block with the first MoE layer: the mean of the image's tokens after a layer norm
+//! of the router's own, or the first token, the class token. The decision of the first layer holds for all
+//! later ones, whose own W is not used. The index of an expert is that of its super-class. There is no
+//! balance loss unless requested. In training, too, units are routed by the router's own prediction.
 //!
-//! Differs from the paper: which vector stands for the image was not found there; the mean is what
-//! our classifiers read. Super-classes are [`Clusters`] in the pass, modulo E. Images move as a whole
-//! at level `sequence`; at level `token` each token has its image's decision, with the same result.
-//! Outside of a block (without a [`BlockInput`] that fits), each unit is its own image.
+//! Differs from the paper: we did not find which vector represents the image there; the mean is the input
+//! of our classifiers. Super-classes are [`Clusters`] in the pass, modulo E. Images are routed as a whole
+//! at level `sequence`; at level `token` each token has the decision of its image, with the same result.
+//! Outside of a block (without a [`BlockInput`] that fits), each unit is an image of its own.
 //!
-//! Not to be confused with: `oracle`, which routes by the super-class itself, in test too.
+//! Not to be confused with: `oracle`, which routes by the super-class itself, also in evaluation.
 
 use burn::{
     module::Module,
@@ -64,7 +63,7 @@ pub struct MobileVMoe {
     config: MobileVMoeConfig,
 }
 
-/// The decision of the first layer, `[B, k]` twice, and for how many units.
+/// The decision of the first layer, `[B, k]` twice.
 struct Decision {
     experts: Tensor<2, Int>,
     weights: Tensor<2>,
@@ -97,7 +96,7 @@ impl Router for MobileVMoe {
             _ => self.decide(pass, images),
         };
         let k = self.config.k;
-        // A image is a unit, or all the units of its group have its decision.
+        // An image is a unit, or all units of a group have its decision.
         let units_of_each = g * u / decision.weights.dims()[0];
         let experts = decision.experts.clone().unsqueeze_dim::<3>(1).repeat_dim(1, units_of_each);
         let weights = decision.weights.clone().unsqueeze_dim::<3>(1).repeat_dim(1, units_of_each);
@@ -108,7 +107,7 @@ impl Router for MobileVMoe {
 }
 
 impl MobileVMoe {
-    /// `[B, D]`: what stands for each image.
+    /// `[B, D]`: the vector that represents each image.
     fn images(&self, pass: &Pass, units: &Tensor<3>) -> Tensor<2> {
         let [g, u, d] = units.dims();
         match pass.get::<BlockInput>() {
@@ -142,7 +141,7 @@ impl MobileVMoe {
         Decision { experts: experts.reshape([b, k]), weights: weights.reshape([b, k]) }
     }
 
-    /// Scores `[B, E]`, and super-classes `[B, 1]`.
+    /// Adds the metric and the loss (2) for scores `[B, E]` and super-classes `[B, 1]`.
     fn teach(&self, pass: &mut Pass, scores: Tensor<2>, class: Tensor<2, Int>) {
         let right = scores.clone().argmax(1).equal(class.clone()).float().mean();
         pass.metric("router_accuracy", right);
@@ -154,7 +153,7 @@ impl MobileVMoe {
     }
 }
 
-/// Scale 1 and shift 0.
+/// A layer norm with scale 1 and shift 0.
 fn layer_norm(width: usize, init: &Init) -> LayerNorm {
     let mut norm = LayerNormConfig::new(width).init(init.device());
     norm.gamma = init.constant("gamma", [width], 1.0);
@@ -162,7 +161,7 @@ fn layer_norm(width: usize, init: &Init) -> LayerNorm {
     norm
 }
 
-/// `[B, 1]`, if the pass knows the super-classes of the images.
+/// `[B, 1]`, if the pass has the super-classes of the images.
 fn super_classes(pass: &Pass, images: usize, n_experts: usize) -> Option<Tensor<2, Int>> {
     let Clusters(known) = pass.get::<Clusters>()?;
     let first = known.clone().narrow(1, 0, 1).remainder_scalar(n_experts as i64);
@@ -176,7 +175,7 @@ mod tests {
 
     fn router(guide: f64) -> MobileVMoe {
         let device = Device::flex();
-        // Of the images below the scores are (ln 2, 0, 0) and (0, 0, ln 6).
+        // For the images below the scores are (ln 2, 0, 0) and (0, 0, ln 6).
         let (two, six) = (2_f32.ln(), 6_f32.ln());
         let gate = [[2.0 * two, 0.0, six], [0.0; 3], [two, 0.0, 2.0 * six]];
         let gate = Tensor::<2>::from_floats(gate, &device) * (8_f64.sqrt() / 3.0);
@@ -187,7 +186,7 @@ mod tests {
 
     /// Two images of two tokens, in a block, with their super-classes.
     fn pass(mut pass: Pass) -> Pass {
-        // The norm divides by 10 sqrt(2); then the means are (2, -1, -1) / sqrt(8) and
+        // The norm divides by 10 sqrt(2); the means are then (2, -1, -1) / sqrt(8) and
         // (-1, -1, 2) / sqrt(8).
         let images = [
             [[10.0, -20.0, 10.0], [10.0, 10.0, -20.0]],

@@ -1,4 +1,4 @@
-//! MoE++: some experts compute nothing, and scores remember those of the layer before.
+//! MoE++: some experts compute nothing, and a layer adds the scores of the previous one to its own.
 //!
 //! Jin, Zhu, Yuan, Yan. *MoE++: Accelerating Mixture-of-Experts Methods with Zero-Computation
 //! Experts*. ICLR 2025. <https://arxiv.org/abs/2410.07348>
@@ -8,17 +8,17 @@
 //! y = sum_{i in top-k(p)} p_i E_i(x)           (1)
 //! loss = beta sum_i eta_i f_i P_i              (7), eta = 1, or tau for zero-computation experts
 //!
-//! f_i is the share of units that visit expert i. The zero-computation experts are the last ones: use
-//! with the expert kind `plus-plus`, whose constant, copy and zero experts they are. tau < 1 invites
-//! units to them.
+//! f_i is the share of units that visit expert i. The zero-computation experts are the last ones: use the
+//! expert kind `plus-plus`, whose constant, copy and zero experts they are. tau < 1 makes them cheaper in
+//! the loss, which attracts units.
 //!
-//! `faithful = "reference"` takes the weights of the published inference code: that of the last
+//! `faithful = "reference"` takes the weights of the published inference code: the weight of the last
 //! expert, which gives zero, is set to 0, and the others are divided by their sum. The code has three
-//! options that are not here: a gate of two layers with a tanh between them, logits divided by their
-//! standard deviation over the experts, and inputs of the experts times k.
+//! options that are not implemented here: a gate of two layers with a tanh between them, logits divided by
+//! their standard deviation over the experts, and inputs of the experts multiplied by k.
 //!
-//! Differs from the paper: capacity is the layer's and the same for all experts, where the paper
-//! gives zero-computation experts a smaller one.
+//! Differs from the paper: capacity is the layer's and the same for all experts; the paper gives
+//! zero-computation experts a smaller one.
 //!
 //! Not to be confused with: `ada-moe`, whose null experts are not in the softmax of the weights.
 
@@ -37,7 +37,7 @@ config! {
         pub k: usize = 2,
         /// The number of zero-computation experts; the last ones.
         pub zero_computation: usize = 3,
-        /// Their weight in the balance loss, tau.
+        /// The weight of these experts in the balance loss, tau.
         pub tau: f64 = 0.75,
         /// Coefficient of the balance loss, beta.
         pub balance: f64 = 0.01,
@@ -46,7 +46,7 @@ config! {
     }
 }
 
-/// Top-k with a memory of the layer before.
+/// Top-k with the scores of the previous layer.
 #[derive(Module, Debug)]
 pub struct MoePlusPlus {
     gate: Gate,
@@ -56,7 +56,7 @@ pub struct MoePlusPlus {
     config: MoePlusPlusConfig,
 }
 
-/// The scores of the last layer of this kind, `[G, U, E]`.
+/// The scores of the previous layer of this kind, `[G, U, E]`.
 struct Before(Tensor<3>);
 
 impl Router for MoePlusPlus {
@@ -125,7 +125,7 @@ impl Router for MoePlusPlus {
 }
 
 impl MoePlusPlus {
-    /// `[E]`: what each expert counts in the loss.
+    /// `[E]`: the weight of each expert in the loss.
     fn eta(&self, e: usize) -> Tensor<1> {
         let device = self.residual.val().device().inner();
         let computing = e - self.config.zero_computation;
@@ -149,7 +149,7 @@ mod tests {
 
     #[test]
     fn the_published_code_gives_the_same() {
-        // The layer of SkyworkAI/MoE-plus-plus on these scores: three computing experts, two
+        // The layer of SkyworkAI/MoE-plus-plus was run on these scores: three computing experts, two
         // constant, one copy, one zero.
         let config = MoePlusPlusConfig {
             zero_computation: 4,
@@ -186,7 +186,7 @@ mod tests {
         // 0 + half of 2 ln 3 = ln 3.
         let second = chosen(&router, &mut pass, at(0.0, 0.0));
         close(&second.1, &[0.75, 0.25]);
-        // Scores of another shape do not fit, and are forgotten.
+        // Scores of another shape do not fit, and are discarded.
         close(&chosen(&router, &mut pass, at(0.0, 0.0).repeat_dim(1, 2)).1, &[0.5; 4]);
     }
 

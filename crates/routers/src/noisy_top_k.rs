@@ -1,4 +1,4 @@
-//! Noisy top-k: the scores are disturbed in training, by as much as the gate learns to want.
+//! Noisy top-k: in training, noise with a learned scale is added to the scores.
 //!
 //! Shazeer et al. *Outrageously Large Neural Networks: The Sparsely-Gated Mixture-of-Experts Layer*.
 //! ICLR 2017. <https://arxiv.org/abs/1701.06538>, section 2.1 and appendix A.
@@ -11,11 +11,11 @@
 //!
 //! kth_excluding(H, k, i) is the k-th largest of H with component i left out.
 //!
-//! Differs from the paper: sigma has the floor 0.01, as in the authors' code; the gate starts like
-//! all gates here, not at 0; in evaluation there is no noise, so there is no load loss. CV^2 uses the
+//! Differs from the paper: sigma is at least 0.01, as in the authors' code; the gate is initialised like
+//! all gates here, not with 0; in evaluation there is no noise, so there is no load loss. CV^2 uses the
 //! population variance.
 //!
-//! Not to be confused with: `v-moe`, whose noise is fixed and whose threshold does not leave i out.
+//! Not to be confused with: `v-moe`, whose noise is fixed and whose threshold does not exclude expert i.
 
 use burn::{
     module::{Module, Param},
@@ -111,7 +111,7 @@ impl NoisyTopK {
         let (_, best) = top_k(h.clone(), self.config.k + 1);
         let last = best.clone().narrow(2, self.config.k - 1, 1);
         let next = best.narrow(2, self.config.k, 1);
-        // Without a chosen expert the k-th largest is the next one.
+        // Without a chosen expert, the k-th largest score is the next one.
         let within = h.greater(next.clone().expand(clean.dims()));
         let kth = last.expand(clean.dims()).mask_where(within, next.expand(clean.dims()));
         let p = phi((clean - kth) / sigma); // (8), (9)
@@ -170,14 +170,15 @@ mod tests {
         let (router, x) = (router(2), fill(200, [1, 3, 4], 2.0));
         let (mut calm, mut noisy) = (Pass::eval(), Pass::train(0, 0, 0.0));
         noisy.put(GivenNoise::new(fill(392, [1, 3, 4], 2.0).into_data()));
-        // In training as in the formulas above; in evaluation the clean scores decide.
+        // In training the weights are those of the formulas above; in evaluation the clean scores are
+        // used.
         close(&chosen(&router, &mut noisy, x.clone()).1[..2], &[0.844872, 0.155128]);
         let clean = values(softmax(router.gate.products(x.clone()), 2));
         let (experts, weights) = chosen(&router, &mut calm, x.clone());
         let [first, second] = [experts[0] as usize, experts[1] as usize];
         close(&weights[..1], &[clean[first] / (clean[first] + clean[second])]);
         assert!(calm.scalars().iter().all(|(name, _)| name != "load"));
-        // The squared coefficient of variation of the loads, by hand.
+        // The squared coefficient of variation of the loads, computed by hand.
         let sigma = softplus(x.clone().reshape([3, 4]).matmul(router.noise.val()), 1.0) + 0.01;
         let (h, sigma) = (router.gate.products(x), sigma.reshape([1, 3, 4]));
         let noise = sigma.clone() * fill(392, [1, 3, 4], 2.0);

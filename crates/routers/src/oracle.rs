@@ -1,19 +1,19 @@
 //! The oracle: each unit goes to the expert of its true cluster, which the task supplies.
 //!
-//! Not from a paper. The bound that a router can reach where data has clusters, as in the theory of
+//! Not from a paper. It is the bound that a router can reach if the data has clusters, as in the theory of
 //! Chen, Deng, Wu, Gu, Li. *Towards Understanding the Mixture-of-Experts Layer in Deep Learning*.
 //! NeurIPS 2022. <https://arxiv.org/abs/2208.02813>
 //!
 //! expert of a unit = its cluster modulo E, with weight 1
 //!
-//! Differs from the paper, which has no oracle: clusters come from [`Clusters`] in the pass, `[B, T]`,
-//! or `[B, 1]` for all units of an example. Whole sequences have the cluster of their first token.
-//! Without clusters, or without any that match the units (whole batches), all units are one cluster.
+//! Differs from the paper, which has no oracle: clusters are [`Clusters`] in the pass, `[B, T]`, or
+//! `[B, 1]` for all units of an example. A whole sequence has the cluster of its first token. Without
+//! clusters, or without clusters that match the units (whole batches), all units are one cluster.
 //!
-//! Where the clusters are the labels, as with the task `digits`, the route reveals the answer, and the
-//! bound is not attainable.
+//! If the clusters are the labels, as in the task `digits`, the route reveals the answer, and the bound
+//! cannot be reached.
 //!
-//! Not to be confused with: `hash`, which knows the token and not the cluster.
+//! Not to be confused with: `hash`, which depends on the token and not on the cluster.
 
 use burn::{module::Module, prelude::*};
 use moe::{Clusters, Dims, Init, NoConfig, Pass, Plan, Router};
@@ -29,7 +29,7 @@ impl Router for Oracle {
     const NAME: &'static str = "oracle";
     const ABOUT: &'static str = "the expert of a unit is its true cluster, which the task provides";
     const PAPER: &'static str = "https://arxiv.org/abs/2208.02813";
-    /// A cluster is the number of its expert.
+    /// A cluster is the index of its expert.
     const EXPERT_PERMUTATION_EQUIVARIANT: bool = false;
 
     fn init(_config: &NoConfig, dims: Dims, _init: &Init) -> Self {
@@ -40,11 +40,11 @@ impl Router for Oracle {
         let ([g, u, _], device) = (units.dims(), units.device().inner());
         let clusters = match pass.get::<Clusters>() {
             Some(Clusters(known)) if known.dims() == [g, u] => known.clone(),
-            // Sequences, [1, B]: the first token of each.
+            // Sequences, [1, B], have the cluster of their first token.
             Some(Clusters(known)) if g == 1 && known.dims()[0] == u => {
                 known.clone().narrow(1, 0, 1).transpose()
             }
-            // All units of an example alike.
+            // All units of an example have the same cluster.
             Some(Clusters(known)) if known.dims() == [g, 1] => known.clone().expand([g, u]),
             _ => Tensor::zeros([g, u], &device),
         };

@@ -1,4 +1,4 @@
-//! Product keys (PEER): the best of very many experts, found without scoring them all.
+//! Product keys (PEER): the best of a very large number of experts, found without scoring all of them.
 //!
 //! He. *Mixture of A Million Experts*. 2024. <https://arxiv.org/abs/2407.04153>
 //! Lample et al. *Large Memory Layers with Product Keys*. NeurIPS 2019.
@@ -10,10 +10,10 @@
 //! S = top-k(s), g = softmax(s over S); expert (i, j) has the number i N' + j  (7)
 //! y = the sum over heads, each with a query of its own                     (8)
 //!
-//! E = N N' experts take N + N' products. N is the largest divisor of E that is at most sqrt(E).
+//! E = N N' experts require N + N' products. N is the largest divisor of E that is at most sqrt(E).
 //!
-//! Differs from the paper: no batch norm on the query; E need not be a square. The paper's experts
-//! are single neurons; here they are whatever the layer has, for instance `ffn` with `hidden = 1`.
+//! Differs from the paper: no batch norm on the query; E need not be a square. The paper's experts are
+//! single neurons; here they are the experts of the layer, for instance `ffn` with `hidden = 1`.
 //!
 //! Not to be confused with: `top-k`, which scores every expert.
 
@@ -30,7 +30,7 @@ config! {
     pub struct PeerConfig {
         /// Experts for each unit and head.
         pub k: usize = 2,
-        /// Queries of each unit, each with a choice of its own.
+        /// The number of queries of each unit, each of which makes its own choice.
         pub heads: usize = 1,
         /// The width of half a query.
         pub query: usize = 16,
@@ -62,7 +62,7 @@ impl Router for Peer {
     const NAME: &'static str = "peer";
     const ABOUT: &'static str = "top-k by product keys, for very many experts";
     const PAPER: &'static str = "https://arxiv.org/abs/2407.04153";
-    /// An expert is a pair of keys, which it shares with others.
+    /// An expert is a pair of keys, each of which it shares with other experts.
     const EXPERT_PERMUTATION_EQUIVARIANT: bool = false;
 
     fn check(config: &PeerConfig, dims: Dims) -> Result<(), String> {
@@ -117,7 +117,7 @@ impl Peer {
         [self.first_keys.lazy_shape()[2], self.second_keys.lazy_shape()[2]]
     }
 
-    /// `[H, T, N]` and `[H, T, N']` to experts and weights `[H, T, k]`.
+    /// The experts and weights `[H, T, k]` for scores `[H, T, N]` and `[H, T, N']`.
     fn best(&self, first: Tensor<3>, second: Tensor<3>) -> (Tensor<3, Int>, Tensor<3>) {
         let ([heads, t, _], [n, m], k) = (first.dims(), self.sides(), self.config.k);
         let (k1, k2) = (k.min(n), k.min(m));
@@ -173,7 +173,7 @@ mod tests {
         close(&values(weights), &values(softmax(scores, 2)));
     }
 
-    /// The largest gradient of each side's keys, of one unit with k of 8 experts.
+    /// The largest gradient of each side's keys, for one unit with k of 8 experts.
     fn key_gradients(seed: u64, k: usize) -> [f32; 2] {
         let on = |seed, shape| Tensor::<3>::from_inner(fill(seed, shape, 2.0));
         let peer = Peer {
@@ -191,8 +191,8 @@ mod tests {
         })
     }
 
-    /// The second-best pair differs from the best one in one half, and weights sum to 1. So checks of one unit
-    /// with two choices compare what rounding leaves of a zero; with all choices they do not.
+    /// The second-best pair differs from the best one in one half, and weights sum to 1. Checks of one
+    /// unit with two choices therefore compare a zero with rounding errors; with all choices they do not.
     #[test]
     fn two_choices_share_a_key_whose_gradient_is_zero() {
         for seed in 1..9 {

@@ -1,4 +1,4 @@
-//! The cosine router, and its perturbed form in which lengths are made larger than they are.
+//! The cosine router, and its perturbed form, which adds a constant to the norms.
 //!
 //! Nguyen, Akbarian, Pham, Nguyen, Ho. *Statistical Advantages of Perturbing Cosine Router in Mixture
 //! of Experts*. ICLR 2025. <https://arxiv.org/abs/2405.14131>
@@ -7,13 +7,14 @@
 //! S = top-k(c + b)                                                         (2)
 //! g = softmax(c + b over S)                                                (2)
 //!
-//! `faithful = "reference"` is LibMoE's layer: a softmax before the bias, and a second one over what
-//! was kept, so that the weights are nearly equal: q = softmax(c), S = top-k(q + b), g = softmax(q + b
-//! over S). Its balance loss is that of q.
+//! `faithful = "reference"` is LibMoE's layer: a softmax before the bias, and a second one over the chosen
+//! values, so that the weights are nearly equal: q = softmax(c), S = top-k(q + b),
+//! g = softmax(q + b over S). Its balance loss is that of q.
 //!
 //! Differs from the paper: a balance loss and a z-loss, as in LibMoE.
 //!
-//! Not to be confused with: `x-moe`, whose cosine is taken in a small space and sharpened.
+//! Not to be confused with: `x-moe`, whose cosine is computed in a low-dimensional space and divided by a
+//! temperature.
 
 use burn::{
     module::{Module, Param},
@@ -34,14 +35,14 @@ config! {
         pub balance: f64 = 0.01,
         /// The balance loss.
         pub balance_of: Balance = Balance::FirstOfSequence,
-        /// Coefficient of the router z-loss, of the cosines.
+        /// Coefficient of the router z-loss, which is computed from the cosines.
         pub z: f64 = 0.0,
         /// The variant of the formulas.
         pub faithful: Faithful = Faithful::Paper,
     }
 }
 
-/// Cosines of slightly longer vectors.
+/// Cosines with a constant added to the norms.
 #[derive(Module, Debug)]
 pub struct PerturbedCosine {
     gate: Gate,
@@ -93,7 +94,7 @@ impl Router for PerturbedCosine {
 
 impl PerturbedCosine {
     fn cosines(&self, units: Tensor<3>) -> Tensor<3> {
-        // The floor keeps the gradient of a length of 0 finite.
+        // The lower bound keeps the gradient of a norm of 0 finite.
         let length = |square: Tensor<3>| (square + 1e-12).sqrt() + self.config.theta;
         let of_units = length(units.clone().square().sum_dim(2));
         let of_experts = length(self.gate.weight.val().square().sum_dim(0).unsqueeze::<3>());
@@ -123,13 +124,13 @@ mod tests {
 
     #[test]
     fn libmoe_gives_the_same() {
-        // LibMoE's cosine layer, run on these inputs.
+        // LibMoE's cosine layer was run on these inputs.
         let mut pass = Pass::eval();
         let x = fill(200, [1, 3, 4], 2.0);
         let (experts, weights) = chosen(&router(0.0, Faithful::Reference), &mut pass, x.clone());
         assert_eq!(experts, [1, 2, 2, 0, 2, 1]);
         close(&[scalar(&pass, "balance")], &[1.171828]);
-        // Twice a softmax: nearly equal weights.
+        // Two softmaxes: the weights are nearly equal.
         assert!(weights.iter().all(|w| (w - 0.5).abs() < 0.1), "{weights:?}");
         let perturbed = chosen(&router(0.1, Faithful::Reference), &mut Pass::eval(), x);
         assert_eq!(perturbed.0, experts);
@@ -138,7 +139,7 @@ mod tests {
     #[test]
     fn a_number_worked_by_hand() {
         let device = Device::flex();
-        // |x| + theta = 10, |w| + theta = 10 and 6: c = 25/100 and 20/60; the bias makes up for it.
+        // |x| + theta = 10, |w| + theta = 10 and 6: c = 25/100 and 20/60; the bias compensates for it.
         let gate = Tensor::from_floats([[3.0, 0.0], [4.0, 1.0]], &device);
         let bias = Tensor::from_floats([1.0, 0.0], &device);
         let config = PerturbedCosineConfig { theta: 5.0, ..PerturbedCosineConfig::default() };

@@ -1,4 +1,4 @@
-//! Quantile balancing: a bias jumps to where the last batch would have been balanced.
+//! Quantile balancing: a bias is set to the value that would have balanced the last batch.
 //!
 //! Not from a paper known to us; the routing `quantile_balancing` of Megatron-core:
 //! <https://github.com/NVIDIA/Megatron-LM>
@@ -8,13 +8,14 @@
 //! a_t = the (k + 1)-th largest of s_t - b: what an expert must exceed to be chosen  (3)
 //! b_i = the (T k / E + 1)-th largest of s_ti - a_t over the units t        (4)
 //!
-//! With the new b, T k / E units would have exceeded expert i's bar: each expert's problem solved
-//! exactly, the others held fixed. There is no step size. b is a state: saved, and moved with the
-//! last pass of a step to the mean over its passes; so no unit sees its own batch.
+//! With the new b, T k / E units would have exceeded the bar of expert i: the problem of each expert is
+//! solved exactly, with the others held fixed. There is no step size. b is a state: it is saved, and set
+//! in the last pass of a step to the mean over its passes, so that no unit depends on its own batch.
 //!
-//! Differs from the paper, there being none: from Megatron-core, T k / E is rounded down instead of asked to be whole.
+//! Differs from the paper, there being none, and from Megatron-core: T k / E is rounded down instead of
+//! required to be an integer.
 //!
-//! Not to be confused with: `loss-free`, whose bias moves by a fixed step in the same direction.
+//! Not to be confused with: `loss-free`, whose bias changes by a fixed step in the same direction.
 
 use burn::{
     module::{Module, RunningState},
@@ -32,13 +33,13 @@ config! {
     }
 }
 
-/// Top-k with a bias that jumps to balance.
+/// Top-k with a bias that balances the last batch.
 #[derive(Module, Debug)]
 pub struct QuantileBalancing {
     gate: Gate,
     /// `[E]`: b.
     bias: RunningState<Tensor<1>>,
-    /// `[E + 1]`: the sum of the biases of the step so far, and how many passes that were.
+    /// `[E + 1]`: the sum of the biases in the step so far, and the number of passes.
     seen: RunningState<Tensor<1>>,
     k: usize,
 }
@@ -86,7 +87,8 @@ impl Router for QuantileBalancing {
 }
 
 impl QuantileBalancing {
-    /// Adds the biases of a pass, of margins `[T, E]`, to those of the step; with the last pass of a step the bias moves.
+    /// Adds the biases of a pass, from margins `[T, E]`, to those of the step; in the last pass of a step
+    /// the bias is set.
     fn follow(&self, pass: &Pass, margins: Tensor<2>) {
         let [t, e] = margins.dims();
         let rank = (t * self.k / e).min(t - 1);
@@ -125,17 +127,17 @@ mod tests {
         let router = router(2, 1);
         let (experts, _) = chosen(&router, &mut Pass::train(0, 0, 0.0), x());
         assert_eq!(experts, [0; 4]);
-        // Bars are the second scores; margins of expert 0: 0.4, 0.1, 0.5, 0.16, the third largest of
-        // which is 0.16. Those of expert 1 are all 0.
+        // Bars are the second scores; margins of expert 0: 0.4, 0.1, 0.5, 0.16, of which the third largest
+        // is 0.16. Those of expert 1 are all 0.
         close(&values(router.bias.value_sync()), &[0.16, 0.0]);
-        // s - b: (0.74, 0.5), (0.64, 0.7), (0.54, 0.2), (0.44, 0.44): the last is on the bar.
+        // s - b: (0.74, 0.5), (0.64, 0.7), (0.54, 0.2), (0.44, 0.44): the last unit is on the bar.
         assert_eq!(chosen(&router, &mut Pass::eval(), x()).0[..3], [0, 1, 0]);
     }
 
     #[test]
     fn loads_become_even() {
         let router = router(4, 2);
-        // Everyone prefers experts 0 and 1.
+        // All units prefer experts 0 and 1.
         let lopsided = Tensor::from_floats([[[2.0, 1.0, 0.0, 0.0]]], &Device::flex());
         let x = || fill(5, [1, 200, 4], 2.0) + lopsided.clone();
         for step in 0..20 {

@@ -5,9 +5,9 @@
 //!
 //! y = (1 / k) sum_{i in S} E_i(x),  S a random set of k experts
 //!
-//! Differs from the paper: every unit draws a set of its own, where the paper draws one for the
-//! batch and makes the experts agree by a consistency loss. In evaluation the draw is always the
-//! same, and depends on the unit's place alone.
+//! Differs from the paper: every unit draws its own set; the paper draws one for the batch and makes the
+//! experts agree by a consistency loss. In evaluation the draw is always the same, and depends only on the
+//! unit's position.
 //!
 //! Not to be confused with: a gate of frozen random weights, which sends equal units to equal
 //! experts.
@@ -37,9 +37,9 @@ impl Router for Random {
     const NAME: &'static str = "random";
     const ABOUT: &'static str = "each unit goes to k experts drawn at random";
     const PAPER: &'static str = "https://arxiv.org/abs/2110.04260";
-    /// Experts are drawn by their number.
+    /// Experts are drawn by their index.
     const EXPERT_PERMUTATION_EQUIVARIANT: bool = false;
-    /// The place decides, not the unit.
+    /// The draw depends on the position, not on the unit.
     const UNIT_PERMUTATION_EQUIVARIANT: bool = false;
 
     fn check(config: &RandomConfig, dims: Dims) -> Result<(), String> {

@@ -1,4 +1,4 @@
-//! ReMoE: a ReLU takes the place of top-k; an L1 penalty that adapts keeps it sparse.
+//! ReMoE: a ReLU in the place of top-k, with an adaptive L1 penalty for sparsity.
 //!
 //! Wang, Zhu, Chen. *ReMoE: Fully Differentiable Mixture-of-Experts with ReLU Routing*. ICLR 2025.
 //! <https://arxiv.org/abs/2412.14711>
@@ -8,16 +8,17 @@
 //! loss = lambda E / (k T^2) sum_i (sum_t R_ti) n_i                         (9), (10)
 //! lambda *= 1.2 where sparsity < 1 - k / E, /= 1.2 elsewhere               (8)
 //!
-//! n_i counts the units of expert i among T, without gradient; sparsity is the share of zeros.
-//! The choice itself is differentiable: no unit is sent anywhere by an index.
+//! n_i is the number of units of expert i among T, without gradient; sparsity is the share of zeros. The
+//! choice itself is differentiable: no unit is assigned by an index.
 //!
-//! lambda is a state: saved, and moved with the last pass of a step by the sparsity of all its
-//! passes. A fresh router is about half dense; it takes some hundred steps until k experts are left.
+//! lambda is a state: it is saved, and updated in the last pass of a step from the sparsity of all its
+//! passes. In a fresh router about half of the weights are above 0; it takes some hundred steps until k
+//! experts remain.
 //!
-//! Differs from the paper: every layer has a lambda of its own, where the paper averages the
-//! sparsity over the layers.
+//! Differs from the paper: every layer has its own lambda; the paper averages the sparsity over the
+//! layers.
 //!
-//! Not to be confused with: `top-p`, where the number of experts follows from a softmax.
+//! Not to be confused with: `top-p`, whose number of experts follows from a softmax.
 
 use burn::{
     module::{Module, RunningState},
@@ -31,11 +32,11 @@ use crate::kit::{Gate, check, null, scores, state};
 config! {
     /// The mean number of experts per unit, and the control of sparsity.
     pub struct ReMoeConfig {
-        /// Experts for each unit on average, at the end.
+        /// Experts for each unit on average, after convergence.
         pub k: usize = 2,
-        /// The first coefficient of the penalty.
+        /// The initial coefficient of the penalty.
         pub lambda: f64 = 1e-8,
-        /// By how much the coefficient grows or shrinks in a step.
+        /// The factor by which the coefficient grows or shrinks in a step.
         pub rate: f64 = 1.2,
     }
 }
@@ -46,7 +47,7 @@ pub struct ReMoe {
     gate: Gate,
     /// `[1]`.
     lambda: RunningState<Tensor<1>>,
-    /// `[2]`: positive scores and all scores, in the passes of the step so far.
+    /// `[2]`: the numbers of positive scores and of all scores, in the passes of the step so far.
     seen: RunningState<Tensor<1>>,
     #[module(skip)]
     config: ReMoeConfig,
@@ -96,7 +97,7 @@ impl Router for ReMoe {
 }
 
 impl ReMoe {
-    /// Counts the active scores of a pass; with the last pass of a step lambda moves.
+    /// Counts the positive scores of a pass; in the last pass of a step lambda is updated.
     fn follow(&self, pass: &Pass, active: Tensor<3>) {
         let all = active.dims().iter().product::<usize>() as f32;
         let positive = active.sum().inner();
@@ -114,7 +115,7 @@ impl ReMoe {
         }
         let [_, e] = self.gate.weight.lazy_shape().dims();
         let share = seen.clone().narrow(0, 0, 1) / seen.clone().narrow(0, 1, 1);
-        // 1.2 where too much is active, 1 / 1.2 elsewhere.
+        // 1.2 if too many scores are positive, 1 / 1.2 otherwise.
         let dense = share.greater_scalar(self.config.k as f64 / e as f64).float();
         let factor = dense * (self.config.rate - 1.0 / self.config.rate) + 1.0 / self.config.rate;
         state::set(&self.lambda, state::get(&self.lambda) * factor); // (8)
@@ -137,7 +138,7 @@ mod tests {
 
     #[test]
     fn the_published_formula_gives_the_same() {
-        // The loss of thu-ml/ReMoE, run on these scores: counts 3, 1, 2, 1.
+        // The loss of thu-ml/ReMoE was run on these scores: counts 3, 1, 2, 1.
         let (router, x) = (router(1), fill(350, [1, 4, 4], 2.0));
         let mut pass = Pass::train(0, 0, 0.0);
         let (experts, weights) = chosen(&router, &mut pass, x.clone());
@@ -153,12 +154,12 @@ mod tests {
     fn lambda_follows_the_sparsity_of_the_whole_step() {
         let (router, x) = (router(2), fill(350, [1, 4, 4], 2.0));
         let part = |index| Pass::train(0, 0, 0.0).micro_batch(index, 2);
-        // 7 of 16 are active, then all 16: 23/32 is more than 2/4.
+        // 7 of 16 are positive, then all 16: 23/32 is more than 2/4.
         chosen(&router, &mut part(0), x.clone());
         close(&[values(router.lambda.value_sync())[0] * 1e8], &[1.0]);
         chosen(&router, &mut part(1), x.ones_like());
         close(&[values(router.lambda.value_sync())[0] * 1e8], &[1.2]);
-        // 7 of 16 alone is less.
+        // 7 of 16 alone is less than 2/4.
         chosen(&router, &mut Pass::train(0, 1, 0.0), x.clone());
         close(&[values(router.lambda.value_sync())[0] * 1e8], &[1.0]);
         chosen(&router, &mut Pass::eval(), x.ones_like());

@@ -1,4 +1,4 @@
-//! Replay: units go to the experts that a trace has recorded for them, in another run or another
+//! Replay: units go to the experts that a trace has recorded for them, in another run or in another
 //! program.
 //!
 //! Ma et al. *Stabilizing MoE Reinforcement Learning by Aligning Training and Inference Routers* (Rollout
@@ -9,12 +9,13 @@
 //! g = the recorded weights                                                 (3a) `recorded`
 //! g = softmax(x W over S)                                                  (3b) `gate`, the paper's
 //!
-//! A unit is known by its split, its example and its number in the example, a layer by its number in the
-//! pass. A unit that no trace has goes to its k best experts by x W, with (3b); the metric `replayed` is the
-//! share of those that are in a trace. Without traces it is `top-k` with (5c), without a balance loss.
+//! A unit is identified by its split, its example and its index in the example, a layer by its index in
+//! the pass. A unit that is in no trace goes to its k best experts by x W, with (3b); the metric
+//! `replayed` is the share of units that are in a trace. Without traces the router is `top-k` with (5c),
+//! without a balance loss.
 //!
-//! Differs from the paper: recorded weights may be followed too, which gives the outputs of the recorded
-//! network again.
+//! Differs from the paper: recorded weights may be used too, which reproduces the outputs of the recorded
+//! network.
 //!
 //! Not to be confused with: `hash`, whose table is random.
 
@@ -30,27 +31,27 @@ use crate::kit::{Gate, Recorded, TraceFile, check, scores};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ReplayWeights {
-    /// Those that were recorded.
+    /// The recorded weights.
     Recorded,
     /// Softmax of the gate's scores over the recorded choices.
     Gate,
 }
 
 config! {
-    /// The traces, and what becomes of units that they do not have.
+    /// The traces, and the treatment of units that are in no trace.
     pub struct ReplayConfig {
         /// The files of the traces, of any splits.
         pub files: Vec<TraceFile> = Vec::new(),
         /// The weights of recorded choices.
         pub weights: ReplayWeights = ReplayWeights::Recorded,
-        /// Whether the traces may lack units that the run shows to the network.
+        /// Whether the traces may lack units of the run.
         pub partial: bool = false,
         /// Experts for each unit that is in no trace.
         pub k: usize = 2,
     }
 }
 
-/// Units go where a trace says.
+/// Units go to the experts recorded in a trace.
 #[derive(Module, Debug)]
 pub struct Replay {
     gate: Gate,
@@ -70,9 +71,9 @@ impl Router for Replay {
     const ABOUT: &'static str =
         "the choices of a trace of another run or program, by example and token";
     const PAPER: &'static str = "https://arxiv.org/abs/2510.11370";
-    /// A trace holds the numbers of experts.
+    /// A trace contains the indices of experts.
     const EXPERT_PERMUTATION_EQUIVARIANT: bool = false;
-    /// The place decides, not the unit.
+    /// The choice depends on the position, not on the unit.
     const UNIT_PERMUTATION_EQUIVARIANT: bool = false;
 
     fn check(config: &ReplayConfig, dims: Dims) -> Result<(), String> {
@@ -110,12 +111,13 @@ impl Router for Replay {
 }
 
 impl Replay {
-    /// The recorded choices of each unit of `[G, U]` in the layer at work; none of those in no trace.
+    /// The recorded choices of each unit of `[G, U]` in the current layer; none for units that are in no
+    /// trace.
     fn recorded(&self, pass: &Pass, [g, u]: [usize; 2]) -> Vec<Option<Choices>> {
         let known = pass.get::<ExampleIndices>();
         let of = |unit: usize| {
             let ExampleIndices { split, rows } = known?;
-            // Sequences, [1, B], are examples; otherwise each group is one.
+            // Sequences, [1, B], are examples; otherwise each group is an example.
             let (row, within) = if g == rows.len() { (unit / u, unit % u) } else { (unit, 0) };
             let example =
                 *rows.get(row).filter(|_| g == rows.len() || (g, u) == (1, rows.len()))?;
@@ -155,8 +157,8 @@ fn report(pass: &mut Pass, recorded: &[Option<Choices>], like: &Tensor<3>) {
     pass.metric("replayed", Tensor::from_floats([share], &like.device().inner()));
 }
 
-/// `[G, U, K]`: the recorded experts of each unit, its `best` `[G, U, k]` where it is in no trace, with the
-/// null expert where a unit has fewer choices than another.
+/// `[G, U, K]`: the recorded experts of each unit, or its `best` `[G, U, k]` if it is in no trace, filled
+/// up with the null expert if a unit has fewer choices than another.
 fn either(recorded: &[Option<Choices>], best: Tensor<3, Int>, n: usize) -> Tensor<3, Int> {
     let ([g, u, own], device) = (best.dims(), best.device());
     let k = recorded.iter().map(|unit| unit.as_ref().map_or(own, Vec::len)).max().unwrap_or(own);
@@ -169,7 +171,7 @@ fn either(recorded: &[Option<Choices>], best: Tensor<3, Int>, n: usize) -> Tenso
     if recorded.iter().all(Option::is_some) {
         return experts;
     }
-    // A unit in no trace has its own choices, so there are no more of them than k.
+    // K is at least k, because a unit in no trace has k choices of its own.
     let null = Tensor::<3, Int>::full([g, u, k - own], n as i64, &device);
     let best = if k == own { best } else { Tensor::cat(vec![best, null], 2) };
     best.mask_where(known(recorded, [g, u, k], &device), experts)
@@ -182,16 +184,16 @@ fn known(recorded: &[Option<Choices>], shape: [usize; 3], device: &Device) -> Te
     Tensor::<3, Int>::from_data(known, device).equal_scalar(1)
 }
 
-/// Softmax of the scores `[G, U, E]` over the chosen experts `[G, U, K]`; nothing for the null expert.
+/// Softmax of the scores `[G, U, E]` over the chosen experts `[G, U, K]`; 0 for the null expert.
 fn over(s: Tensor<3>, experts: Tensor<3, Int>) -> Tensor<3> {
     let n = s.dims()[2] as i64;
     let null = experts.clone().greater_equal_scalar(n);
     let chosen = s.gather(2, experts.clamp_max(n - 1));
-    // Not an infinity, so that a unit without experts has numbers.
+    // Not minus infinity, so that the weights of a unit without experts are numbers.
     softmax(chosen.mask_fill(null, -1e30), 2)
 }
 
-/// The weights `[G, U, K]` with the recorded ones where there are some.
+/// The weights `[G, U, K]`, replaced by the recorded ones for units that are in a trace.
 fn with_recorded(weights: Tensor<3>, recorded: &[Option<Choices>]) -> Tensor<3> {
     let (shape, device) = (weights.dims(), weights.device());
     let k = shape[2];

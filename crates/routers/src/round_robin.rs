@@ -1,12 +1,12 @@
-//! Round robin: experts take turns. Perfect balance, and no decision at all.
+//! Round robin: experts take turns. The balance is perfect, and nothing is decided.
 //!
 //! Not from a paper; torchtitan has it to measure speed without the noise of routing:
 //! <https://github.com/pytorch/torchtitan>
 //!
 //! unit number n visits experts n k, n k + 1, ..., n k + k - 1, modulo E, each with weight 1 / k.
 //!
-//! Differs from the paper, there being none: units are numbered within their group, so that the
-//! experts depend on the place alone.
+//! Differs from the paper, there being none: units are numbered within their group, so that the experts
+//! depend on the position alone.
 //!
 //! Not to be confused with: `random`, which is balanced on average only.
 
@@ -35,9 +35,9 @@ impl Router for RoundRobin {
     const NAME: &'static str = "round-robin";
     const ABOUT: &'static str = "experts take turns";
     const PAPER: &'static str = "https://github.com/pytorch/torchtitan";
-    /// Experts take turns by their number.
+    /// Experts take turns in the order of their indices.
     const EXPERT_PERMUTATION_EQUIVARIANT: bool = false;
-    /// The place decides, not the unit.
+    /// The choice depends on the position, not on the unit.
     const UNIT_PERMUTATION_EQUIVARIANT: bool = false;
 
     fn check(config: &RoundRobinConfig, dims: Dims) -> Result<(), String> {

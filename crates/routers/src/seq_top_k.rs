@@ -1,4 +1,4 @@
-//! SeqTopK: a sequence has k experts for each unit, and spends them where they are worth most.
+//! SeqTopK: a sequence has k experts per unit, which are distributed over its units by probability.
 //!
 //! Wen et al. *Route Experts by Sequence, not by Token*. 2025. <https://arxiv.org/abs/2511.06494>
 //!
@@ -7,12 +7,12 @@
 //! y_t = sum of p_ti E_i(x_t) over (t, i) in S                              (3)
 //! loss = c E sum_i f_i P_i                                                 (4), f_i the share of units
 //!
-//! The budget of top-k, but a hard unit may have more experts and an easy one fewer, or none. Which
-//! ones depends on the whole sequence: not for decoders.
+//! The budget is that of top-k, but a difficult unit may have more experts and an easy one fewer, or none.
+//! The distribution depends on the whole sequence: not for decoders.
 //!
-//! Differs from the paper: a unit has at most `most` experts, which bounds the memory of the plan; of
-//! probabilities equal to the smallest of S all are in S; the paper's online form for decoding is left
-//! out.
+//! Differs from the paper: a unit has at most `most` experts, which limits the memory of the plan; all
+//! probabilities that are equal to the smallest of S are in S; the paper's online form for decoding is
+//! left out.
 //!
 //! Not to be confused with: `expert-choice`, where every expert has the same load; `top-p`, whose
 //! number of experts depends on the unit alone.
@@ -112,7 +112,7 @@ mod tests {
         close(&weights, &[0.85, 0.0, 0.0, 0.4, 0.3, 0.2]);
         // f = (2, 1, 1, 0) / 2, P = (0.625, 0.175, 0.125, 0.075): 0.01 * 4 * 0.775.
         close(&[scalar(&pass, "balance")], &[0.031]);
-        // With at most two each it is top-2.
+        // With at most two experts each it is top-2.
         let (experts, _) = chosen(&router(2, 2), &mut Pass::eval(), x());
         assert_eq!(experts, [0, 1, 0, 1]);
     }

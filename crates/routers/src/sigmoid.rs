@@ -9,12 +9,12 @@
 //!
 //! The loss is -gamma ln E at perfect balance and 0 at collapse.
 //!
-//! Differs from the paper: no expert dropout. `renormalise` divides the weights by their sum, as in
-//! LibMoE and in DeepSeek's routers. LibMoE has a balance loss of P instead of (3).
+//! Differs from the paper: no expert dropout. `renormalise` divides the weights by their sum, as in LibMoE
+//! and in DeepSeek's routers. LibMoE has a balance loss of P in the place of (3).
 //!
-//! `compete` is the Sigmoid-R of LibMoE's first version: p = softmax(s), g = p over its sum over the
-//! chosen. As s is from 0 to 1, the weights are nearly equal. Its gate has a `bias`. Its balance and
-//! z-loss are of p and s, those of its later sigma-MoE of softmax(x W) and x W.
+//! `compete` is the Sigmoid-R of LibMoE's first version: p = softmax(s), and g is p divided by its sum
+//! over the chosen experts. Since s is between 0 and 1, the weights are nearly equal. Its gate has a
+//! `bias`. Its balance loss and z-loss use p and s, those of the later sigma-MoE softmax(x W) and x W.
 //!
 //! Not to be confused with: `deepseek-v3`, which is renormalised, scaled, and chooses with a bias.
 
@@ -82,7 +82,7 @@ impl Router for Sigmoid {
         let scores = self.gate.forward(pass, units);
         let n_experts = scores.dims()[2];
         let s = sigmoid(scores.clone()); // (1)
-        // What experts compete with in the losses.
+        // The logits of the softmax in the losses.
         let logits = if self.config.compete { s.clone() } else { scores.clone() };
         let p = softmax(logits.clone(), 2);
         let by = if self.config.compete { p.clone() } else { s };
@@ -132,7 +132,7 @@ mod tests {
 
     #[test]
     fn libmoe_gives_the_same() {
-        // LibMoE's sigma-MoE layer, run on these inputs; its weights are stored as [out, in].
+        // LibMoE's sigma-MoE layer was run on these inputs; its weights are stored as [out, in].
         let gate = Gate::of(fill(230, [4, 4], 2.0).transpose());
         let router = router(gate, SigmoidConfig::default());
         let (experts, weights) = chosen(&router, &mut Pass::eval(), fill(200, [1, 3, 4], 2.0));

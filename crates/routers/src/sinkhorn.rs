@@ -1,4 +1,4 @@
-//! Sinkhorn routing: in training, scores are rescaled until all experts are wanted equally.
+//! Sinkhorn routing: in training, scores are rescaled until all experts have equal shares.
 //!
 //! Clark et al. *Unified Scaling Laws for Routed Language Models* (S-BASE). ICML 2022.
 //! <https://arxiv.org/abs/2202.01169>, appendix B; in the form of Megatron-core.
@@ -9,10 +9,10 @@
 //! S = top-k of a C b in training, top-k of s in evaluation                 (3)
 //! g = softmax(s) over S, or sigmoid(s) if k = 1                            (4)
 //!
-//! No gradient flows through the scaling, and there is no balance loss. T counts the units of the
+//! No gradient flows through the scaling, and there is no balance loss. T is the number of units of the
 //! pass. In training every choice depends on all units: not for decoders.
 //!
-//! Differs from the paper: k may be larger than 1; weights and the end of the rounds are those of
+//! Differs from the paper: k may be larger than 1; the weights and the stopping criterion are those of
 //! Megatron-core, and there are at most 100 rounds.
 //!
 //! Not to be confused with: `base`, which solves the assignment exactly.
@@ -66,10 +66,10 @@ impl Router for Sinkhorn {
     }
 }
 
-/// `[T, E]`, whose rows sum to 1 / T and whose columns sum to nearly 1 / E.
+/// `[T, E]`, with rows that sum to 1 / T and columns that sum to approximately 1 / E.
 fn balanced(s: Tensor<2>) -> Tensor<2> {
     let [t, e] = s.dims();
-    // A factor for each row changes nothing but the size of the numbers.
+    // A factor for each row changes only the magnitude of the numbers.
     let c = (s.clone() - s.max_dim(1)).exp();
     let ones = |shape| Tensor::<2>::ones(shape, &c.device());
     let (mut a, mut b) = (ones([t, 1]), ones([1, e]));
@@ -84,7 +84,8 @@ fn balanced(s: Tensor<2>) -> Tensor<2> {
                 break;
             }
         } else {
-            // All rounds are made, so that nothing is read back; those after the end change nothing.
+            // All rounds are computed, so that nothing is read back; rounds after convergence change
+            // nothing.
             a = rows.mask_where(ended.clone().expand([t, 1]), a);
             b = columns.mask_where(ended.clone().expand([1, e]), b);
             ended = ended.bool_or(change.lower_equal_scalar(1e-4).reshape([1, 1]));
@@ -101,7 +102,7 @@ mod tests {
 
     #[test]
     fn the_published_code_gives_the_same() {
-        // Megatron-core's sinkhorn, run on these scores.
+        // Megatron-core's sinkhorn was run on these scores.
         let plan = values(balanced(fill(360, [4, 3], 4.0)));
         close(&plan[..6], &[0.042674, 0.030812, 0.176495, 0.135165, 0.108949, 0.005903]);
         let router = Sinkhorn { gate: Gate::of(Tensor::eye(3, &Device::flex())), k: 1 };
@@ -110,13 +111,13 @@ mod tests {
         assert_eq!(experts, [2, 0, 1, 2]);
         let s = values(sigmoid(x.clone()));
         close(&weights, &[s[2], s[3], s[7], s[11]]);
-        // In evaluation the second unit has its own way.
+        // In evaluation the second unit gets its preferred experts.
         assert_eq!(chosen(&router, &mut Pass::eval(), x).0, [2, 1, 1, 2]);
     }
 
     #[test]
     fn all_experts_are_wanted_equally() {
-        // Everyone prefers expert 0 by far.
+        // All units strongly prefer expert 0.
         let s =
             fill(1, [64, 4], 1.0) + Tensor::from_floats([[3.0, 0.0, 0.0, 0.0]], &Device::flex());
         let plan = balanced(s);

@@ -6,7 +6,7 @@
 //! R = softmax(norm(mean of the units) times W)                             (1)
 //! theta = sum_i R_i theta_i,  y = FFN(x; theta) for all units x of the example
 //!
-//! norm is a layer norm without scale and shift. Every unit sees all others by the mean: not for
+//! norm is a layer norm without scale and shift. Every unit depends on all others by the mean: not for
 //! decoders.
 //!
 //! Differs from the paper: no expert dropout, which the paper uses in one of its two settings.
@@ -44,13 +44,13 @@ impl Router for Smear {
     }
 
     fn flops_per_unit(&self) -> f64 {
-        // One score for a whole example is next to nothing; each unit has a part in the mean.
+        // The cost of one score for a whole example is negligible; each unit contributes to the mean.
         let [d, _] = self.gate.weight.lazy_shape().dims();
         d as f64
     }
 }
 
-/// To mean 0 and variance 1 along the last axis.
+/// Normalises the last axis to mean 0 and variance 1.
 fn norm(x: Tensor<3>) -> Tensor<3> {
     let x = x.clone() - x.mean_dim(2);
     x.clone() / (x.square().mean_dim(2) + 1e-5).sqrt()

@@ -7,13 +7,13 @@
 //! D = softmax of L over the units              (1), X~ = D^T X
 //! C = softmax of L over all slots              (2), Y = C Y~
 //!
-//! Each expert has p = factor U / E slots, rounded up, where U is the number of units at full
-//! length. So the experts do the work of top-k with k = factor. Every slot looks at the whole
-//! group: not for decoders.
+//! Each expert has p = factor U / E slots, rounded up, where U is the number of units at full length, so
+//! that the experts have the same work as in top-k with k = factor. Every slot depends on the whole group:
+//! not for decoders.
 //!
-//! Differs from the paper: the number of slots is given relative to the units.
+//! Differs from the paper: the number of slots is given relative to the number of units.
 //!
-//! Not to be confused with: `dense`, where every expert works on every unit.
+//! Not to be confused with: `dense`, where every expert processes every unit.
 
 use burn::{
     module::{Module, Param},
@@ -26,7 +26,7 @@ use crate::kit::{check, unit_length::unit_length};
 config! {
     /// The number of slots.
     pub struct SoftConfig {
-        /// Slots over units: the k of a top-k router with the same work.
+        /// The number of slots over the number of units: the k of a top-k router with the same work.
         pub factor: f64 = 2.0,
     }
 }
@@ -76,7 +76,7 @@ impl Router for Soft {
     }
 
     fn flops_per_unit(&self) -> f64 {
-        // Scores, and the two mixtures that take the place of gathering and scattering.
+        // The scores, and the two mixtures in the place of gathering and scattering.
         3.0 * 2.0 * self.phi.lazy_shape().num_elements() as f64
     }
 }
@@ -96,7 +96,7 @@ mod tests {
     #[test]
     fn a_number_worked_by_hand() {
         let device = Device::flex();
-        // Two experts with a slot each along the axes, lengths do not matter; scale ln 3.
+        // Two experts with one slot each, in the directions of the axes; norms have no effect; scale ln 3.
         let phi = Tensor::<2>::from_floats([[5.0, 0.0], [0.0, 2.0]], &device);
         let scale = Tensor::<1>::from_floats([3_f32.ln()], &device);
         let (phi, scale) = (Param::from_tensor(phi), Param::from_tensor(scale));
@@ -120,7 +120,7 @@ mod tests {
         let (phi, scale) = (param(fill(380, [4, 2], 2.0)), param(scale));
         let x = fill(200, [1, 3, 4], 2.0);
         let (dispatch, combine) = plan(&Soft { phi, scale, n_experts: 2 }, x.clone());
-        // What is in slot 0: the units in their shares.
+        // The content of slot 0: the units weighted by their shares.
         let shares = dispatch.clone().narrow(2, 0, 1).reshape([1, 3, 1]);
         let slot = values((x * shares).sum_dim(1));
         crate::testing::close(&slot, &[0.659682, -0.215347, -0.117165, 0.338533]);

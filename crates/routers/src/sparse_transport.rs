@@ -10,19 +10,19 @@
 //! a minimises sum_u max_k(a + p_u) - <a, U / E>, with the gradient sum_u T_u - U / E
 //! S_u = where T_u is above 0,  g = p                                       section 6.2
 //!
-//! P_k is the projection onto the simplex with at most k numbers above 0: the k largest, shifted to
-//! sum to 1, negative ones set to 0 (Kyrillidis et al. 2013). a has one number for each expert, a price
-//! that goes down where too many units want to go; it starts at 0 and makes `steps` steps of Adam. The
-//! plan decides which unit goes to which expert; gradients flow through the weights.
+//! P_k is the projection onto the simplex with at most k numbers above 0: the k largest are shifted so
+//! that they sum to 1, and negative ones are set to 0 (Kyrillidis et al. 2013). a has one number for each
+//! expert, a price that falls if too many units choose the expert; it starts at 0 and is updated by
+//! `steps` steps of Adam. The plan determines the expert of each unit; gradients flow through the weights.
 //!
-//! Transport is between the units of a group and the experts, in training and in evaluation, so a
-//! unit's route depends on later units: not for decoders.
+//! Transport is between the units of a group and the experts, in training and in evaluation, so that the
+//! experts of a unit depend on later units: not for decoders.
 //!
-//! Differs from the paper: the published code is followed where the paper leaves it open, Adam with the
-//! rate 0.01 for 20 steps, or until the gradient is shorter than 0.001; capacity is the layer's.
+//! Differs from the paper: where the paper gives no details, the published code is followed: Adam with the
+//! rate 0.01 for 20 steps, or until the norm of the gradient is at most 0.001; capacity is the layer's.
 //!
-//! Not to be confused with: `sinkhorn`, whose transport is smooth, so that all of it is above 0, and
-//! whose weights are of the same scores; `base`, the assignment of one expert to each unit.
+//! Not to be confused with: `sinkhorn`, whose transport is smooth, so that all shares are above 0, and
+//! whose weights come from the same scores; `base`, the assignment of one expert to each unit.
 
 use burn::{module::Module, prelude::*};
 use moe::{Dims, Init, Pass, Plan, Router, config, read_back, softmax};
@@ -34,9 +34,9 @@ config! {
     pub struct SparseTransportConfig {
         /// Experts for each unit, at most.
         pub k: usize = 2,
-        /// Steps of the search for prices.
+        /// The number of steps of the optimization of the prices.
         pub steps: usize = 20,
-        /// The length of a step.
+        /// The learning rate of Adam.
         pub rate: f64 = 0.01,
     }
 }
@@ -83,7 +83,7 @@ impl Router for SparseTransport {
     }
 
     fn flops_per_unit(&self) -> f64 {
-        // Scores, and a sum and a comparison for each expert and step.
+        // The scores, and a sum and a comparison for each expert and step.
         let e = self.gate.weight.lazy_shape()[1];
         self.gate.flops() + (2 * e * (self.config.steps + 1)) as f64
     }
@@ -100,7 +100,7 @@ fn transport(gains: &[f64], e: usize, config: &SparseTransportConfig) -> Vec<Vec
             gradient.iter_mut().zip(shares).for_each(|(sum, share)| *sum += share);
         }
         prices.step(&gradient);
-        // The published code stops after the step whose gradient was short.
+        // The published code stops after the first step with a short gradient.
         if gradient.iter().map(|g| g * g).sum::<f64>().sqrt() <= ENOUGH {
             break;
         }
@@ -108,7 +108,7 @@ fn transport(gains: &[f64], e: usize, config: &SparseTransportConfig) -> Vec<Vec
     shipped(gains, &prices.at, config.k).collect()
 }
 
-/// The shares of each unit, (12).
+/// The shares of each unit, by (12).
 fn shipped(gains: &[f64], prices: &[f64], k: usize) -> impl Iterator<Item = Vec<f64>> {
     gains.chunks(prices.len()).map(move |gains| {
         let scores: Vec<f64> = gains.iter().zip(prices).map(|(gain, price)| gain + price).collect();
@@ -119,7 +119,7 @@ fn shipped(gains: &[f64], prices: &[f64], k: usize) -> impl Iterator<Item = Vec<
 /// P_k: the nearest point of the simplex with at most k numbers above 0.
 fn project(scores: &[f64], k: usize) -> Vec<f64> {
     let best = best(scores, k);
-    // The shift that makes the first n sum to 1; of the n whose n-th stays above 0, the largest.
+    // The shift with which the first n numbers sum to 1, for the largest n whose n-th number is positive.
     let (mut sum, mut shift) = (0.0, 0.0);
     for (n, expert) in best.iter().enumerate() {
         sum += scores[*expert];
@@ -139,7 +139,7 @@ fn chosen(shares: &[f64], k: usize, e: usize) -> Vec<i32> {
     best(shares, k).into_iter().map(|best| expert(best) as i32).collect()
 }
 
-/// The indices of the k largest, largest first; among equals the first.
+/// The indices of the k largest numbers, largest first; ties keep their order.
 fn best(numbers: &[f64], k: usize) -> Vec<usize> {
     let mut best: Vec<usize> = Vec::with_capacity(k + 1);
     for (at, number) in numbers.iter().enumerate() {
@@ -192,7 +192,7 @@ mod tests {
     fn the_nearest_point_of_the_simplex_with_few_parts() {
         // (0.8 + 0.4 - 1) / 2 = 0.1: 0.7 and 0.3.
         near(&project(&[0.1, 0.8, 0.4], 2), &[0.0, 0.7, 0.3]);
-        // With one part there is one place to be.
+        // With one part, the whole share is that of the largest score.
         near(&project(&[0.1, 0.8, 0.4], 1), &[0.0, 1.0, 0.0]);
         // The second is too far below the first: (3 + 0.5 - 1) / 2 = 1.25 would make it negative.
         near(&project(&[3.0, 0.5, 0.4], 2), &[1.0, 0.0, 0.0]);
@@ -201,14 +201,14 @@ mod tests {
 
     #[test]
     fn prices_even_out_what_everyone_wants() {
-        // All four units gain most at expert 0, the last one least so.
+        // All four units have the largest gain at expert 0, the last one by the smallest margin.
         let gains = [0.6, 0.4, 0.58, 0.42, 0.56, 0.44, 0.52, 0.48];
         let config = SparseTransportConfig { k: 1, steps: 200, rate: 0.01 };
         let plan = transport(&gains, 2, &config);
         let first: f64 = plan.iter().map(|shares| shares[0]).sum();
         assert_eq!(first, 2.0, "{plan:?}");
         assert_eq!((plan[0][0], plan[1][0]), (1.0, 1.0));
-        // Without any step everyone goes where the gain is.
+        // Without any step every unit goes to the expert with the largest gain.
         let greedy = transport(&gains, 2, &SparseTransportConfig { steps: 0, ..config });
         assert!(greedy.iter().all(|shares| shares[0] == 1.0));
     }

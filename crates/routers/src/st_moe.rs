@@ -1,4 +1,5 @@
-//! ST-MoE routing: top-n, experts after the first at random above a threshold, and a z-loss.
+//! ST-MoE routing: top-n, where experts after the first are visited at random by their weight, and a
+//! z-loss.
 //!
 //! Zoph et al. *ST-MoE: Designing Stable and Transferable Sparse Expert Models*. 2022.
 //! <https://arxiv.org/abs/2202.08906>, section 4 and appendix C.
@@ -8,9 +9,9 @@
 //! the j-th expert, j > 1, with probability min(1, g_j / tau)               (3)
 //! loss = c_B E sum_i f_i P_i + c_z mean(logsumexp(s)^2)                    (4), (5) of the paper
 //!
-//! Differs from the paper: in evaluation nothing is drawn; an expert is visited if that is as likely
-//! as not, g_j >= tau / 2. Capacity is the layer's (the paper's factor is 1.25 in training and 2 in
-//! evaluation, for each sequence).
+//! Differs from the paper: in evaluation nothing is drawn; an expert is visited if its probability is at
+//! least one half, g_j >= tau / 2. Capacity is the layer's (the paper's factor is 1.25 in training and 2
+//! in evaluation, for each sequence).
 //!
 //! Not to be confused with: `gshard`, which has tau = 1/2 and no z-loss.
 
@@ -24,11 +25,11 @@ config! {
     pub struct StMoeConfig {
         /// Experts for each unit at most, n.
         pub k: usize = 2,
-        /// Weight from which on an expert is always visited, tau.
+        /// The weight from which on an expert is always visited, tau.
         pub threshold: f64 = 0.2,
         /// Coefficient of the balance loss, which counts first choices.
         pub balance: f64 = 0.01,
-        /// Over what the loss of first choices is taken: the paper's is the pass.
+        /// The units that the loss of first choices averages over: in the paper those of the pass.
         pub balance_of: Balance = Balance::FirstChoices,
         /// Coefficient of the router z-loss.
         pub z: f64 = 0.001,

@@ -8,12 +8,12 @@
 //! f_i  = share of the units whose argmax is i  (5)
 //! P_i  = mean of p_i over the units            (6)
 //!
-//! `z` adds the z-loss of ST-MoE, as implementations do that came after it.
+//! `z` adds the z-loss of ST-MoE, as later implementations do.
 //!
-//! `bias = true` adds a bias to x W, 0 at first, as implementations by a linear layer have it.
+//! `bias = true` adds a bias to x W, 0 at first, as in implementations with a linear layer.
 //!
-//! Differs from the paper: capacity is the layer's (the paper's factor is 1 to 2); the gate's
-//! initial scale is that of all routers here, not a tenth of the usual.
+//! Differs from the paper: capacity is the layer's (the paper's factor is 1 to 2); the gate's initial
+//! scale is that of all routers here, not a tenth of it.
 //!
 //! Not to be confused with: `top-k` at k = 1 with renormalised weights, whose weight is always 1.
 
@@ -27,11 +27,11 @@ config! {
     pub struct SwitchConfig {
         /// Coefficient of the balance loss, alpha.
         pub balance: f64 = 0.01,
-        /// Over what the loss is taken: the paper's is that of all choices.
+        /// The choices that the loss counts: in the paper all choices of the pass.
         pub balance_of: Balance = Balance::Choices,
         /// Whether the gate has a bias, which is 0 at first.
         pub bias: bool = false,
-        /// Half the range of the factors that inputs are multiplied by in training, eps.
+        /// Half the width of the range of the factors on the inputs in training, eps.
         pub jitter: f64 = 0.01,
         /// Coefficient of the router z-loss.
         #[serde(skip_serializing_if = "is_zero")]
@@ -129,7 +129,7 @@ mod tests {
 
     #[test]
     fn the_loss_is_alpha_at_uniform() {
-        // Each unit prefers an expert of its own, so f = P = 1/4.
+        // Each unit prefers a different expert, so f = P = 1/4.
         let s = [
             [3.0, 0.0, 0.0, 0.0],
             [0.0, 3.0, 0.0, 0.0],
@@ -167,7 +167,7 @@ mod tests {
         assert!(calm.windows(2).all(|pair| pair[0] == pair[1]), "{calm:?}");
         let (_, noisy) = route(&switch, &mut Pass::train(0, 0, 0.0));
         assert!(noisy.windows(2).any(|pair| pair[0] != pair[1]), "{noisy:?}");
-        // Scores within 0.9 and 1.1, so weights within e^s / (e^s + 3).
+        // Scores are between 0.9 and 1.1, so weights are between the values e^s / (e^s + 3) for these.
         let weight = |s: f32| s.exp() / (s.exp() + 3.0);
         assert!(noisy.iter().all(|w| (weight(0.9)..=weight(1.1)).contains(w)), "{noisy:?}");
     }

@@ -1,4 +1,4 @@
-//! TC-MoE: a ternary choice for each expert: plus, minus, or nothing at all.
+//! TC-MoE: a ternary choice for each expert: plus, minus, or no contribution.
 //!
 //! Yan, Bin, Zhang, Wang, Lin. *TC-MoE: Augmenting Mixture of Experts with Ternary Expert Choice*.
 //! ICLR 2025. <https://openreview.net/forum?id=dsP91M4hDL>
@@ -9,12 +9,12 @@
 //! y = sum_{j in S} g_j E_{j mod E}(x), null entries give 0                 (4)
 //! loss = a E sum_i f_i P_i - r mean(sum of p over null)                    (5)
 //!
-//! P_i is the mean share of expert i, positive or negative, in what is not null; f_i its share of the
-//! choices that are not null. The first term is a at perfect balance. The second rewards doing
-//! nothing.
+//! P_i is the mean share of expert i, positive or negative, in all entries that are not null; f_i its
+//! share of the choices that are not null. The first term is a at perfect balance. The second rewards null
+//! choices.
 //!
-//! Differs from the paper: formulas and constants as in LibMoE's implementation; its two slips in the
-//! balance loss (counts of the whole batch over a sequence's total, no factor E) are put right.
+//! Differs from the paper: formulas and constants are those of LibMoE's implementation; its two errors in
+//! the balance loss (counts of the whole batch over the total of a sequence, no factor E) are corrected.
 //!
 //! Not to be confused with: `ada-moe`, which has null experts and no negative ones.
 
@@ -36,7 +36,7 @@ config! {
 /// The reward for null choices, r, as in LibMoE's implementation.
 const REWARD: f64 = 0.00001;
 
-/// Plus, minus, or nothing.
+/// Top-k of positive, negative and null entries.
 #[derive(Module, Debug)]
 pub struct TcMoe {
     gate: Gate,
@@ -50,7 +50,7 @@ impl Router for TcMoe {
     const NAME: &'static str = "tc-moe";
     const ABOUT: &'static str = "a ternary choice for each expert: plus, minus, or nothing";
     const PAPER: &'static str = "https://openreview.net/forum?id=dsP91M4hDL";
-    /// The gate has two columns for each expert, and those of null experts.
+    /// The gate has two columns for each expert, and columns of null experts.
     const EXPERT_PERMUTATION_EQUIVARIANT: bool = false;
 
     fn check(config: &TcMoeConfig, dims: Dims) -> Result<(), String> {
@@ -70,7 +70,7 @@ impl Router for TcMoe {
         let negative = entries.clone().greater_equal_scalar(e as i64);
         let null = entries.clone().greater_equal_scalar(2 * e as i64);
         let experts = entries - negative.clone().int() * e as i64;
-        // What is null counts once, among all that are.
+        // The null entries are included once, all of them, chosen or not.
         let of_null = s.clone().narrow(2, 2 * e, k);
         let left_out =
             Tensor::cat(vec![null.clone(), null.clone().bool_and(null.clone().bool_not())], 2);
@@ -98,12 +98,12 @@ impl TcMoe {
         Tensor::cat(vec![of(e, 0.0), of(e, -1.0), of(k, -10.0)], 2)
     }
 
-    /// Of scores `[G, U, 2 E + k]` and experts `[G, U, k]`.
+    /// The balance loss for scores `[G, U, 2 E + k]` and experts `[G, U, k]`.
     fn balance(&self, s: Tensor<3>, experts: Tensor<3, Int>) -> Tensor<1> {
         let e = self.n_experts;
         let f = load::counts(experts, e);
         let f = f.clone() / f.sum().clamp_min(1.0);
-        // Shares in what is not null.
+        // Shares among the entries that are not null.
         let p = softmax(s.narrow(2, 0, 2 * e), 2);
         let shares = p.clone().narrow(2, 0, e) + p.narrow(2, e, e);
         (f * shares.mean_dim(1).mean_dim(0).reshape([e])).sum() * e as f64
@@ -122,7 +122,7 @@ mod tests {
 
     #[test]
     fn libmoe_gives_the_same() {
-        // LibMoE's TC-MoE layer, run on these inputs; its weights are stored as [out, in].
+        // LibMoE's TC-MoE layer was run on these inputs; its weights are stored as [out, in].
         let router = router(fill(230, [8, 4], 6.0).transpose());
         let (experts, weights) = chosen(&router, &mut Pass::eval(), fill(200, [1, 3, 4], 2.0));
         // Entries 5, 1 and 3, 2: minus expert 2, plus expert 1; minus expert 0, plus expert 2.
@@ -143,7 +143,7 @@ mod tests {
         // The null entry is first; plus expert 0 has 4 / (4 + 7).
         assert_eq!(experts, [3, 0]);
         close(&weights, &[0.0, 4.0 / 11.0]);
-        // f = (1, 0, 0); shares (5, 2, 2) / 9: 3 * 5/9. The reward is for 7/16.
+        // f = (1, 0, 0); shares (5, 2, 2) / 9: 3 * 5/9. The reward is proportional to 7/16.
         let reward = scalar(&pass, "reward") / REWARD as f32;
         close(&[scalar(&pass, "balance"), reward], &[5.0 / 3.0, -7.0 / 16.0]);
     }

@@ -3,7 +3,7 @@
 use burn::{module::Param, prelude::*};
 use moe::{Pass, Plan, Router};
 
-/// `shape` numbers in `-scale / 2 .. scale / 2` that follow from `seed` alone: SplitMix64 over the
+/// A tensor of numbers in `-scale / 2 .. scale / 2` that depend on `seed` alone: SplitMix64 over the
 /// index. Published implementations were run on the same numbers.
 pub(crate) fn fill<const D: usize>(seed: u64, shape: [usize; D], scale: f64) -> Tensor<D> {
     let mix = |x: u64| {
@@ -28,7 +28,7 @@ pub(crate) fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
     tensor.into_data().iter::<f32>().collect()
 }
 
-/// The whole numbers of a tensor.
+/// The integers of a tensor.
 pub(crate) fn ints<const D: usize>(tensor: Tensor<D, Int>) -> Vec<i32> {
     tensor.into_data().iter::<i32>().collect()
 }

@@ -12,14 +12,13 @@
 //! g_i = p_i / sum_{j in S} p_j                 (5b) `renormalised`: Mixtral, Qwen3
 //! g   = softmax(s over S)                      (5c) `top-k-softmax`: Shazeer, GPT-OSS, Granite
 //!
-//! (5b) and (5c) are the same function; both are here because checkpoints are described by either,
-//! and a test holds them together. With k = 1 both give the constant 1, so that the gate would learn
-//! nothing from the task: refused, unless there is one expert alone.
+//! (5b) and (5c) are the same function; both are here because descriptions of checkpoints use either, and
+//! a test checks that they agree. With k = 1 both give the constant 1, so that the gate would learn
+//! nothing from the task; this is refused, unless there is only one expert.
 //!
-//! `bias = true`: s = x W + b, as the gates of FastMoE, AutoMoE and MomentumSMoE have it; b is 0 at
-//! first.
+//! `bias = true`: s = x W + b, as in the gates of FastMoE, AutoMoE and MomentumSMoE; b is 0 at first.
 //!
-//! Differs from the papers: no noise (see the noisy routers), no capacity (the layer's).
+//! Differs from the papers: no noise (see the noisy routers); capacity is the layer's.
 //!
 //! Not to be confused with: `switch`, which is k = 1 with (5a) and jitter.
 
@@ -33,11 +32,11 @@ use crate::kit::{Balance, BalanceLoss, Gate, check, losses, scores};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Weights {
-    /// Softmax over all experts; the weights of the chosen sum to less than 1.
+    /// Softmax over all experts; the weights of the chosen experts sum to less than 1.
     Softmax,
-    /// Softmax over all experts, divided by the sum over the chosen.
+    /// Softmax over all experts, divided by the sum over the chosen experts.
     Renormalised,
-    /// Softmax over the chosen alone.
+    /// Softmax over the chosen experts alone.
     TopKSoftmax,
 }
 
@@ -56,7 +55,7 @@ config! {
         pub balance_of: Balance = Balance::Choices,
         /// Coefficient of the router z-loss.
         pub z: f64 = 0.0,
-        /// A factor on the gate's first weights: how large scores are before anything is learned.
+        /// A factor on the gate's initial weights, and thus on the magnitude of the initial scores.
         pub start: f64 = 1.0,
     }
 }
@@ -105,7 +104,7 @@ impl Router for TopK {
         let experts = scores::best(pass, s.clone(), self.config.k); // (3)
         let weights = match self.config.weights {
             Weights::Softmax => p.clone().gather(2, experts.clone()), // (5a)
-            // Without the best experts the sum of the others may underflow.
+            // If the best experts are skipped, the sum of the others may underflow.
             Weights::Renormalised if !scores::skips(pass) => {
                 let g = p.clone().gather(2, experts.clone());
                 g.clone() / g.sum_dim(2) // (5b)
@@ -155,7 +154,7 @@ mod tests {
     #[test]
     fn the_gate_of_ling_gives_the_same() {
         use crate::testing::{chosen, fill};
-        // The published class, run on these inputs; its matrix is [out, in].
+        // The published class was run on these inputs; its matrix is [out, in].
         let gate = Gate::of(fill::<2>(230, [4, 4], 2.0).transpose());
         let (dims, init) =
             (Dims { width: 4, n_experts: 4, units: 3 }, Init::new(0, &Device::flex()));

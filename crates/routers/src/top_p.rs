@@ -1,4 +1,4 @@
-//! Dynamic top-p routing: as many experts as it takes to reach a probability of p.
+//! Dynamic top-p routing: the fewest experts whose probabilities sum to more than p.
 //!
 //! Huang et al. *Harder Tasks Need More Experts: Dynamic Routing in MoE Models*. ACL 2024.
 //! <https://arxiv.org/abs/2403.07652>
@@ -8,9 +8,9 @@
 //! y = sum_{i in S} P_i E_i(x)                                              (6)
 //! loss = a mean(-sum_i P_i ln P_i) + b E sum_i f_i Q_i                     (7), (8)
 //!
-//! The first loss keeps units decided, so that they do not need all the experts. In the second f_i is
-//! the share of units that visit expert i, Q_i the mean of P_i: at perfect balance it is the mean
-//! number of experts for each unit.
+//! The first loss keeps the probabilities of a unit concentrated, so that it does not require all experts.
+//! In the second, f_i is the share of units that visit expert i, and Q_i the mean of P_i: at perfect
+//! balance it is the mean number of experts for each unit.
 //!
 //! Differs from the paper: nothing known.
 //!
@@ -35,7 +35,7 @@ config! {
     }
 }
 
-/// As many experts as it takes.
+/// The fewest experts whose probabilities sum to more than p.
 #[derive(Module, Debug)]
 pub struct TopP {
     gate: Gate,
@@ -70,7 +70,7 @@ impl Router for TopP {
         let e = p.dims()[2];
         let (experts, weights) = top_k(p.clone(), e);
         let sorted = weights.clone().detach();
-        // An expert is needed if those before it do not reach p.
+        // An expert is chosen if the experts before it do not exceed p.
         let before = sorted.clone().cumsum(2) - sorted;
         let plan = null::without(before.greater_scalar(self.config.p), experts, weights, e); // (4) to (6)
         let Plan::TokenChoice { experts, .. } = &plan else { unreachable!("units choose") };
@@ -98,7 +98,7 @@ mod tests {
 
     #[test]
     fn the_published_code_gives_the_same() {
-        // ZhenweiAn/Dynamic_MoE, run on these scores.
+        // ZhenweiAn/Dynamic_MoE was run on these scores.
         let sets = route(fill(330, [1, 3, 5], 4.0), &mut Pass::eval());
         assert_eq!(sets, [vec![1], vec![0, 4], vec![3]]);
     }

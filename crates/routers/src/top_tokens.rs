@@ -1,4 +1,4 @@
-//! Experts choose a fixed number of tokens: the router in which the pruning of experts was analysed.
+//! Experts choose a fixed number of tokens: the router for which expert pruning was analysed.
 //!
 //! Chowdhury et al. *A Provably Effective Method for Pruning Experts in Fine-tuned Sparse
 //! Mixture-of-Experts*. ICML 2024. <https://arxiv.org/abs/2405.16646>, section 4.
@@ -6,13 +6,13 @@
 //! J_s(x) = the l tokens with the largest <w_s, x_j>           (1)
 //! G_j    = softmax of <w_s, x_j> over J_s(x)                  (2)
 //!
-//! The analysis begins with a pretrained network, some of whose experts already lean to a pattern
-//! that tells the class. With `relevant` > 0 the router begins like that, in the space of its tokens:
-//! w_s is noise of 0.05, plus 0.5 in direction s mod 2 for the first `relevant` experts, plus 0.5 in
-//! seven tenths of the directions from 2 on for the others.
+//! The analysis starts from a pretrained network, in which some experts already prefer a pattern that
+//! determines the class. With `relevant` > 0 the router starts in such a state, in the space of its
+//! tokens: w_s is noise of 0.05, plus 0.5 in direction s mod 2 for the first `relevant` experts, plus 0.5
+//! in seven tenths of the directions from 2 on for the others.
 //!
-//! Differs from the paper: the state of the pretrained router is ours; the paper assumes its
-//! properties only.
+//! Differs from the paper: the state of the pretrained router is our choice; the paper assumes only its
+//! properties.
 //!
 //! Not to be confused with: `expert-choice`, whose softmax is over the experts, so that they compete.
 
@@ -29,9 +29,10 @@ use crate::kit::Gate;
 config! {
     /// The number of tokens per expert, and the initialisation of the router.
     pub struct TopTokensConfig {
-        /// Tokens of each expert, l; no more than there are.
+        /// Tokens of each expert, l; at most the number of tokens.
         pub tokens: usize = 3,
-        /// Experts that begin with a lean to a pattern that tells the class; 0 is a random start.
+        /// Experts that initially prefer a pattern that determines the class; 0 is a random
+        /// initialisation.
         pub relevant: usize = 0,
     }
 }
@@ -80,7 +81,7 @@ impl Router for TopTokens {
     }
 }
 
-/// `[D, E]`, as the analysis assumes it of a pretrained router.
+/// `[D, E]`, with the properties that the analysis assumes of a pretrained router.
 fn pretrained(relevant: usize, dims: Dims, init: &Init) -> Param<Tensor<2>> {
     let (d, e) = (dims.width, dims.n_experts);
     let mut rng = init.at("pretrained").rng();
@@ -117,7 +118,7 @@ mod tests {
 
     #[test]
     fn experts_do_not_compete() {
-        // Another expert's vector changes nothing for this one.
+        // The vector of another expert has no effect on this one.
         let route = |other: f32| {
             let device = Device::flex();
             let rows = [[0.5, other], [-0.5, 1.0], [0.25, other]];

@@ -14,8 +14,8 @@
 //! Differs from the paper: losses are taken over the whole pass. The batch-prioritized order of
 //! dropping is the layer's (`capacity.drop = "priority"`).
 //!
-//! Not to be confused with: `noisy-top-k`, where the noise is learned and the threshold leaves the
-//! expert itself out.
+//! Not to be confused with: `noisy-top-k`, where the noise is learned and the threshold excludes the
+//! expert itself.
 
 use burn::{module::Module, prelude::*};
 use moe::{Dims, Init, Pass, Plan, Router, config, softmax, top_k};
@@ -108,7 +108,7 @@ mod tests {
 
     #[test]
     fn the_published_code_gives_the_same() {
-        // google-research/vmoe, run on these inputs.
+        // google-research/vmoe was run on these inputs.
         let (router, x) = (router(), fill(1, [1, 12, 6], 2.0));
         let weight = router.gate.weight.val();
         let weight = Tensor::<2>::from_inner(weight).require_grad();

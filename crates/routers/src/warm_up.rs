@@ -1,25 +1,24 @@
-//! Ling's stochastic routing warm-up around any router: scores start as pure noise and fade into those
-//! that are learned.
+//! Ling's stochastic routing warm-up around any router: scores start as pure noise and fade into the
+//! learned scores.
 //!
 //! Ling team. *Every FLOP Counts: Scaling a 300B Mixture-of-Experts LING LLM without Premium GPUs*.
 //! 2025. <https://arxiv.org/abs/2503.05139>, (3).
 //!
 //! s' = a s + (1 - a) (mu + sigma N(0, 1)),  a = min(i / W, 1)              (3)
 //!
-//! s are the scores of the router inside, mu and sigma their running mean and standard deviation, i
-//! the step and W the length of the warm-up. At first every expert is as likely as every other, at the
-//! scale of the scores. Whatever the router inside makes of its scores, choice, weights and losses,
-//! it makes of s'.
+//! s are the scores of the inner router, mu and sigma their running mean and standard deviation, i the
+//! step and W the length of the warm-up. At first all experts are equally likely, at the scale of the
+//! scores. The choice, weights and losses of the inner router are computed from s' instead of s.
 //!
-//! mu and sigma are a state: saved, and moved with the last pass of a step by the scores of all its
-//! passes. So a unit never sees the scores of its own batch.
+//! mu and sigma are a state: it is saved, and updated in the last pass of a step from the scores of all
+//! its passes. A unit therefore never depends on the scores of its own batch.
 //!
-//! Differs from the paper, which leaves them open: W is a share of the training; mu and sigma are
-//! taken over all units and experts, start at 0 and 1, and move by a tenth in each step. The router
-//! inside is one of this library that has scores; the paper's is `top-k` with `balance = 0.015`, the
-//! default here.
+//! Differs from the paper, which leaves these details open: W is a share of the training; mu and sigma are
+//! computed over all units and experts, start at 0 and 1, and move by a tenth of the difference in each
+//! step. The inner router is one of this library that has scores; the paper's is `top-k` with
+//! `balance = 0.015`, the default here.
 //!
-//! Not to be confused with: `noisy-top-k`, whose noise is added and learned.
+//! Not to be confused with: `noisy-top-k`, whose noise is added and whose scale is learned.
 
 use burn::{
     module::{Module, RunningState},
@@ -30,7 +29,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::kit::{check, scores::FadeIn, state};
 
-/// The router inside, with every default written out.
+/// The inner router; every default is written out.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "Choice", into = "Choice")]
 pub struct Inside(Choice);
@@ -54,7 +53,7 @@ config! {
     pub struct WarmUpConfig {
         /// The router whose scores fade in.
         pub router: Inside = Inside(Choice::of("top-k").with("balance", 0.015)),
-        /// The share of the training in which they do, W.
+        /// The share of the training in which the scores fade in, W.
         pub warm_up: f64 = 0.05,
     }
 }
@@ -65,7 +64,7 @@ pub struct WarmUp {
     router: AnyRouter,
     /// `[2]`: the running means of scores and of their squares.
     moments: RunningState<Tensor<1>>,
-    /// `[3]`: the sums of both and how many there were, in the passes of the step so far.
+    /// `[3]`: the sums of scores and of their squares, and their number, in the passes of the step so far.
     seen: RunningState<Tensor<1>>,
     warm_up: f64,
 }
@@ -123,7 +122,8 @@ impl Router for WarmUp {
 }
 
 impl WarmUp {
-    /// Adds the statistics of a pass to those of the step; with the last pass of a step the moments move.
+    /// Adds the statistics of a pass to those of the step; in the last pass of a step the moments are
+    /// updated.
     fn follow(&self, pass: &Pass, sums: Tensor<1>) {
         let (kept, moments) = (self.seen.clone(), self.moments.clone());
         pass.follow(&self.seen, sums, move |sums, ends_step| {
@@ -138,14 +138,14 @@ impl WarmUp {
     }
 }
 
-/// The router inside. [`Router::check`] has seen that it can be built.
+/// The inner router. [`Router::check`] has verified that it can be built.
 fn inside(choice: &Choice, dims: Dims, init: &Init) -> AnyRouter {
     let routers = crate::all();
     let built = routers.get(&choice.kind).and_then(|entry| (entry.build.init)(choice, dims, init));
     built.unwrap_or_else(|err| panic!("{err}"))
 }
 
-/// Whether the router calls [`scores::settle`], so that its scores can fade in: it is built and tried.
+/// Whether the router calls [`scores::settle`], so that its scores can fade in: it is built and run once.
 fn asks(choice: &Choice, dims: Dims) -> bool {
     let device = Device::flex();
     let router = inside(choice, dims, &Init::new(0, &device));
@@ -176,7 +176,8 @@ mod tests {
         let sums = |sums: [f32; 3]| Tensor::from_floats(sums, &Device::flex());
         router.follow(&part(0), sums([1.0 + 2.0, 1.0 + 4.0, 2.0]));
         close(&values(state::get(&router.moments)), &[0.0, 1.0]);
-        // Mean (1 + 2 + 3 + 4) / 4 = 2.5, of squares 30 / 4 = 7.5; a tenth of the way.
+        // The mean of scores is (1 + 2 + 3 + 4) / 4 = 2.5, that of squares 30 / 4 = 7.5; the moments move
+        // a tenth of the way.
         router.follow(&part(1), sums([3.0 + 4.0, 9.0 + 16.0, 2.0]));
         close(&values(state::get(&router.moments)), &[0.25, 0.9 + 0.75]);
     }
@@ -194,7 +195,7 @@ mod tests {
             let router =
                 with_parameters(router, [("router.gate.weight".to_string(), gate)].into()).unwrap();
             let load = |progress| {
-                // Scores and noise at one scale.
+                // Scores and noise have the same scale.
                 state::set(&router.moments, Tensor::from_floats([1.0, 2.5], &Device::flex()));
                 let x = Tensor::ones([1, 1000, 1], &Device::flex());
                 let (experts, _) = chosen(&router, &mut Pass::train(0, 0, progress), x);

@@ -1,4 +1,5 @@
-//! X-MoE: scores are cosines in a small space, so that no expert wins by the length of its vector.
+//! X-MoE: scores are cosines in a low-dimensional space, so that the norm of an expert's vector has no
+//! effect.
 //!
 //! Chi et al. *On the Representation Collapse of Sparse Mixture of Experts*. NeurIPS 2022.
 //! <https://arxiv.org/abs/2204.09179>, section 3.
@@ -8,13 +9,13 @@
 //! p = softmax(s / tau), tau learned            (6)
 //! y = sum_{i in top-k(p)} p_i E_i(x)           (7), k = 1 in the paper
 //!
-//! `faithful = "reference"` is LibMoE's XMoE: expert vectors have the length 1.5 without gradient
-//! through it, tau = 0.3 is fixed, and the weights are a second softmax, over the p that were kept; its
-//! language models have `renormalise`, p over their sum, instead.
+//! `faithful = "reference"` is LibMoE's XMoE: expert vectors have the length 1.5, without gradient through
+//! the length; tau = 0.3 is fixed; and the weights are a second softmax, over the p of the chosen experts.
+//! LibMoE's language models have `renormalise` instead, p divided by their sum.
 //!
-//! Differs from the paper: the logarithm of 1 / tau is learned, at most ln 100, as in Tutel, so that
-//! tau stays positive; the experts do not share a frequency schedule. LibMoE's language models begin
-//! with orthogonal expert vectors, which is not here.
+//! Differs from the paper: the logarithm of 1 / tau is learned, at most ln 100, as in Tutel, so that tau
+//! stays positive; the experts do not share a frequency schedule. LibMoE's language models start with
+//! orthogonal expert vectors, which is not implemented here.
 //!
 //! Not to be confused with: `perturbed-cosine`, whose cosine is taken in the full width.
 
@@ -31,13 +32,13 @@ config! {
     pub struct XMoeConfig {
         /// Experts for each unit.
         pub k: usize = 2,
-        /// The first temperature, tau.
+        /// The initial temperature, tau.
         pub temperature: f64 = 0.07,
         /// Coefficient of the balance loss, which is 1 at perfect balance.
         pub balance: f64 = 0.01,
         /// The balance loss.
         pub balance_of: Balance = Balance::Choices,
-        /// Coefficient of the router z-loss, of the cosines before the temperature.
+        /// Coefficient of the router z-loss, which is computed from the cosines before the temperature.
         pub z: f64 = 0.0,
         /// Whether the weights are divided by their sum.
         pub renormalise: bool = false,
@@ -46,7 +47,7 @@ config! {
     }
 }
 
-/// Cosines in a small space.
+/// Cosines in a low-dimensional space.
 #[derive(Module, Debug)]
 pub struct XMoe {
     /// `[D, R]`.
@@ -120,7 +121,7 @@ impl XMoe {
         s.reshape([g, u, e])
     }
 
-    /// Cosines over the temperature.
+    /// The cosines divided by the temperature.
     fn tempered(&self, cosines: Tensor<3>) -> Tensor<3> {
         match &self.sharpness {
             Some(sharpness) => {
@@ -154,7 +155,7 @@ mod tests {
 
     #[test]
     fn libmoe_gives_the_same() {
-        // LibMoE's XMoE layer, run on these inputs; its projection is stored as [out, in].
+        // LibMoE's XMoE layer was run on these inputs; its projection is stored as [out, in].
         let config = XMoeConfig { faithful: Faithful::Reference, ..XMoeConfig::default() };
         let router = XMoe {
             reduce: param(fill(240, [2, 4], 1.0).transpose()),

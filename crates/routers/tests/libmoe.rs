@@ -1,5 +1,5 @@
-//! The layers of LibMoE, of both its versions: its classes were run on these inputs. Experts chosen,
-//! losses, and the output of the whole layer, to 1e-5.
+//! The layers of both versions of LibMoE, whose classes were run on these inputs: the chosen experts, the
+//! losses, and the output of the whole layer agree to 1e-5.
 //!
 //! Nguyen et al. *LibMoE*. 2024. <https://arxiv.org/abs/2411.00918>
 
@@ -10,7 +10,7 @@ use moe::{
     Choice, Init, Library, MoeConfig, MoeLayer, Pass, Placement, SharedConfig, with_parameters,
 };
 
-/// `shape` numbers in `-scale / 2 .. scale / 2` that follow from `seed` alone: SplitMix64 over the
+/// Numbers of a tensor in `-scale / 2 .. scale / 2` that depend on `seed` alone: SplitMix64 over the
 /// index.
 fn fill(seed: u64, shape: &[usize], scale: f64) -> TensorData {
     let mix = |x: u64| {
@@ -49,12 +49,12 @@ fn experts(path: &str, first: u64, count: u64) -> Numbers {
     parts.into_iter().map(|(name, data)| (format!("{path}.{name}"), data)).collect()
 }
 
-/// What a layer is, and what the published run of it gave.
+/// A layer, and the results of its published run.
 struct Layer {
     router: Choice,
     n_experts: usize,
     shared: bool,
-    /// The router's numbers, by their path in it.
+    /// The values of the router's parameters, by their path in the router.
     numbers: Vec<(&'static str, TensorData)>,
 }
 
@@ -129,7 +129,7 @@ fn smoe() {
     let (y, losses) = Layer::new(balanced("top-k"), 3).with("gate.weight", gate(3)).run();
     close(&y, &[-0.409077, 0.175330, 0.003870, 0.152793]);
     loss(&losses, "balance", 1.075651);
-    // All of it, with the coefficients of the published script: 0.01 and 0.001.
+    // The whole auxiliary loss, with the coefficients of the published script: 0.01 and 0.001.
     let aux = 0.01 * losses["balance"] + 0.001 * losses["z"];
     assert!((aux - 0.011793).abs() < 1e-6, "{aux}");
 }
@@ -208,7 +208,7 @@ fn sigma_moe() {
     loss(&losses, "balance", 1.147407);
 }
 
-/// Three experts to choose two of, and one that is shared.
+/// Three experts, of which two are chosen, and a shared one.
 fn shared(router: Choice) -> [f32; 4] {
     let layer = Layer { shared: true, ..Layer::new(router, 3) };
     layer.with("gate.weight", gate(3)).run().0

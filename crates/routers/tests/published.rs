@@ -1,9 +1,8 @@
-//! Routers against published implementations: weights, losses and gradients to 1e-5.
+//! Compares routers with published implementations: weights, losses and gradients to 1e-5.
 //!
-//! A fixture in `fixtures/` names its source, a router, parameters by path, an input, and what the
-//! source makes of them. The largest gaps: `cargo test -p routers --test published -- --nocapture`.
-//! `scripts/golden/` has the scripts that wrote them. A new fixture needs no
-//! code here.
+//! A fixture in `fixtures/` has its source, a router, parameters by path, an input, and the results of the
+//! source. To print the largest gaps: `cargo test -p routers --test published -- --nocapture`.
+//! `scripts/golden/` has the scripts that wrote the fixtures. A new fixture requires no code here.
 
 use std::{collections::BTreeMap, fs, path::Path};
 
@@ -27,7 +26,7 @@ struct Fixture {
     gradients: BTreeMap<String, Numbers>,
     #[serde(default)]
     training: bool,
-    /// The shares of units in slots, where they are not those of the outputs.
+    /// The shares of units in slots, if they differ from those of the outputs.
     dispatch: Option<Numbers>,
     /// States after the pass.
     #[serde(default)]
@@ -100,8 +99,8 @@ fn a_wrong_number_is_found() {
     assert!(broken_of("olmo-core-bias.json", bias).contains("bias.bias after the pass"));
 }
 
-/// The largest gaps, relative where numbers are above 1; of the weights, the gap of a wrong choice
-/// would be that of its weight.
+/// The largest gaps, relative for numbers above 1. A wrong choice is a gap of the weights, of the size of
+/// its weight.
 #[derive(Default)]
 struct Gaps {
     weights: f32,
@@ -121,7 +120,7 @@ fn matched(fixture: &Fixture) -> Result<Gaps, String> {
     if let Some(expected) = &fixture.dispatch {
         near("the shares in the slots", dispatch, expected)?;
     }
-    // Slots are told apart where the source does.
+    // Slots are distinguished if the source does so.
     let combine = match fixture.combine.shape.len() {
         3 => combine.sum_dim(3),
         _ => combine,

@@ -1,4 +1,4 @@
-//! The operation as an extension of Burn's back ends.
+//! Attention as an extension of Burn's back ends.
 
 use burn::backend::{
     Autodiff, Backend, Flex, TensorMetadata, autodiff::checkpoint::strategy::CheckpointStrategy,

@@ -1,4 +1,4 @@
-//! One head after the other, sequences side by side.
+//! The kernel: one head after the other, sequences in parallel.
 
 use rayon::prelude::*;
 
@@ -10,17 +10,17 @@ use crate::{
     simd::{dot, largest, sum, vectorized},
 };
 
-/// The sizes, and the turns of rotary positions.
+/// The sizes, and the rotations of rotary positions.
 pub(super) struct Heads {
     t: usize,
     form: AttentionForm,
-    /// Numbers of one head.
+    /// The width of one head.
     head: usize,
-    /// Cosine and sine for each position and pair; none without rotary positions.
+    /// Cosine and sine for each position and pair; empty without rotary positions.
     turns: Vec<(f32, f32)>,
 }
 
-/// The place of a matrix in a line of queries, keys and values.
+/// The part of a token's line (queries, keys and values side by side) that a matrix is taken from.
 #[derive(Clone, Copy)]
 enum Part {
     Query,
@@ -29,7 +29,8 @@ enum Part {
 }
 
 impl Heads {
-    /// For sequences of `t` tokens, whose queries, keys and values are `line` numbers.
+    /// The sizes for sequences of `t` tokens, each of which has a line of `line` numbers: queries, keys
+    /// and values.
     pub(super) fn new(t: usize, line: usize, form: AttentionForm) -> Self {
         let head = form.head(line);
         let turns = match form.positions {
@@ -46,17 +47,17 @@ impl Heads {
         Self { t, form, head, turns }
     }
 
-    /// Numbers of a token's queries, and of its output.
+    /// The width of a token's queries, and of its output.
     fn width(&self) -> usize {
         self.form.heads * self.head
     }
 
-    /// Numbers of a token's queries, keys and values.
+    /// The width of a token's queries, keys and values together.
     fn line(&self) -> usize {
         (self.form.heads + 2 * self.form.kv_heads) * self.head
     }
 
-    /// Numbers of a matrix of one head, `[T, head]`.
+    /// The number of elements of a matrix of one head, `[T, head]`.
     fn size(&self) -> usize {
         self.t * self.head
     }
@@ -65,7 +66,7 @@ impl Heads {
         !self.turns.is_empty()
     }
 
-    /// Columns of the matrix that a head of queries uses, within a line.
+    /// The columns, within a line, of the matrix that a head of queries uses.
     fn columns(&self, part: Part, head: usize) -> std::ops::Range<usize> {
         let AttentionForm { heads, kv_heads, .. } = self.form;
         let shared = head / (heads / kv_heads);
@@ -77,7 +78,7 @@ impl Heads {
         place * self.head..(place + 1) * self.head
     }
 
-    /// Copies a head's matrix out of the lines, queries and keys turned.
+    /// Copies a head's matrix out of the lines; queries and keys are rotated.
     fn load(&self, to: &mut [f32], qkv: &[f32], part: Part, head: usize) {
         let columns = self.columns(part, head);
         for (to, line) in to.chunks_exact_mut(self.head).zip(qkv.chunks_exact(self.line())) {
@@ -88,7 +89,7 @@ impl Heads {
         }
     }
 
-    /// Adds the gradient of a head's matrix to the lines, those of queries and keys turned back.
+    /// Adds the gradient of a head's matrix to the lines; that of queries and keys is rotated back.
     fn store(&self, from: &mut [f32], dqkv: &mut [f32], part: Part, head: usize) {
         if !matches!(part, Part::Value) {
             self.turn(from, -1.0);
@@ -99,7 +100,7 @@ impl Heads {
         }
     }
 
-    /// Turns each pair of `[T, head]` by its position's angle, or back.
+    /// Rotates each pair of `[T, head]` by its position's angle, or back.
     fn turn(&self, x: &mut [f32], direction: f32) {
         let half = self.head / 2;
         for (line, turns) in x.chunks_exact_mut(self.head).zip(self.turns.chunks_exact(half.max(1)))
@@ -151,7 +152,7 @@ pub(super) fn forward(heads: &Heads, qkv: &[f32], y: &mut [f32]) {
     });
 }
 
-/// The gradient of `qkv`, at first 0. With P the probabilities and S the scores:
+/// The gradient of `qkv`, which must be 0 on entry. With P the probabilities and S the scores:
 ///
 /// ```text
 /// dV = P^T dO    dP = dO V^T    dS = P (dP - sum(P dP)) / sqrt(d_k)    dQ = dS K    dK = dS^T Q

@@ -16,8 +16,8 @@
 //! Differs from the paper: the two halves of a head are paired (i, i + d_k / 2) rather than
 //! neighbours, as in GPT-NeoX and Llama; it is the same up to a fixed permutation.
 //!
-//! Nothing of the size T x T is kept for backward: a head's probabilities are made again, which costs
-//! less than to write and read them.
+//! Nothing of the size T x T is kept for backward: a head's probabilities are computed again, which takes
+//! less time than writing and reading them.
 
 mod autodiff;
 mod kernel;
@@ -32,9 +32,9 @@ pub use portable::KeyValues;
 /// The positions of attention.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum AttentionPositions {
-    /// Not at all: every token attends to every other. The network may add positions elsewhere.
+    /// No positions: every token attends to every other. The network may add positions elsewhere.
     Unordered,
-    /// Rotary positions with a causal mask: a token attends to itself and those before it.
+    /// Rotary positions with a causal mask: a token attends to itself and to the tokens before it.
     CausalRotary {
         /// The base of the angles.
         theta: f64,
@@ -58,15 +58,15 @@ pub struct AttentionForm {
 }
 
 impl AttentionForm {
-    /// As many heads of keys and values as of queries.
+    /// As many heads of keys and values as heads of queries.
     pub fn full(heads: usize, positions: AttentionPositions) -> Self {
         Self { heads, kv_heads: heads, positions }
     }
 
-    /// Numbers of one head, of which the queries, keys and values of a token have `line` together.
+    /// The width of one head, where the queries, keys and values of a token have `line` numbers together.
     ///
     /// # Panics
-    /// If the heads do not divide them, or with rotary positions not into an even width each.
+    /// If the number of heads does not divide `line`, or if the width is odd with rotary positions.
     fn head(self, line: usize) -> usize {
         let Self { heads, kv_heads, positions } = self;
         let all = heads + 2 * kv_heads;
@@ -81,12 +81,12 @@ impl AttentionForm {
     }
 }
 
-/// `[B, T, D + 2 D'] -> [B, T, D]`: queries, keys and values beside each other; D' is D where there
-/// are as many heads of keys as of queries.
+/// `[B, T, D + 2 D'] -> [B, T, D]`: queries, keys and values side by side. D' is D if there are as many
+/// heads of keys as of queries.
 ///
 /// # Panics
-/// If the heads do not divide the numbers of a token, or with rotary positions not into an even width
-/// each.
+/// If the number of heads does not divide the numbers of a token, or if the width of a head is odd with
+/// rotary positions.
 pub fn attention(qkv: Tensor<3>, form: AttentionForm) -> Tensor<3> {
     form.head(qkv.dims()[2]);
     if !takes(&qkv) {
@@ -96,12 +96,12 @@ pub fn attention(qkv: Tensor<3>, form: AttentionForm) -> Tensor<3> {
     Tensor::from_dispatch(<Dispatch as FusedAttention>::fused_attention(qkv, form))
 }
 
-/// The same for tokens that follow others, with rotary positions: `memory` has the keys and values of
-/// those before, none at first, and then of these too. A token sees `span` tokens, the last of which is
-/// itself.
+/// [`attention`] for tokens that follow others, with rotary positions: `memory` has the keys and values of
+/// the tokens before, none at first, and afterwards also those of these tokens. A token attends to `span`
+/// tokens, the last of which is itself.
 ///
 /// # Panics
-/// As [`attention`]; without an order of the tokens; if `span` is 0.
+/// As [`attention`]; with unordered positions; if `span` is 0.
 pub fn attention_after(
     qkv: Tensor<3>,
     form: AttentionForm,
@@ -114,7 +114,7 @@ pub fn attention_after(
     portable::attention_after(qkv, form, span, memory)
 }
 
-/// The angle by which the numbers (i, i + head / 2) of a head turn at a position.
+/// The angle by which the pair (i, i + head / 2) of a head is rotated at a position.
 fn angle(position: usize, pair: usize, head: usize, theta: f64) -> f64 {
     position as f64 * theta.powf(-2.0 * pair as f64 / head as f64)
 }
@@ -197,7 +197,7 @@ mod tests {
         let one =
             |(start, n)| attention_after(qkv.clone().narrow(1, start, n), form, 3, &mut memory);
         let banded = Tensor::cat(parts.map(one).into(), 1);
-        // Distances alone count, so each token may as well be the last of three.
+        // The output depends only on distances, so each token may equally be the last of three.
         for last in 2..11 {
             let three = attention(qkv.clone().narrow(1, last - 2, 3), form).narrow(1, 2, 1);
             near(banded.clone().narrow(1, last, 1).into_data(), three.into_data());

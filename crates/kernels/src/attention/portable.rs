@@ -5,7 +5,7 @@ use burn::tensor::{Device, Tensor, TensorData, activation::softmax};
 use super::{AttentionForm, AttentionPositions, angle};
 use crate::matmul;
 
-/// Keys and values of the tokens before.
+/// The keys and values of the tokens before.
 #[derive(Clone, Debug)]
 pub struct KeyValues {
     /// Keys with rotary positions applied, `[B, kv_heads, S, head]`.
@@ -30,7 +30,7 @@ impl KeyValues {
         }
     }
 
-    /// The last `span` of them.
+    /// The keys and values of the last `span` tokens.
     fn last(self, span: usize) -> Self {
         let [_, _, kept, _] = self.keys.dims();
         let start = kept.saturating_sub(span);
@@ -64,7 +64,7 @@ pub(super) fn attention_after(
     };
     let all = KeyValues::joined(before, k, v);
     let [_, _, s, head] = all.keys.dims();
-    // Heads that share keys stand one after the other, as if they were more queries.
+    // Heads that share keys are placed one after the other, like further rows of queries.
     let q = q.reshape([b, kv_heads, heads / kv_heads * t, head]);
     let scores = matmul(q, all.keys.clone().transpose()) / (head as f64).sqrt();
     let scores = scores.reshape([b, heads, t, s]);
@@ -91,8 +91,8 @@ fn parts(qkv: Tensor<3>, form: AttentionForm) -> (Tensor<4>, Tensor<4>, Tensor<4
     (part(0, heads), part(heads, kv_heads), part(heads + kv_heads, kv_heads))
 }
 
-/// `[1, 1, T, S]` for the last T of S tokens: 0 for those that a token may look at, itself and the
-/// `span - 1` before it, minus infinity for the others.
+/// `[1, 1, T, S]` for the last T of S tokens: 0 for the tokens that a token attends to, itself and the
+/// `span - 1` before it; minus infinity for the others.
 fn hidden([t, s]: [usize; 2], span: usize, device: &Device) -> Tensor<4> {
     let entry = |i: usize| {
         let (row, column) = (i / s + s - t, i % s);
@@ -103,8 +103,8 @@ fn hidden([t, s]: [usize; 2], span: usize, device: &Device) -> Tensor<4> {
     Tensor::from_data(TensorData::new(mask, [1, 1, t, s]), &device.clone().inner())
 }
 
-/// Turns each pair (i, i + head / 2) of `[B, heads, T, head]` by its position's angle; positions count
-/// from `start`.
+/// Rotates each pair (i, i + head / 2) of `[B, heads, T, head]` by its position's angle; positions are
+/// counted from `start`.
 fn rotate(x: Tensor<4>, start: usize, theta: f64) -> Tensor<4> {
     let [b, h, t, head] = x.dims();
     let device = x.device().inner();
@@ -113,8 +113,8 @@ fn rotate(x: Tensor<4>, start: usize, theta: f64) -> Tensor<4> {
         let values: Vec<f32> = (0..t * head).map(|i| f(angle(i)) as f32).collect();
         Tensor::<4>::from_data(TensorData::new(values, [1, 1, t, head]), &device)
     };
-    // The quarter turn (x1, x2) -> (-x2, x1) as a product: its backward is one product too,
-    // where slices and cat would write zeros over the whole tensor.
+    // The quarter turn (x1, x2) -> (-x2, x1) as a product: its backward pass is one product too, where
+    // that of slices and cat would write zeros over the whole tensor.
     let turned = matmul(x.clone().reshape([b * h * t, head]), quarter_turn(head, &device));
     x * table(f64::cos) + turned.reshape([b, h, t, head]) * table(f64::sin) // (34)
 }

@@ -1,4 +1,4 @@
-//! The operation as an extension of Burn's back ends.
+//! The feed-forward networks as an extension of Burn's back ends.
 
 use burn::backend::{
     Autodiff, Backend, Flex, TensorMetadata,
@@ -23,7 +23,7 @@ use crate::flex::{slice, zeros};
 /// The fused feed-forward networks, see [`super::grouped_ffn`].
 #[backend_extension(Flex, Autodiff)]
 pub(crate) trait GroupedFfn: Backend {
-    /// An input that `args` says is absent is an empty tensor.
+    /// Inputs that are absent according to `args` are empty tensors.
     #[allow(clippy::too_many_arguments, reason = "one tensor each")]
     fn grouped_ffn(
         x: FloatTensor<Self>,
@@ -37,15 +37,15 @@ pub(crate) trait GroupedFfn: Backend {
     ) -> FloatTensor<Self>;
 }
 
-/// The halves of a training step.
+/// The forward and backward passes of a training step.
 pub(crate) trait FfnTraining: Backend {
-    /// The output, and what backward needs: `[rows, H]` before the activation, and the other factor
-    /// of a gated network.
+    /// The output, and the values saved for backward: the input of the activation, `[rows, H]`, and the
+    /// other factor of a gated network.
     fn train(
         inputs: Inputs<FloatTensor<Self>>,
         args: &KernelArgs,
     ) -> (FloatTensor<Self>, SavedTensors<Self>);
-    /// The gradients of all inputs, from the output's.
+    /// The gradients of all inputs, from the gradient of the output.
     fn backward(
         inputs: Inputs<FloatTensor<Self>>,
         kept: SavedTensors<Self>,
@@ -54,7 +54,8 @@ pub(crate) trait FfnTraining: Backend {
     ) -> Inputs<FloatTensor<Self>>;
 }
 
-/// Before the activation, and the gate's other factor; empty without a gate.
+/// The input of the activation, and the other factor of a gated network; the latter is empty without a
+/// gate.
 type SavedTensors<B> = [FloatTensor<B>; 2];
 
 impl GroupedFfn for Flex {
@@ -130,7 +131,8 @@ impl FfnTraining for Flex {
         };
         params::params(&problem, slice(&dy), &sums, pieces);
         if args.weighted {
-            // Several rows may share a weight; in order, so that the sum is always the same.
+            // Several rows may share a weight; they are added in order, so that the sum is always the
+            // same.
             let grad: &mut [f32] = grads.weights.storage_mut();
             for (choice, ds) in rows.choice.iter().zip(slice(&weight)) {
                 grad[*choice as usize] += ds;

@@ -1,6 +1,6 @@
 //! The backward pass, in two sweeps.
 //!
-//! With g the gradient of the output, s a row's weight, z what stands before the activation:
+//! With g the gradient of the output, s a row's weight, z the input of the activation:
 //!
 //! ```text
 //! p = g W2^T                       ds = p . hidden + g . b2
@@ -9,11 +9,11 @@
 //! dW1 = x^T dz    dV = x^T du      dW2 = (s hidden)^T g
 //! ```
 //!
-//! The first sweep goes over chunks of tokens, as forward does: it needs no other row's numbers. It
-//! writes dz and du over what forward kept. The second is in `params.rs`.
+//! The first sweep goes over chunks of tokens, as forward does, since it does not use numbers of other
+//! rows. It overwrites the saved values with dz and du. The second sweep is in `params.rs`.
 //!
-//! The products of the first sweep read the matrices across their lines, each block of rows again. So
-//! the matrices of the experts at work are transposed before.
+//! The products of the first sweep read the matrices transposed, once for each block of rows. The matrices
+//! of all experts with rows are therefore transposed beforehand.
 
 use rayon::prelude::*;
 
@@ -30,7 +30,7 @@ use crate::{
     transpose::transpose,
 };
 
-/// The output of the first sweep for each row, beside dz and du in the place of what forward kept.
+/// The output of the first sweep for each row; dz and du replace the values saved by forward.
 pub(super) struct PerRow<'a> {
     /// z, then dz.
     pub(super) inner: RowSlices<'a>,
@@ -42,7 +42,7 @@ pub(super) struct PerRow<'a> {
     pub(super) weight: RowSlices<'a>,
 }
 
-/// The first sweep. `dx`, `[N, D]`, comes as zeros.
+/// The first sweep. `dx`, `[N, D]`, must be zeros on entry.
 pub(super) fn rows(problem: &Problem, dy: &[f32], dx: &mut [f32], per_row: PerRow) {
     let other = per_row.other.map_or_else(
         || (0..problem.rows.n_chunks).map(|_| None).collect::<Vec<_>>(),
@@ -62,7 +62,7 @@ pub(super) fn rows(problem: &Problem, dy: &[f32], dx: &mut [f32], per_row: PerRo
     });
 }
 
-/// The transposes of the matrices; what an idle expert has is old.
+/// The transposes of the matrices. The memory of an expert without rows has old content.
 struct Transposed<'a> {
     shape: [usize; 2],
     w1: &'a [f32],
@@ -80,19 +80,19 @@ impl<'a> Transposed<'a> {
         Self { shape: [d, h], w1: w1_t, gate: gate_t, w2: w2_t }
     }
 
-    /// `[H, D]` of an expert.
+    /// W1 of an expert, `[H, D]`.
     fn w1(&self, expert: usize) -> View<'_> {
         let [d, h] = self.shape;
         View::new(part(self.w1, expert, d * h), h, d)
     }
 
-    /// `[H, D]` of an expert.
+    /// V of an expert, `[H, D]`.
     fn gate(&self, expert: usize) -> View<'_> {
         let [d, h] = self.shape;
         View::new(part(self.gate, expert, d * h), h, d)
     }
 
-    /// `[D, H]` of an expert.
+    /// W2 of an expert, `[D, H]`.
     fn w2(&self, expert: usize) -> View<'_> {
         let [d, h] = self.shape;
         View::new(part(self.w2, expert, d * h), d, h)
@@ -154,7 +154,7 @@ fn one_chunk(
     });
 }
 
-/// A block of rows in the first sweep, H numbers a row.
+/// A block of rows in the first sweep, with H numbers for each row.
 struct Piece<'a> {
     p: &'a [f32],
     inner: &'a mut [f32],
@@ -164,7 +164,7 @@ struct Piece<'a> {
 }
 
 impl Piece<'_> {
-    /// dz, du, s hidden and ds from p, z and u.
+    /// Computes dz, du, s hidden and ds from p, z and u.
     fn differentiate<A: Act>(
         &mut self,
         problem: &Problem,
@@ -189,7 +189,7 @@ impl Piece<'_> {
 }
 
 vectorized! {
-    /// One row without a gate; gives p . hidden.
+    /// Processes one row without a gate; returns p . hidden.
     fn plain(p: &[f32], inner: &mut [f32], hidden: &mut [f32], s: f32) -> f32 where A: Act {
         for ((p, inner), hidden) in p.iter().zip(inner).zip(&mut *hidden) {
             let (value, slope) = A::both(*inner);
@@ -201,7 +201,7 @@ vectorized! {
 }
 
 vectorized! {
-    /// One row with a gate; gives p . hidden.
+    /// Processes one row with a gate; returns p . hidden.
     fn gated(p: &[f32], inner: &mut [f32], other: &mut [f32], hidden: &mut [f32], s: f32) -> f32
     where A: Act
     {
@@ -216,7 +216,7 @@ vectorized! {
     }
 }
 
-/// p . hidden, then `hidden *= s`.
+/// Returns p . hidden, and then computes `hidden *= s`.
 #[inline(always)]
 fn finish(p: &[f32], hidden: &mut [f32], s: f32) -> f32 {
     let ds = dot(p, hidden);

@@ -1,4 +1,5 @@
-//! The forward pass: for each block of rows gather, first product, activation, second product, combine.
+//! The forward pass: for each block of rows gather, first product, activation, second product, and
+//! combine.
 
 use rayon::prelude::*;
 
@@ -10,11 +11,11 @@ use crate::{
     simd::{add_scaled, vectorized},
 };
 
-/// The values of each row that training keeps: the input of the activation, and the other factor of a gated
-/// network. `pieces[chunk][expert]`, H numbers a row.
+/// The values of each row that training saves: the input of the activation, and the other factor of a
+/// gated network. `pieces[chunk][expert]`, H numbers for each row.
 pub(super) type RowSlices<'a> = Vec<Vec<&'a mut [f32]>>;
 
-/// `out`, `[N, D]`, comes as zeros.
+/// Runs the forward pass. `out`, `[N, D]`, must be zeros on entry.
 pub(super) fn forward(
     problem: &Problem,
     out: &mut [f32],

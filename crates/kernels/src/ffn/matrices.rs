@@ -16,7 +16,7 @@ pub(super) enum Matrices<'a> {
 }
 
 impl<'a> Matrices<'a> {
-    /// Of a tensor that is contiguous.
+    /// The matrices of a contiguous tensor.
     pub(super) fn new(tensor: &'a FlexTensor) -> Self {
         let found = match tensor.dtype() {
             DType::BF16 => tensor.as_slice().map(Self::Bf16),
@@ -34,7 +34,7 @@ impl<'a> Matrices<'a> {
         }
     }
 
-    /// Numbers of memory that [`Matrices::of`] needs for a matrix of this size.
+    /// The memory, in numbers, that [`Matrices::of`] needs for a matrix of this size.
     pub(super) fn memory(self, size: usize) -> usize {
         match self {
             Self::F32(_) => 0,
@@ -42,7 +42,7 @@ impl<'a> Matrices<'a> {
         }
     }
 
-    /// The matrix of an expert, of `size` numbers: where it is, or widened into `memory`.
+    /// The matrix of an expert, of `size` numbers: borrowed, or widened into `memory`.
     pub(super) fn of<'b>(self, expert: usize, size: usize, memory: &'b mut [f32]) -> &'b [f32]
     where
         'a: 'b,
@@ -57,7 +57,7 @@ impl<'a> Matrices<'a> {
 }
 
 vectorized! {
-    /// The first half of the bits of an `f32`.
+    /// Widens `bf16`, which is the upper half of the bits of an `f32`.
     fn widen_bf16(to: &mut [f32], from: &[bf16]) {
         for (to, from) in to.iter_mut().zip(from) {
             *to = f32::from_bits(u32::from(from.to_bits()) << 16);
@@ -66,8 +66,8 @@ vectorized! {
 }
 
 vectorized! {
-    /// A product with 2^112 moves the exponent from one bias to the other, for subnormal numbers too.
-    /// Infinities and NaN stay what they are.
+    /// Widens `f16`. A product with 2^112 converts the exponent from one bias to the other, also for
+    /// subnormal numbers. Infinities and NaN are preserved.
     fn widen_f16(to: &mut [f32], from: &[f16]) {
         let scale = f32::from_bits((127 + 112) << 23);
         for (to, from) in to.iter_mut().zip(from) {

@@ -4,9 +4,9 @@
 //! y[token] = sum over its rows of weight * (f(x[token] W1 + b1) [* (x[token] V)] W2 + b2)
 //! ```
 //!
-//! For each block of rows, gather, products, activation and weighted combine follow each other while
-//! the block is in cache. Evaluation stores nothing of the size of rows times hidden width; training
-//! stores what stands before the activation, from which backward makes the rest.
+//! For each block of rows, gather, products, activation and weighted combine follow each other while the
+//! block is in cache. Evaluation stores nothing of the size of rows times hidden width; training stores
+//! the input of the activation, from which backward computes the rest.
 
 mod autodiff;
 mod backward;
@@ -30,8 +30,8 @@ use crate::{
 use autodiff::GroupedFfn;
 use problem::KernelArgs;
 
-/// A stack of E feed-forward networks, of width D and hidden width H. The matrices may be kept in half
-/// precision, see [`Ffn::stored`]; all is computed in `f32`.
+/// A stack of E feed-forward networks, of width D and hidden width H. The matrices may be in half
+/// precision, see [`Ffn::stored`]; all computations are in `f32`.
 #[derive(Clone, Debug)]
 pub struct Ffn {
     /// W1, `[E, D, H]`.
@@ -49,8 +49,8 @@ pub struct Ffn {
 }
 
 impl Ffn {
-    /// With the matrices in numbers of another type; the biases, a small part, stay. Gradients flow on to
-    /// the matrices that they were made from.
+    /// The networks with the matrices converted to another type; the biases, a small part, are not
+    /// converted. Gradients flow through the conversion to the original matrices.
     pub fn stored(self, numbers: FloatDType) -> Self {
         Self {
             w1: self.w1.cast(numbers),
@@ -61,13 +61,14 @@ impl Ffn {
     }
 }
 
-/// Whether the kernels support a matrix of this type. They widen it one expert at a time, and compute in `f32`.
+/// Whether the kernels support a matrix of this type. They widen the matrices one expert at a time, and
+/// compute in `f32`.
 fn takes_matrix(matrix: &Tensor<3>) -> bool {
     matches!(matrix.dtype(), DType::F32 | DType::BF16 | DType::F16) && on_flex(&matrix.device())
 }
 
-/// `[N, D] -> [N, D]`: each row of `x` through the experts that `rows` sends it to, added up with
-/// `weights`, one for each choice, or with weight 1. A token without a row gets zeros.
+/// `[N, D] -> [N, D]`: applies to each row of `x` the experts that `rows` assigns to it, and adds up the
+/// outputs with `weights`, one for each choice, or with weight 1. A token without a row gets zeros.
 ///
 /// Gradients flow to `x`, `weights`, all matrices and biases.
 ///
@@ -91,7 +92,7 @@ pub fn grouped_ffn(
         weighted: weights.is_some(),
         biased: [ffn.bias1.is_some(), ffn.bias2.is_some()],
     };
-    // An operation has a fixed number of inputs, so an empty tensor stands for one that is not there.
+    // An operation has a fixed number of inputs, so an empty tensor represents an absent one.
     let device = x.device().inner();
     let none = || Tensor::<1>::zeros([0], &device).into_dispatch();
     let or_none = |t: Option<Tensor<3>>| t.map_or_else(none, Tensor::into_dispatch);
@@ -107,7 +108,7 @@ pub fn grouped_ffn(
     ))
 }
 
-/// `[E, S, D] -> [E, S, D]`: each expert on the slots of its own.
+/// `[E, S, D] -> [E, S, D]`: applies each expert to its own slots.
 ///
 /// # Panics
 /// If shapes do not fit.

@@ -1,5 +1,5 @@
-//! The second sweep of the backward pass: pieces of the matrices, each summed over its expert's rows in
-//! order.
+//! The second sweep of the backward pass: the gradients of the matrices in pieces, each summed over the
+//! rows of its expert in order.
 
 use rayon::prelude::*;
 
@@ -9,14 +9,14 @@ use crate::{
     scratch::with_scratch,
 };
 
-/// The input of the second sweep: for each row dz, du, s hidden.
+/// The inputs of the second sweep: dz, du and s hidden of each row.
 pub(super) struct Sums<'a> {
     pub(super) inner: &'a [f32],
     pub(super) other: Option<&'a [f32]>,
     pub(super) hidden: &'a [f32],
 }
 
-/// The gradients of the parameters, zeros at first; empty where there is no parameter.
+/// The gradients of the parameters, zeros on entry; empty for absent parameters.
 pub(super) struct Params<'a> {
     pub(super) w1: &'a mut [f32],
     pub(super) gate: &'a mut [f32],
@@ -25,7 +25,7 @@ pub(super) struct Params<'a> {
     pub(super) bias2: &'a mut [f32],
 }
 
-/// A piece of the second sweep: some lines of one expert's matrix or bias.
+/// A piece of the second sweep: some lines of the gradient of one expert's matrix or bias.
 struct Task<'a> {
     kind: Kind,
     expert: usize,
@@ -55,8 +55,8 @@ pub(super) fn params(problem: &Problem, dy: &[f32], sums: &Sums, params: Params)
     tasks.into_par_iter().for_each(|task| task.run(problem, dy, sums));
 }
 
-/// Cuts each expert's `lines x width` numbers into pieces, the more the larger its load. An idle
-/// expert has none.
+/// Divides each expert's `lines x width` numbers into pieces, more pieces for a larger load. An expert
+/// without rows has none.
 fn cut<'a>(
     tasks: &mut Vec<Task<'a>>,
     problem: &Problem,
@@ -103,7 +103,7 @@ impl Task<'_> {
         }
     }
 
-    /// Lines of `x^T right`.
+    /// Computes lines of `x^T right`.
     fn input_times(self, problem: &Problem, right: &[f32]) {
         let h = problem.h;
         let lines = self.out.len() / h;
@@ -119,7 +119,7 @@ impl Task<'_> {
         });
     }
 
-    /// Lines of `(s hidden)^T g`.
+    /// Computes lines of `(s hidden)^T g`.
     fn hidden_times(self, problem: &Problem, dy: &[f32], hidden: &[f32]) {
         let (d, h) = (problem.d, problem.h);
         let lines = self.out.len() / d;
@@ -136,7 +136,7 @@ impl Task<'_> {
     }
 }
 
-/// Rows summed in one product.
+/// The number of rows that one product sums over.
 const DEPTH: usize = 256;
 
 fn blocks(rows: std::ops::Range<usize>) -> impl Iterator<Item = std::ops::Range<usize>> {

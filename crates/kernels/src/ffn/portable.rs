@@ -1,4 +1,5 @@
-//! The same composed of Burn's operations: the definition of the kernel, used on other devices.
+//! The operation composed of Burn's operations: it defines the kernel's result, and is used on other
+//! devices.
 
 use std::sync::Arc;
 
@@ -18,7 +19,7 @@ pub(super) fn grouped_ffn(
     let ([_, d], [e, _, _]) = (x.dims(), ffn.w1.dims());
     let device = x.device().inner();
     if rows.is_empty() {
-        // Zeros, with gradients of zero for all that would have taken part.
+        // Zeros, with gradients of zero for all tensors that would have taken part.
         let idle = slotwise(Tensor::zeros([e, 1, d], &x.device()), ffn).sum();
         let idle = weights.map_or(idle.clone(), |weights| idle + weights.sum());
         return x * 0.0 + (idle * 0.0).reshape([1, 1]);
@@ -28,7 +29,7 @@ pub(super) fn grouped_ffn(
         Tensor::<1, Int>::from_data(TensorData::new(values, [n]), &device)
     };
     let slots = rows.loads().into_iter().max().unwrap_or(0);
-    // Padding repeats row 0, and is never read.
+    // Padding repeats row 0, and its output is never read.
     let (mut row_of_slot, mut slot_of_row) = (vec![0; e * slots], vec![0; rows.len()]);
     for expert in 0..e {
         for (place, row) in rows.of(expert).enumerate() {
@@ -51,7 +52,7 @@ pub(super) fn grouped_ffn(
     zeros.select_assign(0, tokens, outputs, IndexingUpdateOp::Add)
 }
 
-/// `[E, S, D] -> [E, S, D]`: each expert's network on its rows.
+/// `[E, S, D] -> [E, S, D]`: applies each expert's network to its rows.
 pub(super) fn slotwise(x: Tensor<3>, ffn: Ffn) -> Tensor<3> {
     let numbers = FloatDType::from(x.dtype());
     let ffn = ffn.stored(numbers);

@@ -43,7 +43,7 @@ impl Inputs<FlexTensor> {
     }
 }
 
-/// The same as slices.
+/// The inputs as slices.
 pub(super) struct Problem<'a> {
     pub(super) rows: &'a Rows,
     pub(super) gated: bool,
@@ -54,11 +54,11 @@ pub(super) struct Problem<'a> {
     pub(super) weights: Option<&'a [f32]>,
     pub(super) bias1: Option<&'a [f32]>,
     pub(super) bias2: Option<&'a [f32]>,
-    /// `[E, D, H]`.
+    /// W1, `[E, D, H]`.
     pub(super) w1: Matrices<'a>,
-    /// `[E, D, H]`; none where there is no gate.
+    /// V, `[E, D, H]`; none without a gate.
     pub(super) gate: Matrices<'a>,
-    /// `[E, H, D]`.
+    /// W2, `[E, H, D]`.
     pub(super) w2: Matrices<'a>,
 }
 
@@ -86,13 +86,14 @@ impl<'a> Problem<'a> {
         self.weights.map_or(1.0, |weights| weights[self.rows.choice[row] as usize])
     }
 
-    /// Rows of a block. Its buffers take at most half a megabyte, a part of the second-level cache.
+    /// The number of rows of a block. Its buffers take at most half a megabyte, a part of the second-level
+    /// cache.
     pub(super) fn block(&self) -> usize {
         let numbers = 128 * 1024;
         (numbers / (self.d + self.h).max(1)).clamp(32, 256) / 16 * 16
     }
 
-    /// Copies columns of the rows' tokens out of `from`, `[N, D]`.
+    /// Copies columns of the tokens of the rows out of `from`, `[N, D]`.
     pub(super) fn gather(
         &self,
         to: &mut [f32],

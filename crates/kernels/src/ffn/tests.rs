@@ -1,4 +1,4 @@
-//! The kernel against the composition, against finite differences, and against itself.
+//! Compares the kernel with the composition, with finite differences, and with itself.
 
 use std::sync::Arc;
 
@@ -9,14 +9,14 @@ use rayon::ThreadPoolBuilder;
 use super::{Ffn, grouped_ffn, portable};
 use crate::{Activation, ExpertRow, Rows, math::tests::cdf};
 
-/// A problem as plain numbers.
+/// The inputs of a problem as plain numbers.
 #[derive(Clone, Debug)]
 struct Case {
     n: usize,
     d: usize,
     h: usize,
     experts: usize,
-    /// (token, expert) pairs; the weight of each is a choice of its own but for every third.
+    /// Pairs (token, expert); each weight is a choice of its own except for every third.
     pairs: Vec<(usize, usize)>,
     activation: Activation,
     gated: bool,
@@ -25,7 +25,7 @@ struct Case {
     seed: u64,
 }
 
-/// Numbers that look random and depend on the seed and the index alone.
+/// Pseudorandom numbers that depend on the seed and the index alone.
 fn numbers(seed: u64, stream: u64, n: usize) -> Vec<f32> {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ stream.wrapping_mul(0xd1b5_4a32);
     let mut next = || {
@@ -48,7 +48,7 @@ impl Case {
         Arc::new(Rows::new(self.n, self.experts, self.pairs.len() + 1, entries))
     }
 
-    /// x, weights, w1, gate, w2, bias1, bias2, and the gradient of the output.
+    /// The sizes of x, weights, w1, gate, w2, bias1, bias2, and the gradient of the output.
     fn sizes(&self) -> [usize; 8] {
         let Case { n, d, h, experts: e, .. } = *self;
         [n * d, self.pairs.len() + 1, e * d * h, e * d * h, e * h * d, e * h, e * d, n * d]
@@ -62,7 +62,7 @@ impl Case {
 
 type Run = fn(Tensor<2>, &Arc<Rows>, Option<Tensor<1>>, Ffn) -> Tensor<2>;
 
-/// The output and all gradients, those that do not exist left out.
+/// The output and all gradients, without those of absent inputs.
 fn run(case: &Case, f: Run) -> Vec<Vec<f32>> {
     let device = Device::flex().autodiff();
     let Case { n, d, h, experts: e, .. } = *case;
@@ -119,7 +119,7 @@ fn cases(most: usize) -> impl Strategy<Value = Case> {
     let flags = (any::<bool>(), any::<bool>(), any::<bool>(), activation(), any::<u64>());
     (sizes, flags).prop_flat_map(move |((n, d, h, experts), flags)| {
         let (gated, biased, weighted, activation, seed) = flags;
-        // Skewed: small experts are likelier, and some get nothing.
+        // Skewed: experts of low index are likelier, and some have no row.
         let expert = (0..experts, 0..experts).prop_map(|(a, b)| a.min(b));
         prop::collection::vec((0..n, expert), 0..4 * most).prop_map(move |pairs| Case {
             n,
@@ -144,7 +144,7 @@ proptest! {
     }
 }
 
-/// Straight through the rounding, whose own gradient Burn would round too.
+/// Rounds the matrices with a straight-through gradient; Burn would round the gradient too.
 fn rounded(ffn: Ffn, numbers: FloatDType) -> Ffn {
     let round = |w: Tensor<3>| {
         let rounded = w.clone().detach().cast(numbers).cast(FloatDType::F32);
@@ -169,7 +169,7 @@ proptest! {
         for (kernel, expected) in kernel.into_iter().zip(expected) {
             near(&run(&case, kernel), &run(&case, expected), 1e-5);
         }
-        // Elsewhere the gradients of the matrices are rounded too.
+        // On other devices the gradients of the matrices are rounded too.
         let elsewhere: Run =
             |x, rows, weights, ffn| portable::grouped_ffn(x, rows, weights, ffn.stored(BF16));
         let (elsewhere, expected) = (run(&case, elsewhere), run(&case, expected[0]));
@@ -198,7 +198,7 @@ fn one_expert_may_get_everything_and_all_rows_may_go() {
     assert!(nothing.iter().flatten().all(|x| *x == 0.0));
 }
 
-/// The loss in f64, written from the formula, row by row.
+/// The loss in `f64`, transcribed from the formula, row by row.
 fn loss(case: &Case, [x, weights, w1, gate, w2, bias1, bias2, dy]: &[Vec<f64>; 8]) -> f64 {
     let Case { d, h, .. } = *case;
     let f = |x: f64| match case.activation {
@@ -261,7 +261,7 @@ fn the_same_bits_for_every_number_of_threads() {
         d: 48,
         h: 80,
         experts: 5,
-        // Half of all rows at expert 0.
+        // Half of all rows belong to expert 0.
         pairs: (0..2 * n).map(|i| (i / 2, if i % 2 == 0 { 0 } else { 1 + i * 7 % 4 })).collect(),
         activation: Activation::Silu,
         gated: true,

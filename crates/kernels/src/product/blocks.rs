@@ -1,7 +1,8 @@
 //! A product cut into tiles.
 //!
-//! The depth is cut into blocks of [`DEPTH`]; the tiles of a block are added to those of the blocks before
-//! it. A panel of `b`, as wide as a tile, stays in the first cache while all rows of `a` pass by.
+//! The depth is divided into blocks of [`DEPTH`]; the tiles of a block are added to those of the previous
+//! blocks. A panel of `b`, as wide as a tile, stays in the first-level cache while all rows of `a` are
+//! processed.
 
 #[cfg(target_arch = "x86_64")]
 use super::lanes::{Middle, Wide};
@@ -11,23 +12,23 @@ use super::{
 };
 use crate::width::{Width, width};
 
-/// Rows of `b` that are summed in one chain. It decides how sums are rounded, so it is the same on all
-/// processors.
+/// The number of rows of `b` that are summed in one chain. It determines the rounding of sums, so it is
+/// the same on all processors.
 pub(super) const DEPTH: usize = 256;
 
-/// Columns of the widest tile, and rows of the highest.
+/// The columns of the widest tile, and the rows of the highest.
 const WIDEST: usize = 32;
 const HIGHEST: usize = 12;
 
-/// Numbers of memory that [`blocks`] needs: a copy of a panel, and a tile.
+/// The memory, in numbers, that [`blocks`] needs: a copy of a panel, and a tile.
 pub(super) const MEMORY: usize = (DEPTH + HIGHEST) * WIDEST;
 
-/// Rows of `b` that far apart fall on the same place of the first cache. A panel of them is copied, if
-/// that many tiles use it.
+/// The stride from which on rows of `b` map to the same lines of the first-level cache. Such a panel is
+/// copied, if at least [`USES`] tiles use it.
 const FAR: usize = 1024;
 const USES: usize = 8;
 
-/// `[m, k] x [k, n]`.
+/// The sizes of a product, `[m, k] x [k, n]`.
 #[derive(Clone, Copy)]
 pub(super) struct ProductSizes {
     pub(super) m: usize,
@@ -35,7 +36,7 @@ pub(super) struct ProductSizes {
     pub(super) k: usize,
 }
 
-/// The product, for the widest registers that there are.
+/// The product, on the widest registers of this processor.
 ///
 /// # Safety
 /// The target has `m x n` numbers that may be written; the factors have `m x k` and `k x n` numbers that
@@ -49,7 +50,7 @@ pub(super) unsafe fn blocks(sizes: ProductSizes, to: Target, of: Factors, memory
     {
         #[target_feature(enable = "avx512f,avx512bw,avx512cd,avx512dq,avx512vl,avx2,fma")]
         fn wide(sizes: ProductSizes, to: Target, of: Factors, memory: &mut [f32]) {
-            // Safety: this function's features, and the promise to its one caller.
+            // Safety: this function has the target features; its only caller promises the rest.
             unsafe { all::<Wide>(sizes, to, of, memory) }
         }
         #[target_feature(enable = "avx2,fma")]
@@ -65,7 +66,7 @@ pub(super) unsafe fn blocks(sizes: ProductSizes, to: Target, of: Factors, memory
             Width::Narrow => {}
         }
     }
-    // Safety: arrays need no instructions; the rest is the caller's promise.
+    // Safety: arrays need no special instructions; the caller promises the rest.
     unsafe { all::<Narrow>(sizes, to, of, memory) }
 }
 
@@ -95,7 +96,7 @@ unsafe fn all<L: Lanes>(
     }
 }
 
-/// All rows of a panel of `b` of at most `C` registers, in tiles of nearly equal height.
+/// Computes all rows of a panel of `b` of at most `C` registers, in tiles of nearly equal height.
 #[inline(always)]
 unsafe fn panel<L: Lanes, const C: usize>(
     [m, n]: [usize; 2],
@@ -132,7 +133,7 @@ unsafe fn panel<L: Lanes, const C: usize>(
     }
 }
 
-/// A tile of `rows` rows.
+/// Computes a tile of `rows` rows.
 #[inline(always)]
 unsafe fn some_rows<L: Lanes, const C: usize>(rows: usize, to: Target, of: Factors) {
     macro_rules! one_of {
@@ -147,7 +148,7 @@ unsafe fn some_rows<L: Lanes, const C: usize>(rows: usize, to: Target, of: Facto
     one_of!(1 2 3 4 5 6 7 8 9 10 11 12);
 }
 
-/// Copies a panel of `b`, n numbers a row, to rows of `width` numbers, filled up with zeros.
+/// Copies a panel of `b`, with n numbers for each row, to rows of `width` numbers, padded with zeros.
 #[inline(always)]
 unsafe fn copied(copy: &mut [f32], [n, width]: [usize; 2], of: Factors) -> Factors {
     for (i, line) in copy.chunks_exact_mut(width).take(of.depth).enumerate() {

@@ -5,7 +5,7 @@ use std::arch::x86_64::*;
 
 use super::tile::Lanes;
 
-/// An array, which the compiler puts into the registers that there are.
+/// An array, which the compiler places into the available registers.
 #[derive(Clone, Copy)]
 pub(super) struct Narrow([f32; 4]);
 
@@ -52,17 +52,17 @@ macro_rules! register {
             const ROWS: usize = $rows;
             #[inline(always)]
             unsafe fn splat(x: f32) -> Self {
-                // Safety: the caller has the instructions; so for all that follow.
+                // Safety: the caller has the instructions; the same holds for the methods below.
                 Self(unsafe { $splat(x) })
             }
             #[inline(always)]
             unsafe fn load(from: *const f32) -> Self {
-                // Safety: and the memory.
+                // Safety: the caller has the instructions, and `N` numbers may be read.
                 Self(unsafe { $load(from) })
             }
             #[inline(always)]
             unsafe fn store(self, to: *mut f32) {
-                // Safety: and the memory.
+                // Safety: the caller has the instructions, and `N` numbers may be written.
                 unsafe { $store(to, self.0) }
             }
             #[inline(always)]

@@ -1,6 +1,7 @@
-//! Products by the library `gemm`: faster for small experts, with bits that depend on the processor.
+//! Products by the library `gemm`: faster for small experts, but their bits depend on the processor.
 //!
-//! It chooses blocks and lanes by the processor, so the last digits of its sums differ from one to the next.
+//! The library chooses blocks and lanes by the processor, so the last digits of its sums differ between
+//! processors.
 
 use std::sync::{
     Once,
@@ -11,10 +12,10 @@ use super::{Old, View};
 
 static WANTED: AtomicBool = AtomicBool::new(false);
 
-/// From now on all matrix products of this process are the library's: a few percent faster where experts
-/// have few rows each, with results that depend on the processor.
+/// Uses the library for all later matrix products of this process: a few percent faster if experts have
+/// few rows each, but results depend on the processor.
 ///
-/// A choice for the whole process, to be made before the first product.
+/// The choice holds for the whole process; call it before the first product.
 pub fn use_library_products() {
     WANTED.store(true, Ordering::Relaxed);
 }
@@ -24,7 +25,7 @@ pub(super) fn wanted() -> bool {
     WANTED.load(Ordering::Relaxed)
 }
 
-/// `out = a b`, or `out += a b`; shapes and bounds are those that [`super::product`] has checked.
+/// `out = a b`, or `out += a b`; [`super::product`] has checked the shapes and bounds.
 pub(super) fn product(out: &mut [f32], old: Old, a: View, b: View) {
     let ([m, k], [_, n]) = (a.shape, b.shape);
     read_in_place();
@@ -56,7 +57,7 @@ pub(super) fn product(out: &mut [f32], old: Old, a: View, b: View) {
 }
 
 /// The library copies matrices of more than 48 columns before it reads them, which takes a tenth of the
-/// time of a product with 128 columns and gains nothing up to 1,500.
+/// time of a product with 128 columns and has no benefit up to 1,500 columns.
 fn read_in_place() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| gemm::set_lhs_packing_threshold_single_thread(256));

@@ -1,10 +1,10 @@
 //! Matrix products on slices, single-threaded: their callers are parallel.
 //!
 //! Every number of a product is the sum over blocks of 256 of the inner dimension, in order; the sum of a
-//! block is a chain of fused multiply-adds, in order. That is all that rounding depends on: not the width of
-//! the processor's registers, not the size of its caches, not the other numbers of the product. Libraries of
-//! matrix products choose both by the processor, so that results differ from one to the next; who wants their
-//! speed all the same has it by [`use_library_products`].
+//! block is a chain of fused multiply-adds, in order. Rounding depends on nothing else: neither on the
+//! width of the processor's registers, nor on the size of its caches, nor on the other numbers of the
+//! product. Libraries of matrix products choose blocks and lanes by the processor, so that results differ
+//! between processors; [`use_library_products`] selects such a library for its speed.
 
 mod blocks;
 mod lanes;
@@ -30,7 +30,7 @@ impl<'a> View<'a> {
         Self::strided(data, rows, columns, columns)
     }
 
-    /// The same with the rows `stride` numbers apart.
+    /// A matrix whose rows are `stride` numbers apart.
     pub(crate) fn strided(data: &'a [f32], rows: usize, columns: usize, stride: usize) -> Self {
         Self { data, shape: [rows, columns], strides: [stride, 1] }
     }
@@ -47,7 +47,7 @@ impl<'a> View<'a> {
         Self { shape: [n, m], strides: [c, r], ..self }
     }
 
-    /// The same matrix with neighbouring columns side by side, copied to `memory` if it is a transpose.
+    /// This matrix with the elements of a row adjacent in memory; a transpose is copied to `memory`.
     fn row_by_row<'b>(self, memory: &'b mut [f32]) -> View<'b>
     where
         'a: 'b,
@@ -70,13 +70,13 @@ impl<'a> View<'a> {
 /// The treatment of the old content of the output.
 #[derive(Clone, Copy, PartialEq)]
 pub(crate) enum Old {
-    /// They are overwritten.
+    /// The old content is overwritten.
     Forget,
-    /// The product is added to them.
+    /// The product is added to the old content.
     Add,
 }
 
-/// `out = a b`, or `out += a b`; `out` is row by row.
+/// `out = a b`, or `out += a b`; `out` is in row-major order.
 ///
 /// # Panics
 /// If shapes do not fit.

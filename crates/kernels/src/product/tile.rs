@@ -1,14 +1,14 @@
 //! The inner loop of a product: a tile of the result, kept in registers.
 //!
-//! Each number of a tile is a chain of fused multiply-adds over the depth, in order, from 0. So it depends
-//! neither on the width of the registers nor on the size of the tile.
+//! Each number of a tile is a chain of fused multiply-adds over the depth, in order, from 0. It therefore
+//! depends neither on the width of the registers nor on the size of the tile.
 
 /// A vector register of `f32`. All methods are unsafe, since a processor may lack the instructions, and
 /// `load` and `store` access memory.
 pub(super) trait Lanes: Copy {
-    /// Numbers in a register.
+    /// The number of lanes of a register.
     const N: usize;
-    /// Rows of the largest tile with two registers a row.
+    /// The number of rows of the largest tile with two registers for each row.
     const ROWS: usize;
     /// `x` in all lanes.
     unsafe fn splat(x: f32) -> Self;
@@ -27,13 +27,13 @@ pub(super) trait Lanes: Copy {
 pub(super) struct Factors {
     /// The first number of `a`.
     pub(super) a: *const f32,
-    /// Numbers between neighbouring rows and between neighbouring columns of `a`.
+    /// The distances between adjacent rows and between adjacent columns of `a`, in numbers.
     pub(super) a_strides: [usize; 2],
-    /// The first number of `b`, whose columns are neighbours.
+    /// The first number of `b`, whose columns are adjacent.
     pub(super) b: *const f32,
-    /// Numbers between neighbouring rows of `b`.
+    /// The distance between adjacent rows of `b`, in numbers.
     pub(super) b_stride: usize,
-    /// Columns of `a` and rows of `b`.
+    /// The number of columns of `a`, and of rows of `b`.
     pub(super) depth: usize,
 }
 
@@ -42,17 +42,17 @@ pub(super) struct Factors {
 pub(super) struct Target {
     /// The first number.
     pub(super) out: *mut f32,
-    /// Numbers between neighbouring rows.
+    /// The distance between adjacent rows, in numbers.
     pub(super) stride: usize,
-    /// Whether the product is added to what is there.
+    /// Whether the product is added to the old content.
     pub(super) add: bool,
 }
 
 /// The product of `R` rows of `a` and `C` registers of columns of `b`.
 ///
 /// # Safety
-/// The processor has the instructions of `L`; `a` has `R` rows, `b` and the target have `C * L::N` columns,
-/// all in memory that may be read, and for the target written.
+/// The processor has the instructions of `L`; `a` has `R` rows, `b` and the target have `C * L::N`
+/// columns; all of this memory may be read, and that of the target written.
 #[inline(always)]
 pub(super) unsafe fn tile<L: Lanes, const R: usize, const C: usize>(to: Target, of: Factors) {
     // Safety: the caller's promise; the loops stay within R rows, C * N columns and the depth.
@@ -60,7 +60,7 @@ pub(super) unsafe fn tile<L: Lanes, const R: usize, const C: usize>(to: Target, 
         let mut sums = [[L::splat(0.0); C]; R];
         let [row, column] = of.a_strides;
         let mut b = of.b;
-        // One address for three rows: a load adds a stride, once or twice, at no cost.
+        // One address for three rows: a load can add the stride, once or twice, at no cost.
         let mut a: [*const f32; 4] = std::array::from_fn(|i| of.a.wrapping_add(3 * i * row));
         for _ in 0..of.depth {
             let line: [L; C] = std::array::from_fn(|c| L::load(b.wrapping_add(c * L::N)));

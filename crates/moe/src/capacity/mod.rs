@@ -1,6 +1,7 @@
-//! The capacity of experts, and the policy for overflow.
+//! The capacity of experts, and the policy for choices that exceed it.
 //!
-//! Routers express preferences, the layer enforces the limit: so every router has the same budget.
+//! Routers express preferences, and the layer enforces the limit, so that every router has the same
+//! budget.
 
 mod queue;
 
@@ -17,8 +18,8 @@ use crate::routing::{Pass, Plan, to_host};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum DropPolicy {
-    /// Unit by unit: all choices of a unit before those of the next. The only order in which no unit
-    /// depends on a later one.
+    /// Unit by unit: all choices of a unit before those of the next. This is the only order in which no
+    /// unit depends on a later one.
     #[default]
     InOrder,
     /// First all first choices in the order of the units, then all second choices, and so on
@@ -33,38 +34,39 @@ pub enum DropPolicy {
     /// Choice by choice in the order of their weights, whichever unit they belong to (Megatron-core's
     /// drop policy `probs`, <https://github.com/NVIDIA/Megatron-LM>).
     ChoicePriority,
-    /// As `position`, with the units in a random order, so that no place in a sequence is worse.
+    /// As `position`, with the units in a random order, so that no position in a sequence is at a
+    /// disadvantage.
     Shuffled,
 }
 
 crate::config! {
-    /// The capacity of the experts: `C = factor * U * K / E` slots in each group, rounded up.
-    /// It binds plans in which units choose; in the other forms experts have a size of their own.
+    /// The capacity of the experts: `C = factor * U * K / E` slots in each group, rounded up. It limits
+    /// plans in which units choose; in the other forms the router itself sets the size of an expert.
     pub struct Capacity {
-        /// Slots of each expert in a group, however many units it has, in the place of the factors: a
-        /// transformers checkpoint of Switch has such a number, `expert_capacity`.
+        /// Slots of each expert in a group, independent of the number of units, instead of the factors. A
+        /// transformers checkpoint of Switch has this number as `expert_capacity`.
         #[serde(skip_serializing_if = "Option::is_none")]
         pub slots: Option<usize> = None,
         /// Slots over the number needed at perfect balance; none means dropless.
         pub factor: Option<f64> = None,
-        /// The same in evaluation; none means as in training.
+        /// The factor in evaluation; none means the same as in training.
         pub eval_factor: Option<f64> = None,
-        /// After that, C is rounded up to a multiple of this.
+        /// The multiple that C is rounded up to after that.
         pub multiple: usize = 1,
         /// The number of groups of the plan (sequences or images) that share their slots. If it does not
-        /// divide the batch, the largest smaller number that does.
+        /// divide the batch, the largest smaller number that does is used.
         pub group: usize = 1,
         /// The order in which choices are assigned to slots.
         pub drop: DropPolicy = DropPolicy::InOrder,
-        /// The share of a group's units that are routed at all, those of highest priority, above 0 and
-        /// at most 1; the others are dropped (V-MoE, appendix C).
+        /// The share of a group's units that are routed at all, above 0 and at most 1. The units of
+        /// highest priority are kept; the others are dropped (V-MoE, appendix C).
         #[serde(alias = "served")]
         pub keep_fraction: f64 = 1.0,
     }
 }
 
 impl Capacity {
-    /// Checks that the settings are in range and fit each other.
+    /// Checks that the settings are in range and consistent with each other.
     pub fn check(&self) -> Result<(), String> {
         let factors = [("factor", self.factor), ("eval_factor", self.eval_factor)];
         for (name, factor) in factors {
@@ -103,33 +105,34 @@ impl Capacity {
         (limited || self.slots.is_some()) && self.drop != DropPolicy::InOrder
     }
 
-    /// The policy as it is in training, or in evaluation.
+    /// The policy in training, or in evaluation.
     pub fn at(&self, training: bool) -> Self {
         let factor = if training { self.factor } else { self.eval_factor.or(self.factor) };
         Self { factor, eval_factor: None, ..self.clone() }
     }
 
-    /// The slots of each expert in a group of `units` with `choices` each, at least one and, before
-    /// they are rounded to a multiple, no more than there are choices; none if dropless.
+    /// The slots of each expert in a group of `units` with `choices` each: at least one and, before
+    /// rounding to a multiple, at most the number of choices. None if dropless.
     pub fn slots(&self, units: usize, choices: usize, experts: usize) -> Option<usize> {
         let by_factor = |factor: f64| round_up(factor * (units * choices) as f64 / experts as f64);
         let wanted = self.slots.or_else(|| self.factor.map(by_factor))?;
         Some(wanted.clamp(1, (units * choices).max(1)).next_multiple_of(self.multiple))
     }
 
-    /// The number of groups that share their slots, of `groups` in all.
+    /// The number of groups that share their slots, out of `groups`.
     fn together(&self, groups: usize) -> usize {
         (1..=self.group.min(groups)).rev().find(|n| groups.is_multiple_of(*n)).unwrap_or(1)
     }
 
-    /// The most slots of an expert that one of G groups of U units with K choices can take.
+    /// The largest number of slots of one expert that a group of U units with K choices, one of G, can
+    /// fill.
     pub(crate) fn most_slots(&self, [g, u, k]: [usize; 3], experts: usize) -> Option<usize> {
         let together = self.together(g);
         let shared = self.slots(together * u, k, experts)?;
         Some(shared.min((u * k).max(1)))
     }
 
-    /// The plan with the choices that do not fit given to the null expert.
+    /// The plan in which choices that exceed the capacity are given to the null expert.
     pub fn apply(&self, pass: &mut Pass, plan: Plan) -> Plan {
         let Plan::TokenChoice { experts, weights, n_experts } = plan else { return plan };
         let shape = experts.dims();
@@ -156,7 +159,8 @@ impl Capacity {
         Plan::TokenChoice { experts, weights, n_experts }
     }
 
-    /// The same of choices `[G, U, K]` without a read-back, for devices with memory of their own.
+    /// [`Capacity::apply`] for choices `[G, U, K]`, without a read-back, for devices with memory of their
+    /// own.
     fn apply_on_device(
         &self,
         pass: &mut Pass,
@@ -189,7 +193,7 @@ impl Capacity {
         ((self.keep_fraction * units as f64).round() as usize).clamp(1, units.max(1))
     }
 
-    /// For each group the choices that may get a slot, in that order: choice `unit * K + rank`.
+    /// For each group, the choices that may get a slot, in order of priority: choice `unit * K + rank`.
     fn orders(&self, pass: &mut Pass, weights: &Tensor<3>) -> Vec<Vec<usize>> {
         let [g, u, k] = weights.dims();
         let kept = self.kept(u);
@@ -211,10 +215,10 @@ impl Capacity {
     }
 }
 
-/// A number of slots, rounded up to a whole one. Rounding errors do not count: 1.1 * 200 / 4 is
+/// A number of slots, rounded up to an integer. Rounding errors are ignored: 1.1 * 200 / 4 is
 /// 55.00000000000001 in floating point, and gives 55.
 pub fn round_up(slots: f64) -> usize {
-    const NOISE: f64 = 1e-12; // relative; some thousand units in the last place
+    const NOISE: f64 = 1e-12; // relative; a few thousand units in the last place
     (slots * (1.0 - NOISE)).ceil() as usize
 }
 
@@ -228,7 +232,7 @@ fn shuffled(pass: &mut Pass, [g, u]: [usize; 2]) -> impl Iterator<Item = Vec<usi
     })
 }
 
-/// The indices of each group, largest score first; among equals the first. Scores are `[G, N, 1]`.
+/// The indices of each group in order of descending score; ties keep their order. Scores are `[G, N, 1]`.
 fn by_groups(scores: Tensor<3>) -> impl Iterator<Item = Vec<usize>> {
     let [g, n, _] = scores.dims();
     let scores: Vec<f32> = kernels::read_back(scores.detach()).iter::<f32>().collect();
@@ -240,8 +244,8 @@ fn by_groups(scores: Tensor<3>) -> impl Iterator<Item = Vec<usize>> {
     })
 }
 
-/// Gives the choices of one group that find their expert full to the null expert, in the given order.
-/// Choices that are not in the order are dropped.
+/// Assigns the choices of one group to their experts in the given order, and gives choices whose expert is
+/// full to the null expert. Choices that are not in the order are dropped.
 fn drop_overflow(chosen: &mut [usize], order: &[usize], n_experts: usize, slots: usize) {
     let asked = chosen.to_vec();
     chosen.fill(n_experts);

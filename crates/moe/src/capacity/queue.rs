@@ -1,5 +1,5 @@
-//! Queues before experts, by cumulative sums and by counting: the position of each choice, without a
-//! read-back.
+//! Queues before experts, by cumulative sums and by counting: the position of each choice, computed
+//! without a read-back.
 
 use burn::{prelude::*, tensor::IndexingUpdateOp};
 
@@ -16,11 +16,11 @@ pub(crate) fn places(asked: Tensor<2, Int>, n_experts: usize) -> Tensor<2, Int> 
     places
 }
 
-/// Rows that are compared with all at once.
+/// The number of rows that are compared with all others at a time.
 const BLOCK: usize = 256;
 
-/// `[G, N] -> [G, N]`: the place of each score in its group, from 0, the largest first; among equals the
-/// first wins. It is counted, in time N^2: Burn sorts on the host.
+/// `[G, N] -> [G, N]`: the rank of each score in its group, from 0, the largest first; ties keep their
+/// order. The ranks are counted, in time N^2, because Burn sorts on the host.
 pub(crate) fn places_by_score(scores: Tensor<2>) -> Tensor<2, Int> {
     let ([g, n], device) = (scores.dims(), scores.device());
     let index = Tensor::<1, Int>::arange(0..n as i64, &device);
@@ -37,7 +37,7 @@ pub(crate) fn places_by_score(scores: Tensor<2>) -> Tensor<2, Int> {
     Tensor::cat((0..n).step_by(BLOCK).map(block).collect(), 1)
 }
 
-/// `[G, N]`: the place of each of N in the order of its group, which is a permutation.
+/// `[G, N]`: the position of each of N elements in the order of its group, which is a permutation.
 pub(crate) fn places_of(orders: &[Vec<usize>], device: &Device) -> Tensor<2, Int> {
     let n = orders.first().map_or(0, Vec::len);
     let mut places = vec![0_i32; orders.len() * n];
@@ -51,21 +51,22 @@ pub(crate) fn places_of(orders: &[Vec<usize>], device: &Device) -> Tensor<2, Int
 #[derive(Clone, Copy)]
 pub(crate) struct Limits {
     pub(crate) n_experts: usize,
-    /// Of each expert.
+    /// The slots of each expert.
     pub(crate) slots: usize,
-    /// Units that are routed at all, the first of their order.
+    /// The number of units that are routed at all, the first of their order.
     pub(crate) kept: usize,
 }
 
 impl Limits {
-    /// `[G, U, K] -> [G, U, K]`: the choices with those that find all slots taken given to the null expert.
-    /// The queue is rank by rank: first all first choices, in the order of the units.
+    /// `[G, U, K] -> [G, U, K]`: the choices, where those whose expert is full are given to the null
+    /// expert. The queue is rank by rank: first all first choices, in the order of the units.
     pub(crate) fn drop_overflow(self, choices: Tensor<3, Int>) -> Tensor<3, Int> {
         let late = self.late(choices.clone());
         choices.mask_fill(late, self.n_experts as i64)
     }
 
-    /// The same with the units in another order: `places` `[G, U]` has the place of each.
+    /// [`Limits::drop_overflow`] with the units in another order: `places` `[G, U]` has the position of
+    /// each unit.
     pub(crate) fn drop_overflow_by(
         self,
         choices: Tensor<3, Int>,
@@ -83,7 +84,7 @@ impl Limits {
         choices.mask_fill(late, self.n_experts as i64)
     }
 
-    /// Which of the choices `[G, U, K]` find all slots taken, rank by rank.
+    /// Whether each of the choices `[G, U, K]` finds its expert full; the queue is rank by rank.
     fn late(self, choices: Tensor<3, Int>) -> Tensor<3, Bool> {
         let [g, u, k] = choices.dims();
         let queue = choices.swap_dims(1, 2).reshape([g, k * u]);
@@ -102,7 +103,7 @@ mod tests {
     use rand::{RngExt, SeedableRng};
     use rand_chacha::ChaCha8Rng;
 
-    /// The experts after the capacity, and the read-backs of that.
+    /// The experts after the capacity was applied, and the number of read-backs.
     fn served(
         capacity: &Capacity,
         experts: &Tensor<3, Int>,
@@ -123,7 +124,7 @@ mod tests {
         let shape = [3, 300, 2]; // more units than a block has
         let asked: Vec<i32> = (0..1800).map(|_| rng.random_range(0..=4)).collect(); // 4: no expert
         let experts = Tensor::<3, Int>::from_data(TensorData::new(asked, shape), &device);
-        // Many weights are equal.
+        // Many weights are tied.
         let weights: Vec<f32> = (0..1800).map(|_| rng.random_range(0..40) as f32 / 64.0).collect();
         let weights = Tensor::<3>::from_data(TensorData::new(weights, shape), &device);
         for drop in [InOrder, Position, Priority, SumPriority, ChoicePriority, Shuffled] {

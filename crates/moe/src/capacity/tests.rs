@@ -61,7 +61,7 @@ fn noise_of_floating_point_is_no_slot_more() {
     let slots = |factor, units, k, e| capacity(factor, DropPolicy::InOrder).slots(units, k, e);
     assert_eq!(slots(1.1, 50, 4, 4), Some(55));
     assert_eq!(slots(1.1, 51, 4, 4), Some(57)); // 56.1
-    // All factors with two digits: 0.07 * 100 / 1 = 7.000000000000001, and others.
+    // All factors with two digits, for example 0.07 * 100 / 1 = 7.000000000000001.
     for hundredths in 1..=400_usize {
         for (units, experts) in [(100, 1), (200, 4), (4096, 8), (96, 7)] {
             let exact = (hundredths * units).div_ceil(100 * experts).clamp(1, units);
@@ -96,7 +96,7 @@ fn slots_of_v_moe() {
 
 #[test]
 fn sequences_may_share_their_slots() {
-    // All for expert 0, in two sequences of two units. C = 0.75 * 4 / 3 = 1 for both together.
+    // All choices are of expert 0, in two sequences of two units. C = 0.75 * 4 / 3 = 1 for both together.
     let served = |group, g: usize, u: usize| {
         let weights = TensorData::new(vec![0.1_f32, 0.2, 0.4, 0.3], [g, u, 1]);
         let plan = Plan::TokenChoice {
@@ -113,14 +113,14 @@ fn sequences_may_share_their_slots() {
     assert_eq!(served(2, 2, 2), [3, 3, 0, 3]);
     assert_eq!(served(2, 2, 2), served(1, 1, 4));
     assert_eq!(served(1, 2, 2), [3, 0, 0, 3]);
-    // Three sequences are not cut into twos: each stands by itself.
+    // Three sequences are not divided into pairs: each has slots of its own.
     let together = |group, groups| Capacity { group, ..Capacity::default() }.together(groups);
     assert_eq!([(2, 3), (2, 4), (4, 6), (64, 7)].map(|(a, b)| together(a, b)), [1, 2, 3, 7]);
 }
 
 #[test]
 fn units_of_least_priority_may_be_left_out() {
-    // Half of four: units 2 and 1 by their largest weight. There are slots for all.
+    // Half of four units is routed: units 2 and 1 by their largest weight. There are slots for all.
     let half = Capacity { keep_fraction: 0.5, ..capacity(3.0, DropPolicy::Priority) };
     let experts = [[0, 1], [0, 2], [0, 1], [1, 0]];
     let weights = [[0.5, 0.3], [0.6, 0.35], [0.7, 0.2], [0.4, 0.35]];
@@ -157,13 +157,13 @@ fn dropless_drops_nothing() {
 
 #[test]
 fn by_position_first_choices_come_first() {
-    // Units 0 and 1 fill expert 0; unit 2 is left with nothing, since units 3 and 0 fill expert 1.
+    // Units 0 and 1 fill expert 0. Unit 2 has no expert, since units 3 and 0 fill expert 1.
     assert_eq!(v_moe(DropPolicy::Position), [0, 1, 0, 2, 3, 3, 1, 3]);
 }
 
 #[test]
 fn by_priority_the_least_certain_goes() {
-    // Order 2, 1, 0, 3 by the largest weight: unit 0 loses both.
+    // Order 2, 1, 0, 3 by the largest weight: both choices of unit 0 are dropped.
     assert_eq!(v_moe(DropPolicy::Priority), [3, 3, 0, 2, 0, 1, 1, 3]);
 }
 
@@ -171,7 +171,7 @@ fn by_priority_the_least_certain_goes() {
 fn by_the_sum_of_weights() {
     // Sums 0.8, 0.95, 0.9, 0.75: order 1, 2, 0, 3, which serves the same first choices.
     assert_eq!(v_moe(DropPolicy::SumPriority), [3, 3, 0, 2, 0, 1, 1, 3]);
-    // Largest weights say unit 0, sums say unit 1.
+    // By the largest weights unit 0 is first, by the sums unit 1.
     let serve = |drop| {
         let weights = [[0.6, 0.1], [0.5, 0.4]];
         serve(&capacity(0.75, drop), &mut Pass::eval(), &[[0, 1], [0, 1]], &weights)

@@ -1,8 +1,9 @@
-//! The engine for the processor: rows sorted by expert, and what can be fused is fused.
+//! The engine for the processor: rows are sorted by expert, and operations are fused where possible.
 //!
-//! Experts that show their matrices ([`crate::Experts::stack`]) are computed by `kernels::grouped_ffn`
-//! in one operation, dispatch and combine included. Others get one batched product over rows padded to
-//! the largest load, where work grows with max load over mean load. The choices are read back.
+//! Experts that expose their matrices ([`crate::Experts::stack`]) are computed by `kernels::grouped_ffn`
+//! in one operation, including dispatch and combine. Other experts are computed by one batched product
+//! over rows padded to the largest load, so that the work grows with max load over mean load. The choices
+//! are read back.
 
 use std::sync::Arc;
 
@@ -32,8 +33,8 @@ pub(crate) fn run(
     y.reshape([g, u, p])
 }
 
-/// The rows of work of a plan, with units of `m` rows, and the weights of its choices; none where outputs
-/// or parameters are mixed.
+/// The rows of work of a plan, with units of `m` rows, and the weights of its choices; none for plans that
+/// mix outputs or parameters.
 pub(super) fn rows_of(plan: &Plan, m: usize) -> Option<(Rows, Tensor<1>)> {
     let e = plan.n_experts();
     let (rows, weights) = match plan {
@@ -47,7 +48,8 @@ pub(super) fn rows_of(plan: &Plan, m: usize) -> Option<(Rows, Tensor<1>)> {
     Some((rows, weights.clone().reshape([-1])))
 }
 
-/// A choice of `[G, U, K]` is `m` rows of its unit; the null expert has none.
+/// The rows of a plan in which units choose, `[G, U, K]`: a choice is `m` rows of its unit; the null
+/// expert has none.
 fn token_choice(experts: &Tensor<3, Int>, n_experts: usize, m: usize) -> Rows {
     let ([g, u, k], chosen) = (experts.dims(), to_host(experts));
     let choices = chosen.iter().enumerate().filter(|(_, expert)| **expert < n_experts);
@@ -57,7 +59,8 @@ fn token_choice(experts: &Tensor<3, Int>, n_experts: usize, m: usize) -> Rows {
     Rows::new(g * u * m, n_experts, g * u * k, entries)
 }
 
-/// A claim of `[G, E, C]` is `m` rows of its unit, which counts within its group.
+/// The rows of a plan in which experts choose, `[G, E, C]`: each entry is `m` rows of its unit. Units are
+/// numbered within their group.
 fn expert_choice(units: &Tensor<3, Int>, n_units: usize, m: usize) -> Rows {
     let ([g, e, c], claimed) = (units.dims(), to_host(units));
     let entries = claimed.iter().enumerate().flat_map(|(choice, &unit)| {
@@ -68,7 +71,7 @@ fn expert_choice(units: &Tensor<3, Int>, n_units: usize, m: usize) -> Rows {
     Rows::new(g * n_units * m, e, g * e * c, entries)
 }
 
-/// Every unit at every expert.
+/// The rows of a plan in which every expert processes every unit.
 fn everywhere(units: usize, e: usize, m: usize) -> Rows {
     let entries = (0..units * e).flat_map(|choice| {
         let (unit, expert) = (choice / e, choice % e);
@@ -77,7 +80,7 @@ fn everywhere(units: usize, e: usize, m: usize) -> Rows {
     Rows::new(units * m, e, units * e, entries)
 }
 
-/// Any experts: rows padded to the largest load S, `[E, S, row]`.
+/// Computes any experts, on rows padded to the largest load S, `[E, S, row]`.
 fn batched(
     rows: &Arc<Rows>,
     weights: Tensor<1>,
@@ -87,7 +90,7 @@ fn batched(
 ) -> Tensor<2> {
     let (device, loads) = (x.device().inner(), rows.loads());
     let slots = loads.iter().copied().max().unwrap_or(0).max(1);
-    // Padding repeats a row, and is never read.
+    // Padding repeats a row, and its output is never read.
     let (mut row_of_slot, mut slot_of_row) = (vec![0; loads.len() * slots], Vec::new());
     for (expert, load) in loads.iter().enumerate() {
         let first = expert * slots;
@@ -97,7 +100,7 @@ fn batched(
         }
     }
     if rows.is_empty() {
-        // Zeros, with gradients of zero for all that would have taken part.
+        // Zeros, with gradients of zero for all tensors that would have taken part.
         let idle = Tensor::<3>::zeros([loads.len(), 1, work.row], &x.device());
         let idle = work.experts.forward(pass, idle).sum() + weights.sum();
         return x * 0.0 + (idle * 0.0).reshape([1, 1]);

@@ -1,4 +1,4 @@
-//! Expert parallelism: each process has some of the experts, and rows travel to them and back.
+//! Expert parallelism: each process has a part of the experts, and rows are sent to the experts and back.
 //!
 //! Lepikhin et al. *GShard*. ICLR 2021. <https://arxiv.org/abs/2006.16668>, section 3.2: dispatch, experts
 //! and combine with an all-to-all before and after the experts.
@@ -8,10 +8,11 @@
 //! ```
 //!
 //! Of E experts, rank r of N has those from r E / N on. The backward pass makes the same exchanges in
-//! reverse, so every process has to make it. The gradients of a process's experts are those of the rows
-//! of all processes.
+//! reverse, so every process must run it. The gradients of a process's experts are summed over the rows of
+//! all processes.
 //!
-//! Difference: rows are not padded to equal counts, and none is dropped for it: the counts are sent first.
+//! Difference from the paper: rows are neither padded nor dropped to make their numbers equal; the numbers
+//! are sent first.
 
 use std::sync::Arc;
 
@@ -22,19 +23,19 @@ use kernels::{Carry, ExpertRow, Ffn, Rows, carry, carry_back, grouped_ffn, permu
 use super::{ExpertCall, dropless::rows_of};
 use crate::routing::{Plan, SplitExperts};
 
-/// The experts of one process.
+/// The experts that one process has.
 #[derive(Clone, Debug)]
 pub struct ExpertShard {
     world: Arc<dyn Communicator>,
-    /// Experts of all processes.
+    /// The number of experts of all processes.
     all: usize,
 }
 
 impl ExpertShard {
-    /// The share of this process in `experts` experts.
+    /// The experts of this process, out of `experts`.
     ///
     /// # Errors
-    /// If the processes cannot share them equally.
+    /// If the processes cannot share the experts equally.
     pub fn new(world: &Arc<dyn Communicator>, experts: usize) -> Result<Self, String> {
         match experts > 0 && experts.is_multiple_of(world.size()) {
             true => Ok(Self { world: world.clone(), all: experts }),
@@ -45,17 +46,17 @@ impl ExpertShard {
         }
     }
 
-    /// Its experts among all.
+    /// The indices of this process's experts.
     pub fn own(&self) -> std::ops::Range<usize> {
         let each = self.all / self.world.size();
         self.world.rank() * each..(self.world.rank() + 1) * each
     }
 
-    /// The matrices of its experts, copied from those of all.
+    /// The matrices of this process's experts, copied from those of all experts.
     pub fn of(&self, all: &Ffn) -> Ffn {
         let own = |matrices: &Tensor<3>| {
             let own = matrices.clone().slice([self.own()]);
-            // Memory of their own: a view would keep them all.
+            // A copy: a view would keep the memory of all experts.
             let own = Tensor::from_data(kernels::read_back(own), &matrices.device());
             if matrices.is_require_grad() { own.require_grad() } else { own }
         };
@@ -70,12 +71,13 @@ impl ExpertShard {
     }
 }
 
-/// `[G, U, P] -> [G, U, P]`: the plan's mixture of the experts' outputs, for units of this process, each of
-/// whole rows of the experts' width. `experts` are those of this process. To be called by all at once.
+/// `[G, U, P] -> [G, U, P]`: the plan's mixture of the experts' outputs for the units of this process,
+/// each of which is an integer number of rows of the experts' width. `experts` are those of this process.
+/// All processes must call it at the same time.
 ///
 /// # Errors
-/// If the plan mixes units or parameters, which is not done over processes; if it is for another number of
-/// experts.
+/// If the plan mixes units or parameters, which is not supported over several processes, or if the plan is
+/// for another number of experts.
 pub fn expert_parallel(
     shard: &ExpertShard,
     plan: &Plan,
@@ -95,11 +97,11 @@ pub fn expert_parallel(
     Ok(combine(x, &rows, weights, carry_back(outputs, &by)).reshape([g, u, p]))
 }
 
-/// The same for a layer of a pass whose processes have parts of the experts.
+/// [`expert_parallel`] for a layer of a pass whose processes have parts of the experts.
 ///
 /// # Panics
-/// If the plan mixes units or parameters, or the layer has other experts than those of this process.
-/// [`crate::Library::check`] has refused such routers, and a network is split in all its layers.
+/// If the plan mixes units or parameters, or if the layer has other experts than those of this process.
+/// [`crate::Library::check`] refuses such routers beforehand, and a network is split in all its layers.
 pub(super) fn of_layer(
     split: &mut SplitExperts,
     plan: &Plan,
@@ -119,7 +121,7 @@ pub(super) fn of_layer(
     output
 }
 
-/// The rows that leave; one that does not matter where there are none, since no tensor is empty.
+/// The rows that are sent; an arbitrary one if there are none, since no tensor is empty.
 fn leaving(x: &Tensor<2>, rows: &Arc<Rows>) -> Tensor<2> {
     match rows.is_empty() {
         true => x.clone().narrow(0, 0, 1),
@@ -127,10 +129,10 @@ fn leaving(x: &Tensor<2>, rows: &Arc<Rows>) -> Tensor<2> {
     }
 }
 
-/// The sum of each token's outputs by their weights.
+/// The sum of each token's outputs, weighted.
 fn combine(x: Tensor<2>, rows: &Arc<Rows>, weights: Tensor<1>, outputs: Tensor<2>) -> Tensor<2> {
     if rows.is_empty() {
-        // Zeros, with gradients of zero: the backward pass of the others needs this process.
+        // Zeros, with gradients of zero: the backward passes of the other processes need this one.
         return x * 0.0 + ((outputs.sum() + weights.sum()) * 0.0).reshape([1, 1]);
     }
     let choices: Vec<i32> = rows.choices().map(|choice| choice as i32).collect();
@@ -139,18 +141,18 @@ fn combine(x: Tensor<2>, rows: &Arc<Rows>, weights: Tensor<1>, outputs: Tensor<2
     unpermute(outputs * weights, rows)
 }
 
-/// The number of rows that go to each rank and come from it.
+/// The number of rows that are sent to each rank and received from it.
 #[derive(Clone, Debug)]
 struct Exchange {
     world: Arc<dyn Communicator>,
-    /// Rows for each rank.
+    /// The number of rows sent to each rank.
     sent: Vec<usize>,
-    /// Rows from each rank for each expert of this one.
+    /// The number of rows received from each rank, for each expert of this process.
     got: Vec<Vec<usize>>,
 }
 
 impl Exchange {
-    /// Tells each rank how many rows its experts get.
+    /// Sends each rank the number of rows for its experts.
     fn new(shard: &ExpertShard, loads: &[usize]) -> Self {
         let world = shard.world.clone();
         let each = shard.all / world.size();
@@ -163,7 +165,7 @@ impl Exchange {
         Self { world, sent: counts.map(|loads| loads.iter().sum()).collect(), got }
     }
 
-    /// The rows that come, sorted by rank and then by expert, as work of the experts here.
+    /// The received rows, sorted by rank and then by expert, as work of this process's experts.
     fn rows(&self) -> Arc<Rows> {
         let experts = self.got.first().map_or(0, Vec::len);
         let of_rank = |counts: &Vec<usize>| -> Vec<usize> {
@@ -176,7 +178,8 @@ impl Exchange {
         Arc::new(Rows::new(expert.len().max(1), experts, 1, entries))
     }
 
-    /// Sends rows in pieces of these numbers, and gives what comes; at least one row.
+    /// Sends `pieces[r]` of the rows to each rank r, and returns the received rows, or one row of zeros if
+    /// there are none.
     fn swap(&self, label: &str, rows: &[f32], width: usize, pieces: &[usize]) -> Vec<f32> {
         let mut left = rows;
         let mut piece = |n: &usize| {
@@ -222,7 +225,7 @@ mod tests {
 
     const WIDTH: usize = 3;
 
-    /// Choices of `[1, U, K]` of each rank, and the number of experts.
+    /// Choices `[1, U, K]` of each rank, and the number of experts.
     struct Case {
         experts: usize,
         k: usize,
@@ -230,7 +233,7 @@ mod tests {
         capacity: Option<f64>,
     }
 
-    /// Output, then the gradients of units and weights, of one rank.
+    /// The output, then the gradients of units and weights, of one rank.
     type Found = [Vec<f32>; 3];
 
     fn values<const D: usize>(t: Tensor<D>) -> Vec<f32> {
@@ -247,7 +250,7 @@ mod tests {
             Net::init(&NoConfig {}, dims, &Self::init().at("net"))
         }
 
-        /// Plan, units, weights and goal of a rank.
+        /// The plan, units, weights and target of a rank.
         fn of(&self, rank: usize) -> (Plan, Tensor<3>, Tensor<3>, Tensor<3>) {
             let init = Self::init();
             let init = init.at(rank);
@@ -268,7 +271,8 @@ mod tests {
             (plan, x, weights, init.normal("goal", [1, u, 2 * WIDTH], 1.0).val().detach())
         }
 
-        /// On one process: each rank's part with all experts, and the sums of the experts' gradients.
+        /// The results on one process: each rank's part with all experts, and the sums of the experts'
+        /// gradients.
         fn alone(&self) -> (Vec<Found>, Vec<Vec<f32>>) {
             let net = self.net();
             let experts = AnyExperts::new(net.clone());
@@ -340,7 +344,7 @@ mod tests {
         }
     }
 
-    /// Experts with a gate and biases of both maps, of which each matrix is trained.
+    /// Experts with a gate and two biases, in which each matrix is trained.
     fn gated(experts: usize) -> Ffn {
         let init = Case::init().at("gated");
         let matrix = |name: &str, [d_in, d_out]: [usize; 2]| {
@@ -358,7 +362,7 @@ mod tests {
         }
     }
 
-    /// Outputs of a rank, and the gradients of all matrices of its experts.
+    /// The outputs of a rank, and the gradients of all matrices of its experts.
     fn with_gates(case: &Case, rank: usize, world: Arc<dyn Communicator>) -> Vec<Vec<f32>> {
         let shard = ExpertShard::new(&world, case.experts).unwrap();
         let own = shard.of(&gated(case.experts));
@@ -390,7 +394,7 @@ mod tests {
             assert!(found[0].iter().zip(&expected[0]).all(|(a, b)| near(a, b)));
         }
         for at in 1..=5 {
-            // The experts of both processes, and the sum over the rows of both.
+            // The experts of both processes; each gradient is the sum over the rows of both.
             let found = [together[0][at].clone(), together[1][at].clone()].concat();
             let sums = alone[0][at].iter().zip(&alone[1][at]).map(|(a, b)| a + b);
             let expected: Vec<f32> = sums.collect();
@@ -400,7 +404,7 @@ mod tests {
         }
     }
 
-    /// Choices that follow from a number, those of the null expert among them.
+    /// Choices that follow from `n`; some are the null expert.
     fn chosen(rank: usize, n: usize, experts: usize) -> Vec<i32> {
         (0..n).map(|i| ((i * 7919 + rank * 104_729 + 13) % 1013 % (experts + 1)) as i32).collect()
     }
@@ -424,7 +428,7 @@ mod tests {
         // Expert 0 has half of the rows; no row goes to rank 1, which has the experts 2 and 3.
         let skewed = [0, 0, 1, 0, 4, 5, 0, 5, 4, 0, 5, 0];
         Case { experts: 6, k: 1, chosen: vec![skewed.to_vec(); 3], capacity: None }.check();
-        // A rank all of whose choices are the null expert sends nothing, and gets something.
+        // A rank that chooses only the null expert sends nothing, and receives rows.
         let chosen = vec![vec![2, 2, 2], vec![0, 1, 0]];
         Case { experts: 2, k: 1, chosen, capacity: None }.check();
     }

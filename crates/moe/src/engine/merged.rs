@@ -1,5 +1,5 @@
-//! Plans that mix parameters instead of outputs: for each segment one expert is made, and works on all
-//! its units.
+//! Plans that mix parameters instead of outputs: one expert is made for each segment, and processes all
+//! units of the segment.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use super::ExpertCall;
 /// `[G, U, P] -> [G, U, P]`, for shares `[G, S, E]` of segments of `segment` units.
 ///
 /// # Panics
-/// If the experts do not show their matrices; [`crate::Library::check`] has refused those.
+/// If the experts do not expose their matrices; [`crate::Library::check`] refuses those beforehand.
 pub(crate) fn run(
     shares: &Tensor<3>,
     segment: usize,
@@ -30,7 +30,7 @@ pub(crate) fn run(
     grouped_ffn(payload.reshape([g * u * m, work.row]), &rows, None, merged).reshape([g, u, p])
 }
 
-/// A stack of M networks, each a mixture of the E given, by shares `[M, E]`.
+/// A stack of M networks, each a mixture of E experts, by shares `[M, E]`.
 fn mixed(stack: Ffn, shares: &Tensor<2>) -> Ffn {
     let mix = |of: Tensor<3>| {
         let [e, a, b] = of.dims();

@@ -1,5 +1,5 @@
-//! Engines execute a plan: dispatch, experts, combine. All compute the same result; each is a file
-//! here.
+//! Engines execute a plan: dispatch, experts, combine. All compute the same result; each is a file of this
+//! folder.
 
 mod dropless;
 mod expert_parallel;
@@ -21,29 +21,30 @@ use crate::{
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Engine {
-    /// Dispatch and combine as einsum over `[G, U, E, C]`. Slow and obviously right.
+    /// Dispatch and combine as einsum over `[G, U, E, C]`. Slow, and simple enough to be checked by
+    /// reading.
     Reference,
-    /// Sorts by expert, and fuses dispatch, experts and combine. Reads the choices back; for the
+    /// Sorts by expert, and fuses dispatch, experts and combine. It reads the choices back; for the
     /// processor.
     Dropless,
-    /// Slots of a fixed number. Reads nothing back; for graphics cards.
+    /// A fixed number of slots. It reads nothing back; for graphics cards.
     Padded,
     /// Dropless on the processor, padded elsewhere.
     #[default]
     Auto,
 }
 
-/// The inputs of an engine besides the plan: the experts, the width of their rows, their slots.
+/// The inputs of an engine besides the plan: the experts, the width of their rows, and their slots.
 pub(crate) struct ExpertCall<'a> {
     pub(crate) experts: &'a AnyExperts,
     pub(crate) dtype: ExpertDtype,
     pub(crate) row: usize,
-    /// C, where units choose and the layer has a capacity.
+    /// C, if units choose and the layer has a capacity.
     pub(crate) slots: Option<usize>,
 }
 
 impl ExpertCall<'_> {
-    /// Applies the experts to slots `[E, S, P]`, each a whole number of rows.
+    /// Applies the experts to slots `[E, S, P]`, each of which is an integer number of rows.
     fn forward(&self, pass: &mut Pass, slots: Tensor<3>) -> Tensor<3> {
         let [e, s, p] = slots.dims();
         let rows = slots.reshape([e, s * p / self.row, self.row]);

@@ -1,8 +1,8 @@
-//! The engine for graphics cards: shapes known beforehand, and nothing read back from the device.
+//! The engine for graphics cards: shapes are known beforehand, and nothing is read back from the device.
 //!
-//! With a capacity each expert has its C slots in each group, and choices find their slots by a
-//! cumulative sum. Without one an expert could get every unit, so every expert works on every unit,
-//! and the weights of the plan decide what counts: give the layer a capacity where that is too much.
+//! With a capacity, each expert has C slots in each group, and a cumulative sum gives each choice its
+//! slot. Without one, an expert might get every unit, so every expert processes every unit and the weights
+//! of the plan select the outputs. Give the layer a capacity if that is too much work.
 
 use burn::{prelude::*, tensor::IndexingUpdateOp};
 
@@ -36,7 +36,8 @@ pub(crate) fn run(
     }
 }
 
-/// Choices of `[G, U, K]` into slots `[E, G * C]`; one more slot takes the null choices.
+/// Plans in which units choose, `[G, U, K]`, with slots `[E, G * C]`; one more slot takes the choices of
+/// the null expert.
 fn token_choice(
     experts: &Tensor<3, Int>,
     weights: &Tensor<3>,
@@ -56,7 +57,7 @@ fn token_choice(
         unit,
         IndexingUpdateOp::Add,
     );
-    // Only real slots are worked on. The null slot's sum is no unit and is cut off.
+    // Only real slots are processed. The null slot, whose sum is not the index of a unit, is cut off.
     let rows = payload.reshape([g * u, p]).select(0, unit_of_slot.narrow(0, 0, e * g * c));
     let outputs = work.forward(pass, rows.reshape([e, g * c, p])).reshape([e * g * c, p]);
     let served = slot.clone().lower_scalar((e * g * c) as i64);
@@ -66,7 +67,8 @@ fn token_choice(
     (outputs * weights.unsqueeze_dim::<3>(2)).sum_dim(1).reshape([g, u, p])
 }
 
-/// The slot of each choice among `[E, G, C]`: after the choices of the same group before it.
+/// The index of each choice's slot in `[E, G, C]`: slots are assigned in the order of the choices of a
+/// group.
 fn slots(experts: Tensor<3, Int>, e: usize, c: usize) -> Tensor<1, Int> {
     let [g, u, k] = experts.dims();
     let device = experts.device();
@@ -87,7 +89,7 @@ fn expert_choice(
 ) -> Tensor<3> {
     let ([g, u, p], [_, e, c]) = (payload.dims(), units.dims());
     let device = payload.device();
-    // Units count within their group; rows count over all groups.
+    // Units are numbered within their group, rows over all groups.
     let first = Tensor::<1, Int>::arange_step(0..(g * u) as i64, u, &device).reshape([g, 1, 1]);
     let rows = (units.clone() + first).swap_dims(0, 1).reshape([e * g * c]);
     let slots = payload.reshape([g * u, p]).select(0, rows.clone());

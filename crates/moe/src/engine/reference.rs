@@ -1,4 +1,4 @@
-//! The slow engine: the definition of what a plan means.
+//! The slow engine: it defines the meaning of a plan.
 
 use burn::prelude::*;
 use kernels::matmul;

@@ -1,4 +1,4 @@
-//! All engines give the same, whatever the plan: output, and the gradient of everything.
+//! All engines give the same output and the same gradients for every plan.
 
 use burn::{module::Param, prelude::*};
 use proptest::prelude::*;
@@ -11,7 +11,7 @@ use crate::{
     routing::{Dims, Pass, Plan},
 };
 
-/// Two matrices with a GELU between them, shown to the engines or not.
+/// Two matrices with a GELU between them, exposed to the engines or not.
 #[derive(Module, Debug)]
 struct Net<const SHOWN: bool> {
     w1: Param<Tensor<3>>,
@@ -66,12 +66,12 @@ struct Case {
     u: usize,
     e: usize,
     k: usize,
-    /// Rows in a unit.
+    /// The number of rows of a unit.
     m: usize,
     shown: bool,
-    /// Of experts that are shown.
+    /// The number format of experts that are exposed.
     dtype: ExpertDtype,
-    /// Skewed picks in `0..=1`, one for each choice.
+    /// Skewed random numbers in `0..=1`, one for each choice.
     picks: Vec<f64>,
     seed: u64,
 }
@@ -92,7 +92,8 @@ fn cases() -> impl Strategy<Value = Case> {
 const WIDTH: usize = 3;
 
 impl Case {
-    /// The plan, its float tensors as leaves, and the largest number of choices in a group and expert.
+    /// The plan, its float tensors as leaves, and the largest number of choices of one expert in one
+    /// group.
     fn plan(&self, init: &Init) -> (Plan, Vec<Tensor<1>>, usize) {
         let Case { form, g, u, e, k, .. } = *self;
         let leaf = |name: &str, n: usize| init.normal(name, [n], 1.0).val();
@@ -104,7 +105,7 @@ impl Case {
         };
         match form {
             Form::Token => {
-                // Squared, so that low experts get more; the last is the null expert.
+                // Squared, so that experts of low index get more; the last index is the null expert.
                 let pick = |p: &f64| (p * p * (e + 1) as f64) as i32;
                 let chosen: Vec<i32> = self.picks[..g * u * k].iter().map(pick).collect();
                 let most = chosen
@@ -144,7 +145,7 @@ impl Case {
         self.run_with(engine, with_slots, None)
     }
 
-    /// The same after a capacity; the padded engine has its slots.
+    /// The results after a capacity was applied; the padded engine uses its slots.
     fn run_at(&self, engine: Engine, capacity: &Capacity) -> Vec<Vec<f32>> {
         self.run_with(engine, false, Some(capacity))
     }

@@ -1,13 +1,14 @@
 //! The number format of the experts' matrices.
 //!
-//! Experts hold nearly all parameters of a network, and in evaluation their matrices are what fills the
-//! memory and, with many experts, what takes the time. In half precision they are half as large. Sums are
-//! taken in `f32` all the same, and so are the tokens' rows, the biases, and what the router computes with.
+//! Experts have nearly all parameters of a network, and in evaluation their matrices take most of the
+//! memory and, with many experts, most of the time. In half precision they are half as large. Sums are
+//! still computed in `f32`, as are the rows of tokens, the biases, and the router.
 //!
-//! In training the parameters stay in `f32`, the master copy that the optimizer moves, and each pass
+//! In training the parameters stay in `f32`, as the master copy that the optimizer updates, and each pass
 //! rounds them, as in Micikevicius et al. *Mixed Precision Training*, ICLR 2018,
-//! <https://arxiv.org/abs/1710.03740>. The gradient is that of the rounded matrices; the processor's kernels
-//! give it in `f32`, so that no loss has to be scaled, other devices in the numbers of the matrices.
+//! <https://arxiv.org/abs/1710.03740>. The gradient is that of the rounded matrices. The processor's
+//! kernels return it in `f32`, so that no loss has to be scaled; other devices return it in the format of
+//! the matrices.
 
 use burn::{
     module::{Module, ModuleMapper, Param},
@@ -22,23 +23,24 @@ use crate::experts::AnyExperts;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ExpertDtype {
-    /// Single precision: 24 bits of each number's digits.
+    /// Single precision: a significand of 24 bits.
     #[default]
     F32,
-    /// Half precision with the range of `f32`, and 8 bits of digits: off by at most 0.4 %.
+    /// Half precision with the range of `f32` and a significand of 8 bits: a relative error of at most
+    /// 0.4 %.
     Bf16,
-    /// Half precision with 11 bits of digits, off by at most 0.05 %, up to 65,504. What is smaller than
-    /// 6e-5 has fewer digits.
+    /// Half precision with a significand of 11 bits, a relative error of at most 0.05 %, and a largest
+    /// value of 65,504. Numbers below 6e-5 have fewer digits.
     F16,
 }
 
 impl ExpertDtype {
-    /// Whether it is the default.
+    /// Whether the format is the default.
     pub(crate) fn is_f32(&self) -> bool {
         *self == Self::F32
     }
 
-    /// As in a config file.
+    /// The name in a config file.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::F32 => "f32",
@@ -55,15 +57,15 @@ impl ExpertDtype {
         }
     }
 
-    /// The matrices that a layer computes with; those that are in half precision already stay so.
+    /// The matrices that a layer computes with; matrices that are in half precision already are kept.
     pub(crate) fn of(self, stack: kernels::Ffn) -> kernels::Ffn {
         if self.is_f32() { stack } else { stack.stored(self.numbers()) }
     }
 }
 
 impl AnyExperts {
-    /// The experts with their matrices converted to this format, for evaluation: the memory of the
-    /// originals is freed. Biases stay, and experts that do not show their matrices stay as they are.
+    /// The experts with their matrices converted to this format, for evaluation; the memory of the
+    /// originals is freed. Biases are not converted, nor are experts that do not expose their matrices.
     pub fn stored(self, dtype: ExpertDtype) -> Self {
         if self.stack().is_some() { self.map(&mut Store(dtype)) } else { self }
     }

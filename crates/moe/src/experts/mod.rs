@@ -1,4 +1,4 @@
-//! The socket for expert networks.
+//! The plug-in interface of expert networks.
 
 mod dtype;
 
@@ -13,14 +13,14 @@ use crate::{
     routing::{Dims, Pass},
 };
 
-/// All experts of one layer. Equal experts are one stacked parameter: few large products, and few
-/// tensors for the optimizer.
+/// All experts of one layer. Experts of equal shape are one stacked parameter, which gives few large
+/// products, and few tensors for the optimizer.
 pub trait Experts: Module + Sync + 'static {
     /// Hyperparameters, as written in a config file.
     type Config: Hyper;
     /// The name used in configs.
     const NAME: &'static str;
-    /// One line on what they compute.
+    /// A one-line description.
     const ABOUT: &'static str;
     /// URL of the paper.
     const PAPER: &'static str = "";
@@ -36,8 +36,8 @@ pub trait Experts: Module + Sync + 'static {
     /// `[E, S, D] -> [E, S, D]`: expert e works on the rows of `slots[e]`, each row by itself.
     fn forward(&self, pass: &mut Pass, slots: Tensor<3>) -> Tensor<3>;
 
-    /// The matrices, if [`Experts::forward`] is a feed-forward network of two or three: engines then
-    /// compute it by a fused kernel, with the same result.
+    /// The matrices, if [`Experts::forward`] is a feed-forward network of two or three matrices. Engines
+    /// then compute it by a fused kernel, with the same result.
     fn stack(&self) -> Option<kernels::Ffn> {
         None
     }
@@ -46,13 +46,13 @@ pub trait Experts: Module + Sync + 'static {
     /// multiplication and an addition are two.
     fn flops_per_row(&self) -> f64;
 
-    /// The same for each expert, where they differ.
+    /// The floating-point operations of one expert on one row, for experts that differ.
     fn flops_of(&self, _expert: usize) -> f64 {
         self.flops_per_row()
     }
 }
 
-/// The object-safe face of [`Experts`].
+/// The object-safe form of [`Experts`].
 pub trait DynExperts: Erased<ExpertsSocket> {
     /// See [`Experts::NAME`].
     fn name(&self) -> &'static str;

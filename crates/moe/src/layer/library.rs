@@ -34,7 +34,7 @@ impl Default for Library {
 }
 
 impl Library {
-    /// The config with every default of its plug-ins written out.
+    /// The config in which every default of its plug-ins is written out.
     pub fn complete(&self, config: &MoeConfig) -> Result<MoeConfig, ConfigError> {
         let shared = config.shared.as_ref();
         Ok(MoeConfig {
@@ -46,8 +46,8 @@ impl Library {
         })
     }
 
-    /// Checks that the config fits a stream `[B, tokens, width]` through `depth` blocks. All errors of
-    /// a user's settings are found here, before anything is built.
+    /// Checks that the config fits a stream `[B, tokens, width]` through `depth` blocks. All errors in a
+    /// user's settings are found here, before anything is built.
     pub fn check(
         &self,
         config: &MoeConfig,
@@ -72,8 +72,8 @@ impl Library {
         (self.residuals.get(&config.residual.kind)?.build.check)(&config.residual)
     }
 
-    /// Checks that the experts are stacks of equal matrices, where the router mixes parameters or the
-    /// experts are in half precision.
+    /// Checks that the experts are stacks of equal matrices, if the router mixes parameters or the experts
+    /// are in half precision.
     fn check_stack(&self, config: &MoeConfig, dims: Dims) -> Result<(), ConfigError> {
         let (router, expert) = (&config.router, &config.expert);
         let merges = self.routers.get(&router.kind)?.build.merges;
@@ -103,8 +103,8 @@ impl Library {
         }
     }
 
-    /// Checks that rows can travel to the experts, and that each expert has its own parameters, where
-    /// processes split them.
+    /// Checks, if processes split the experts, that rows can be sent to the experts and that each expert
+    /// has its own parameters.
     fn check_split(&self, config: &MoeConfig, dims: Dims) -> Result<(), ConfigError> {
         if !config.expert_parallel {
             return Ok(());
@@ -141,7 +141,7 @@ impl Library {
     }
 }
 
-/// Whether every parameter has a first side of one place for each expert.
+/// Whether the first axis of every parameter has one entry for each expert.
 fn are_apart(experts: &AnyExperts, n_experts: usize) -> bool {
     let mut sides = Sides { n_experts, apart: true };
     visit_paths(experts, &mut sides);

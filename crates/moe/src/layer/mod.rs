@@ -35,7 +35,7 @@ use crate::{
     routing::{AnyRouter, LayerReport, Level, Pass, Plan, RouterLogits},
 };
 
-/// A layer of experts with a router before it.
+/// A layer of experts preceded by a router.
 #[derive(Module, Debug)]
 pub struct MoeLayer {
     /// The router.
@@ -60,8 +60,7 @@ pub struct MoeLayer {
 }
 
 impl MoeLayer {
-    /// A fresh layer in a stream `[B, tokens, width]`; of a pruned network, see
-    /// [`MoeConfig::of_layer`].
+    /// A fresh layer in a stream `[B, tokens, width]`. For a pruned network, see [`MoeConfig::of_layer`].
     pub fn new(
         config: &MoeConfig,
         library: &Library,
@@ -107,11 +106,11 @@ impl MoeLayer {
         y
     }
 
-    /// The same where every token is real.
+    /// [`MoeLayer::forward`] if every token is real.
     fn forward_real(&self, pass: &mut Pass, x: Tensor<3>) -> Tensor<3> {
         let shape = x.dims();
         if shape.contains(&0) {
-            // Without units, neither router nor experts are called.
+            // If there are no units, neither router nor experts are called.
             pass.next_layer();
             return x;
         }
@@ -170,7 +169,7 @@ impl MoeLayer {
             let of = move |plan: &Plan| costs.add_to(layer, LayerReport::of_inputs(plan, level));
             match plan {
                 Plan::TokenChoice { experts, weights, n_experts } => {
-                    // Without the graph of the gradients, which the report would keep.
+                    // Detached from the graph of the gradients, which the report would keep in memory.
                     let weights = weights.clone().detach().inner();
                     let (experts, n_experts) = (experts.clone(), *n_experts);
                     Box::new(move || of(&Plan::TokenChoice { experts, weights, n_experts }))
@@ -204,22 +203,22 @@ impl MoeLayer {
     }
 }
 
-/// The costs of a layer, for its report.
+/// The costs of a layer, which its report contains.
 struct Costs {
-    /// FLOPs of each expert on a row.
+    /// FLOPs of each expert on one row.
     experts: Vec<f64>,
-    /// Rows of a slot.
+    /// Rows in a slot.
     rows: f64,
     /// FLOPs of mixing parameters.
     mixing: f64,
-    /// FLOPs of a unit besides its experts.
+    /// FLOPs of one unit besides its experts.
     unit: f64,
-    /// Parameters of all experts.
+    /// Parameters of all experts together.
     params: f64,
 }
 
 impl Costs {
-    /// The report with its layer and costs.
+    /// Adds the layer's index and costs to the report.
     fn add_to(&self, layer: usize, found: LayerReport) -> LayerReport {
         let experts = found.load.iter().zip(&self.experts).map(|(load, flops)| load * flops);
         let experts = experts.sum::<f64>() * self.rows;

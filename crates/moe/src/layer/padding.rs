@@ -1,11 +1,12 @@
-//! Padding: tokens behind the last real one of a sequence, which fill a batch up to one length.
+//! Padding: tokens after the last real one of a sequence, which bring all sequences of a batch to one
+//! length.
 //!
 //! Padding is not routed. A layer processes the sequences of each length separately and without their
 //! padding, like the micro-batches of a step. So padding takes no slot and contributes to no loss,
 //! metric, router state or report, whatever the router and the level. The output at padding is 0.
 //!
-//! Losses and metrics of the parts are averaged by their numbers of tokens. Competition over a whole
-//! batch (sequences at `level = "sequence"`, `capacity.group`) is within a part.
+//! Losses and metrics of the parts are averaged, weighted by their numbers of tokens. Units compete over a
+//! whole batch (sequences at `level = "sequence"`, `capacity.group`) only within a part.
 
 use burn::{prelude::*, tensor::Int};
 
@@ -14,8 +15,8 @@ use crate::{
     routing::{BlockInput, Clusters, ExampleIndices, Pass, TokenIds},
 };
 
-/// The number of real tokens of each sequence of the batch, counted from the first one; those after
-/// them are padding. Without it in the pass, all tokens are real.
+/// The number of real tokens of each sequence of the batch, counted from the first one; the tokens after
+/// them are padding. If the pass does not have it, all tokens are real.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RealTokens(pub Vec<usize>);
 
@@ -34,7 +35,7 @@ impl Part {
         ints(&self.rows, device)
     }
 
-    /// `[B, T, D]` to the real tokens of the part, `[rows, length, D]`.
+    /// The real tokens of the part, `[B, T, D] -> [rows, length, D]`.
     fn of(&self, x: Tensor<3>) -> Tensor<3> {
         let rows = self.indices(&x.device().inner());
         x.select(0, rows).narrow(1, 0, self.length)
@@ -48,7 +49,8 @@ impl Part {
         }
     }
 
-    /// The same of indices `[B, T]`, or of one index per sequence, `[B, 1]`.
+    /// The real tokens of the part in indices `[B, T]`, or its rows of indices `[B, 1]`, one for each
+    /// sequence.
     fn of_ints(&self, x: Tensor<2, Int>) -> Tensor<2, Int> {
         let tokens = self.length.min(x.dims()[1]);
         let rows = self.indices(&x.device());
@@ -56,11 +58,11 @@ impl Part {
     }
 }
 
-/// The parts of a batch `[B, T]` with padding, the longest first, without sequences of no token; none
-/// if all tokens are real.
+/// The parts of a batch `[B, T]` with padding, the longest first; sequences without tokens are in no part.
+/// None if all tokens are real.
 ///
 /// # Panics
-/// If the pass counts the tokens of another number of sequences, or more than T in one.
+/// If the pass has the token counts of another number of sequences, or a count above T.
 fn parts(pass: &Pass, [b, t]: [usize; 2]) -> Option<Vec<Part>> {
     let RealTokens(counts) = pass.get()?;
     assert!(
@@ -80,14 +82,14 @@ fn parts(pass: &Pass, [b, t]: [usize; 2]) -> Option<Vec<Part>> {
     Some(lengths.into_iter().map(part).collect())
 }
 
-/// The number of lengths of the sequences of a batch `[B, T]`, each of which is processed by itself; none if
-/// the pass does not count real tokens.
+/// The number of different lengths of the sequences of a batch `[B, T]`, each of which is processed
+/// separately; none if the pass has no counts of real tokens.
 pub(super) fn lengths(pass: &Pass, shape: [usize; 2]) -> Option<usize> {
     pass.get::<RealTokens>()?;
     Some(parts(pass, shape).map_or(1, |parts| parts.len()))
 }
 
-/// `forward` on the real tokens of `x`, `[B, T, D] -> [B, T, D]`.
+/// Applies `forward` to the real tokens of `x`, `[B, T, D] -> [B, T, D]`.
 pub(crate) fn on_real_tokens(
     pass: &mut Pass,
     x: Tensor<3>,
@@ -119,10 +121,10 @@ pub(crate) fn on_real_tokens(
     Tensor::cat(outputs, 0).select(0, ints(&place, &x.device().inner()))
 }
 
-/// The facts in the pass about every token of the whole batch.
+/// The values in the pass that have one entry for each token or sequence of the whole batch.
 struct SharedFacts(Option<TokenIds>, Option<Clusters>, Option<BlockInput>, Option<ExampleIndices>);
 
-/// Replaces the facts in the pass by those of a part; returns those of the whole batch.
+/// Replaces the values in the pass by those of a part; returns those of the whole batch.
 fn narrow_shared(pass: &mut Pass, part: &Part) -> SharedFacts {
     let shared = SharedFacts(pass.take(), pass.take(), pass.take(), pass.take());
     let SharedFacts(ids, clusters, input, examples) = &shared;
@@ -158,7 +160,7 @@ mod tests {
     use super::*;
     use crate::routing::LayerReport;
 
-    /// The arguments of the `forward` of a layer: shape, ids, examples, whether the step ends.
+    /// The recorded arguments of a layer's `forward`: shape, ids, examples, whether the step ends.
     type Seen = Vec<([usize; 3], Vec<i32>, Vec<usize>, bool)>;
 
     fn values(x: Tensor<3>) -> Vec<f32> {
@@ -214,7 +216,7 @@ mod tests {
     #[test]
     fn losses_metrics_and_reports_are_of_the_real_tokens() {
         let (.., pass) = through_two_layers();
-        // (1 + 2 + 3 + 4 + 10) / 5 in the first layer, ten times that in the second.
+        // (1 + 2 + 3 + 4 + 10) / 5 in the first layer, ten times as much in the second.
         let [(_, loss)] = &pass.losses()[..] else { panic!("{:?}", pass.losses()) };
         assert!((loss - 22.0).abs() < 1e-5, "{loss}");
         // 0 in the first layer; in the second 1 for three tokens and 2 for two.

@@ -11,11 +11,12 @@ use serde_json::Value;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "Value", into = "Value")]
 pub enum Placement {
-    /// Every n-th block, counted so that the last of each n has it: `every 2` of 4 is 1 and 3.
+    /// Every n-th block, the last of each n: `every 2` of 4 is 1 and 3.
     Every(usize),
     /// The last n blocks.
     Last(usize),
-    /// The last n blocks of odd number, counted from 0: `last odd 2` of 8 is 5 and 7. V-MoE's "Last-n".
+    /// The last n blocks with an odd number, counted from 0: `last odd 2` of 8 is 5 and 7. V-MoE's
+    /// "Last-n".
     LastOdd(usize),
     /// These blocks, counted from 0.
     Blocks(Vec<usize>),

@@ -1,4 +1,4 @@
-//! Layers without some of their experts, and the treatment of choices of removed experts.
+//! Layers from which experts were removed, and the treatment of choices of removed experts.
 
 use burn::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -9,13 +9,13 @@ use crate::{plugin::Choice, routing::Plan};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Gone {
-    /// It gives 0. The router stays whole: the expert keeps its share of the softmax and can still be
-    /// chosen, and the others' weights stay.
+    /// The choice gives 0. The router is unchanged: the removed expert keeps its share of the softmax and
+    /// can still be chosen, and the weights of the other experts are unchanged.
     #[default]
     Zero,
-    /// As `zero`, but the weights of a unit's other choices grow, so that their sum stays.
+    /// As `zero`, but the weights of a unit's other choices are scaled up, so that their sum is unchanged.
     Renormalize,
-    /// The router loses the expert too, and chooses among those that are left.
+    /// The router loses the expert too, and chooses among the experts that are left.
     Remove,
 }
 
@@ -24,11 +24,11 @@ pub enum Gone {
 pub struct Pruned {
     /// The treatment of a choice of a removed expert.
     pub gone: Gone,
-    /// The numbers, before pruning, of the experts that are left: a list for each layer.
+    /// For each layer, the indices before pruning of the experts that are left.
     pub kept: Vec<Vec<usize>>,
 }
 
-/// The same for one layer.
+/// The experts that one MoE layer still has.
 #[derive(Clone, Debug)]
 pub(crate) struct KeptExperts {
     pub(crate) gone: Gone,
@@ -38,13 +38,15 @@ pub(crate) struct KeptExperts {
 }
 
 impl KeptExperts {
-    /// Columns of the router: all of them, unless they go with their experts.
+    /// The number of columns of the router: all of them, unless the columns of removed experts are removed
+    /// too.
     pub(crate) fn columns(&self) -> usize {
         if self.gone == Gone::Remove { self.experts.len() } else { self.of }
     }
 
-    /// The router with which a smaller router is built. Where experts choose, each takes as many units
-    /// as before: what scales with units over experts, `factor`, makes up for the smaller number.
+    /// The config of the router that is built for the remaining experts. If experts choose, each takes as
+    /// many units as before: `factor`, which is relative to units over experts, is reduced in proportion
+    /// to the number of experts.
     pub(crate) fn router(&self, choice: &Choice) -> Choice {
         let factor = choice.options.get("factor").and_then(serde_json::Value::as_f64);
         match factor.filter(|_| self.gone == Gone::Remove) {
@@ -56,7 +58,7 @@ impl KeptExperts {
         }
     }
 
-    /// The plan over the experts that are left, counted anew.
+    /// The plan over the experts that are left, with their new indices.
     pub(crate) fn apply(&self, plan: Plan) -> Plan {
         if self.gone == Gone::Remove {
             return plan;
@@ -87,7 +89,7 @@ impl KeptExperts {
 
     fn token_choice(&self, experts: Tensor<3, Int>, weights: Tensor<3>) -> Plan {
         let (shape, device, n_experts) = (experts.dims(), experts.device(), self.experts.len());
-        // By the old number: the new one, or that of the null expert.
+        // Maps the old index of an expert to the new one, or to the null expert.
         let mut new = vec![n_experts as i32; self.of + 1];
         self.experts.iter().enumerate().for_each(|(place, old)| new[*old] = place as i32);
         let new = Tensor::<1, Int>::from_data(TensorData::from(new.as_slice()), &device);
@@ -109,7 +111,7 @@ impl KeptExperts {
     }
 }
 
-/// `[G, U, 1]`: the sum of a unit's weights, those of null choices left out.
+/// `[G, U, 1]`: the sum of a unit's weights without those of null choices.
 fn weighed(experts: &Tensor<3, Int>, weights: &Tensor<3>, n_experts: usize) -> Tensor<3> {
     let null = experts.clone().greater_equal_scalar(n_experts as i64);
     weights.clone().mask_fill(null, 0.0).sum_dim(2)

@@ -1,4 +1,4 @@
-//! The socket for residual rules: how a layer's output is added to the stream.
+//! The plug-in interface of residual rules: a rule adds a layer's output to the stream.
 
 use burn::prelude::*;
 use serde_json::Value;
@@ -10,18 +10,18 @@ use crate::{
     routing::Pass,
 };
 
-/// A MoE layer as a rule sees it: `[B, T, D] -> [B, T, D]`. Each call is a visit of its own, with its
-/// losses and its report.
+/// A MoE layer as a function for a rule: `[B, T, D] -> [B, T, D]`. Each call is a separate visit, with its
+/// own losses and its own report.
 pub type Visit<'a> = &'a dyn Fn(&mut Pass, Tensor<3>) -> Tensor<3>;
 
-/// A rule by which a layer's output is added to the stream. State that travels from layer to layer (a momentum)
-/// goes through the pass as a private type.
+/// A rule by which a layer's output is added to the stream. State that is passed from layer to layer (a
+/// momentum) is kept in the pass as a private type.
 pub trait ResidualRule: Module + Sync + 'static {
     /// Hyperparameters, as written in a config file.
     type Config: Hyper;
     /// The name used in configs.
     const NAME: &'static str;
-    /// One line on what it does.
+    /// A one-line description.
     const ABOUT: &'static str;
     /// URL of the paper.
     const PAPER: &'static str = "";
@@ -34,18 +34,18 @@ pub trait ResidualRule: Module + Sync + 'static {
     /// A fresh rule for a stream of `width`.
     fn init(config: &Self::Config, width: usize, init: &Init) -> Self;
 
-    /// The stream `x` and the layer's output, both `[B, T, D]`, to the new stream.
+    /// The new stream from the stream `x` and the layer's output, both `[B, T, D]`.
     fn join(&self, pass: &mut Pass, x: Tensor<3>, output: Tensor<3>) -> Tensor<3>;
 
-    /// The stream `x` and the input of the layer, both `[B, T, D]`, to the new stream. A rule that
-    /// changes the input, or calls the layer more than once, has its own implementation.
+    /// The new stream from the stream `x` and the input of the layer, both `[B, T, D]`. A rule that
+    /// changes the input, or calls the layer more than once, implements this method itself.
     fn step(&self, pass: &mut Pass, x: Tensor<3>, input: Tensor<3>, layer: Visit) -> Tensor<3> {
         let output = layer(pass, input);
         self.join(pass, x, output)
     }
 }
 
-/// The object-safe face of [`ResidualRule`].
+/// The object-safe form of [`ResidualRule`].
 pub trait DynResidual: Erased<ResidualSocket> {
     /// See [`ResidualRule::NAME`].
     fn name(&self) -> &'static str;

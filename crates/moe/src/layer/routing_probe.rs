@@ -1,5 +1,5 @@
-//! Probing the layers of a pass: their plans, the output of every expert on every unit, and the
-//! effect of other plans.
+//! Probes of the layers of a pass: their plans, the output of every expert on every unit, and the effect
+//! of other plans.
 
 use burn::prelude::*;
 
@@ -8,15 +8,15 @@ use crate::{
     routing::{Pass, Plan, to_host},
 };
 
-/// A probe of the MoE layers: put into a pass before the forward pass, taken out after it. A pass
-/// without one has no extra cost.
+/// A probe of the MoE layers. Put it into a pass before the forward pass, and take it out afterwards. A
+/// pass without a probe has no extra cost.
 #[derive(Default)]
 pub struct RoutingProbe {
     /// The captures of the MoE layers, in order.
     pub layers: Vec<LayerCapture>,
     /// Whether every expert is applied to every unit.
     pub with_outputs: bool,
-    /// The plan that a layer carries out, from its number and the plan that it made.
+    /// Returns the plan that a layer executes, from the layer's number and the plan that its router made.
     #[allow(clippy::type_complexity, reason = "it is a function of two arguments")]
     pub plan_override: Option<Box<dyn Fn(usize, Plan) -> Plan>>,
 }
@@ -57,8 +57,8 @@ impl MoeLayer {
 }
 
 impl Plan {
-    /// The experts of each unit with their weights, the heaviest first, of either sign; the null expert is left
-    /// out. What a soft plan gives a unit is the sum over an expert's slots.
+    /// The experts of each unit with their weights, in order of descending absolute weight, without the
+    /// null expert. In a soft plan, the weight of an expert is the sum over its slots.
     pub fn choices(&self) -> Vec<Vec<(usize, f32)>> {
         let mut choices = match self {
             Plan::TokenChoice { experts, weights, n_experts } => {
@@ -95,7 +95,7 @@ impl Plan {
     }
 }
 
-/// `[G, U, E]`: every unit has every expert.
+/// The choices for weights `[G, U, E]`: every unit has every expert.
 fn of_all(weights: &Tensor<3>) -> Vec<Vec<(usize, f32)>> {
     let e = weights.dims()[2];
     let weights: Vec<f32> = floats(weights).collect();

@@ -7,10 +7,10 @@
 //! y = sum_{i in S} g_i E_i(x) + sigmoid(x w) E_s(x)    with a gate
 //! y = (1 - a) sum_{i in S} g_i E_i(x) + a E_s(x)       with a `share` a
 //!
-//! LibMoE has a = 1/2 where trained networks get experts: copies of one network then give what it
-//! gave. <https://arxiv.org/abs/2411.00918>
+//! LibMoE has a = 1/2 where trained networks get experts: if all experts are copies of one network, the
+//! output is that of the network. <https://arxiv.org/abs/2411.00918>
 //!
-//! Several shared experts of one width are one of their total width.
+//! Several shared experts of equal width are equivalent to one of their total width.
 
 use burn::{
     module::{Module, Param},
@@ -32,14 +32,15 @@ crate::config! {
         pub expert: Choice = Choice::of("ffn"),
         /// Whether its output is weighted by a learned gate.
         pub gate: bool = false,
-        /// Its part in the output, of which the others have the rest; if left out, it is added.
+        /// Its share of the output, where the routed experts have the rest; if left out, its output is
+        /// added.
         #[serde(skip_serializing_if = "Option::is_none")]
         pub share: Option<f64> = None,
     }
 }
 
 impl SharedConfig {
-    /// The config with the defaults of the expert written out.
+    /// The config in which the defaults of the expert are written out.
     pub(crate) fn complete(&self, kinds: &ExpertKinds) -> Result<Self, ConfigError> {
         Ok(Self { expert: kinds.complete(&self.expert)?, ..self.clone() })
     }
@@ -54,10 +55,10 @@ impl SharedConfig {
     }
 }
 
-/// A network that every unit visits.
+/// A network that processes every unit.
 #[derive(Module, Debug)]
 pub struct Shared {
-    /// A stack of one.
+    /// A stack of one expert.
     expert: AnyExperts,
     /// `[D, 1]`.
     gate: Option<Param<Tensor<2>>>,
@@ -80,7 +81,7 @@ impl Shared {
         })
     }
 
-    /// `[G, U, P] -> [G, U, P]`, each payload a whole number of rows of width `row`.
+    /// `[G, U, P] -> [G, U, P]`; each payload is an integer number of rows of width `row`.
     pub(crate) fn forward(&self, pass: &mut Pass, payload: Tensor<3>, row: usize) -> Tensor<3> {
         let shape = payload.dims();
         let rows = payload.reshape([-1, row as i64]);
@@ -92,7 +93,7 @@ impl Shared {
         .reshape(shape)
     }
 
-    /// The outputs of the routed experts and of this one, both `[G, U, P]`, as one output.
+    /// Combines the outputs of the routed experts and of this one, both `[G, U, P]`.
     pub(crate) fn join(&self, chosen: Tensor<3>, shared: Tensor<3>) -> Tensor<3> {
         match self.share {
             Some(share) => chosen * (1.0 - share) + shared * share,
@@ -112,7 +113,7 @@ mod tests {
     use super::*;
     use crate::{experts::Experts, layer::Library, plugin::NoConfig};
 
-    /// Every expert triples.
+    /// Experts that multiply by three.
     #[derive(Module, Debug)]
     struct Triple;
 

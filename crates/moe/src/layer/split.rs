@@ -12,8 +12,9 @@ use crate::{
 };
 
 impl MoeLayer {
-    /// The exchanges of other processes in this layer that this process has no rows for. There is one exchange
-    /// for each length of the sequences of a batch, and batches differ in them.
+    /// The number of exchanges that other processes make in this layer and for which this process has no
+    /// rows. There is one exchange for each length of the sequences of a batch, and the batches of the
+    /// processes differ in them.
     pub(super) fn further_exchanges(&self, pass: &mut Pass, shape: [usize; 2]) -> usize {
         let Some(own) = padding::lengths(pass, shape) else { return 0 };
         let Some(split) = pass.split_experts() else { return 0 };
@@ -23,7 +24,8 @@ impl MoeLayer {
         (all.max().unwrap_or(own) - own) as usize
     }
 
-    /// Takes part in an exchange without any row. Returns `y` as it is; its gradient needs the exchange.
+    /// Takes part in an exchange without any row. Returns `y` with its values unchanged; its gradient
+    /// includes the exchange.
     pub(super) fn exchange_nothing(
         &self,
         pass: &mut Pass,
@@ -34,7 +36,8 @@ impl MoeLayer {
         let processes = split.world().size();
         let own = self.experts.stack().map_or(0, |stack| stack.w1.dims()[0]);
         let (n_experts, row) = (own * processes, self.level.expert_width(self.width));
-        // One unit, which visits the null expert. It is tracked like the units of the others.
+        // One unit, whose choice is the null expert. It is tracked by autodiff like the units of the other
+        // processes.
         let unit = x.clone().slice([0..1, 0..1, 0..row]) * 0.0;
         let experts = Tensor::<3, Int>::full([1, 1, 1], n_experts as i64, &x.device().inner());
         let weights = Tensor::<3>::zeros([1, 1, 1], &x.device());
@@ -54,7 +57,7 @@ pub fn expert_parameters(network: &impl Module) -> Vec<ParamId> {
 }
 
 struct InExperts {
-    /// The number of modules entered since the experts of a layer; 0 outside of them.
+    /// The number of modules entered since the experts of a layer; 0 outside of experts.
     depth: usize,
     ids: Vec<ParamId>,
 }

@@ -27,7 +27,7 @@ use burn::{
     prelude::*,
 };
 
-/// A place where modules plug in. A marker: it exists in the types only.
+/// A place where modules plug in. It is a marker type, without values.
 pub trait Socket: Sized + 'static {
     /// The trait object in the box: `dyn DynRouter`, for example.
     type Object: ?Sized + Erased<Self>;
@@ -165,7 +165,7 @@ impl<S: Socket> ModuleDisplayDefault for Boxed<S> {
 
 impl<S: Socket> ModuleDisplay for Boxed<S> {}
 
-/// Object-safe visitor: a parameter travels as `&dyn Any` with its rank beside it.
+/// Object-safe visitor: a parameter is passed as `&dyn Any`, together with its rank.
 #[doc(hidden)]
 pub trait AnyVisitor {
     fn float(&mut self, rank: usize, param: &dyn Any);

@@ -1,11 +1,11 @@
-//! Hyperparameters: declared with their defaults beside them, read from TOML or JSON.
+//! Hyperparameters, declared together with their defaults, and read from TOML or JSON.
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
 
-/// Declares hyperparameters with their defaults beside them.
+/// Declares hyperparameters together with their defaults.
 ///
-/// A config file may leave any of them out, and may not misspell one.
+/// A config file may leave any of them out; a misspelt one is an error.
 ///
 /// ```
 /// moe::config! {
@@ -42,14 +42,14 @@ impl<T: Serialize + DeserializeOwned + Default + Clone> Hyper for T {}
 #[serde(deny_unknown_fields)]
 pub struct NoConfig {}
 
-/// A plug-in chosen by name, with its hyperparameters: `{ kind = "top-k", k = 2 }`, or `"top-k"`
-/// for one with all its defaults.
+/// A plug-in chosen by name, with its hyperparameters: `{ kind = "top-k", k = 2 }`, or `"top-k"` for all
+/// defaults.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "Value")]
 pub struct Choice {
     /// The name under which the plug-in is registered.
     pub kind: String,
-    /// Its hyperparameters; what is left out takes its default.
+    /// Its hyperparameters; those left out take their defaults.
     #[serde(flatten)]
     pub options: Map<String, Value>,
 }
@@ -81,7 +81,7 @@ impl Choice {
     /// The same plug-in with one hyperparameter set.
     ///
     /// # Panics
-    /// If `value` cannot be written as JSON (no number, text, list or struct of those).
+    /// If `value` cannot be written as JSON (numbers, text, lists and structs of those can).
     pub fn with(mut self, key: &str, value: impl Serialize) -> Self {
         let value = serde_json::to_value(value).expect("hyperparameters are plain data");
         self.options.insert(key.to_string(), value);

@@ -1,10 +1,10 @@
-//! Initial weights that depend on the seed and on the parameter's path, and on nothing else.
+//! Initial weights that depend only on the seed and on the parameter's path.
 //!
-//! Burn draws initial weights from one generator per process, in the order of first use: two runs
-//! side by side would disturb each other, and a router with one more parameter would change every
-//! weight after it. Here each parameter has a stream of its own, so that two networks with the same
-//! seed agree in all the parts they share, whatever else differs. Identifiers come from the path
-//! too, so that a record can be loaded into a freshly built network.
+//! Burn draws initial weights from one generator per process, in the order of first use: two runs in one
+//! process would affect each other, and one more parameter in a router would change every weight after it.
+//! Here each parameter has its own random stream, so that two networks with the same seed agree in all the
+//! parts they share. Identifiers also follow from the path, so that a record can be loaded into a freshly
+//! built network.
 
 use std::fmt::Display;
 
@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Scheme {
-    /// Uniform within `1 / sqrt(d_in)`, biases too; biases of stacked networks are 0. The default of
+    /// Uniform within `1 / sqrt(d_in)`, including biases; biases of stacked networks are 0. The default of
     /// PyTorch and Burn.
     #[default]
     Torch,
@@ -48,7 +48,7 @@ impl Init {
         Self { seed, path: String::new(), device: device.clone(), scheme: Scheme::default() }
     }
 
-    /// The same part, with weights drawn in another way.
+    /// The same part with another scheme.
     pub fn by(&self, scheme: Scheme) -> Self {
         Self { scheme, ..self.clone() }
     }
@@ -63,7 +63,7 @@ impl Init {
         &self.device
     }
 
-    /// The generator of this part: always the same for the same seed and path.
+    /// The generator of this part, which depends on the seed and the path only.
     pub fn rng(&self) -> ChaCha8Rng {
         ChaCha8Rng::seed_from_u64(stable_hash(&format!("{}{}", self.seed, self.path)))
     }
@@ -88,7 +88,7 @@ impl Init {
         self.param(name, shape, move |rng| ((rng.random::<f64>() * 2.0 - 1.0) * bound) as f32)
     }
 
-    /// The same value everywhere.
+    /// A constant in every entry.
     pub fn constant<const D: usize>(
         &self,
         name: &str,
@@ -98,10 +98,10 @@ impl Init {
         self.param(name, shape, move |_| value)
     }
 
-    /// These values, row by row.
+    /// The given values, row by row.
     ///
     /// # Panics
-    /// If they are not as many as the shape has.
+    /// If the number of values differs from that of the shape.
     pub fn given<const D: usize>(
         &self,
         name: &str,
@@ -117,7 +117,8 @@ impl Init {
         match self.scheme {
             Scheme::Torch => self.uniform(name, [d_in, d_out], deviation),
             Scheme::Flax => {
-                // What is cut off at two deviations has this one.
+                // The standard deviation of a standard normal distribution that is cut off at two
+                // deviations.
                 const CUT: f64 = 0.879_625_661_034_239_8;
                 let draw = move |rng: &mut ChaCha8Rng| (cut_normal(rng) * deviation / CUT) as f32;
                 self.param(name, [d_in, d_out], draw)
@@ -179,8 +180,8 @@ impl Init {
         Embedding { weight: self.at(name).normal("weight", [n, width], std) }
     }
 
-    /// A tensor that is saved with the network but not trained: a running mean, a bias that an
-    /// update rule moves.
+    /// A tensor that is saved with the network but not trained, such as a running mean or a bias that an
+    /// update rule changes.
     pub fn state<const D: usize>(&self, name: &str, value: Tensor<D>) -> RunningState<Tensor<D>> {
         RunningState::with_id(self.at(name).id(), value)
     }
@@ -198,7 +199,7 @@ impl Init {
         self.alike(name, shape, 1, draw)
     }
 
-    /// A parameter whose first axis is cut into `copies` parts of the same values.
+    /// A parameter whose first axis consists of `copies` parts with the same values.
     fn alike<const D: usize>(
         &self,
         name: &str,
@@ -212,10 +213,10 @@ impl Init {
         })
     }
 
-    /// Values that are drawn together, row by row, when the parameter is first requested.
+    /// Values that are drawn together, row by row, when the parameter is first used.
     ///
     /// # Panics
-    /// If they are not as many as the shape has.
+    /// If the number of values differs from that of the shape.
     pub fn drawn<const D: usize>(
         &self,
         name: &str,
@@ -249,8 +250,8 @@ fn cut_normal(rng: &mut ChaCha8Rng) -> f64 {
     }
 }
 
-/// FNV-1a: a hash that is the same on every machine and in every version, unlike the standard
-/// library's. For seeds and names, not for security.
+/// FNV-1a: a hash that, unlike that of the standard library, is the same on every machine and in every
+/// version. For seeds and names, not for security.
 pub fn stable_hash(text: &str) -> u64 {
     let step = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
     text.bytes().fold(0xcbf2_9ce4_8422_2325, step)
@@ -291,11 +292,13 @@ mod tests {
     fn flax_draws_as_published() {
         let init = Init::new(0, &Device::flex()).by(Scheme::Flax);
         let of = |data: TensorData| data.try_to_vec::<f32>().unwrap();
-        // LeCun: deviation 1 / 8, nothing beyond two of the normal that was cut off.
+        // LeCun: deviation 1 / 8, and no value beyond two deviations of the normal distribution that was
+        // cut off.
         let (deviation, most) = spread(&of(init.matrix("m", [64, 200]).val().into_data()));
         assert!((deviation * 8.0 - 1.0).abs() < 0.02, "{deviation}");
         assert!(most <= 2.0 / 8.0 / 0.8796 && most > 0.27, "{most}");
-        // Xavier, of each part by itself: sqrt(6 / 128); a uniform deviates by that over sqrt 3.
+        // Xavier, for each part separately: sqrt(6 / 128); the deviation of a uniform distribution is that
+        // over sqrt 3.
         let bound = (6.0_f32 / 128.0).sqrt();
         let linear = init.projection("qkv", [64, 64, 3], true);
         let (deviation, most) = spread(&of(linear.weight.val().into_data()));

@@ -1,4 +1,4 @@
-//! The parameters of a module with their paths, `gate.weight`: visited, listed, replaced.
+//! The parameters of a module with their paths (`gate.weight`): visiting, listing and replacing them.
 
 use std::collections::BTreeMap;
 
@@ -9,12 +9,12 @@ use burn::{
 
 /// Visits parameters and states together with their paths.
 pub trait PathVisitor {
-    /// A parameter or state; `path` has the names of the modules that it is in, and its own.
+    /// Visits a parameter or state; `path` has the names of the modules around it, and its own name.
     fn visit<const D: usize>(&mut self, path: &[String], param: &Param<Tensor<D>>);
 }
 
-/// Shows all parameters and states of a module to a visitor, in the module's own order. Those whose
-/// values are made when they are first used stay so, unless the visitor asks for the value.
+/// Visits all parameters and states of a module, in the module's own order. Parameters that are
+/// initialized on first use are not initialized, unless the visitor asks for the value.
 pub fn visit_paths(module: &impl Module, visitor: &mut impl PathVisitor) {
     module.visit(&mut WithPath { path: Vec::new(), inner: visitor });
 }
@@ -36,14 +36,14 @@ impl<V: PathVisitor> ModuleVisitor for WithPath<'_, V> {
     }
 }
 
-/// Replaces parameters and states by others, with their paths.
+/// Replaces parameters and states, with their paths.
 pub trait PathMapper {
     /// The replacement of a parameter or state; `path` as for [`PathVisitor::visit`].
     fn map<const D: usize>(&mut self, path: &[String], param: Param<Tensor<D>>)
     -> Param<Tensor<D>>;
 }
 
-/// The module with all its parameters and states as a mapper makes them, in the module's own order.
+/// The module with all its parameters and states replaced by a mapper, in the module's own order.
 pub fn map_paths<M: Module>(module: M, mapper: &mut impl PathMapper) -> M {
     module.map(&mut WithPath { path: Vec::new(), inner: mapper })
 }
@@ -67,7 +67,7 @@ pub struct Parameter {
     pub path: String,
     /// The shape.
     pub shape: Vec<usize>,
-    /// Whether it is trained by gradients. If not, it is a state, moved by a rule or constant.
+    /// Whether it is trained by gradients. Otherwise it is a state, constant or changed by an update rule.
     pub trained: bool,
 }
 
@@ -94,12 +94,12 @@ fn list(
     list.found.into_iter()
 }
 
-/// The module with these numbers in the place of those that it has, by path. What is trained stays
-/// trained.
+/// The module in which the parameters at these paths have these values. Whether a parameter is trained
+/// does not change.
 ///
 /// # Errors
-/// Names the path that the module does not have, or has in another shape, and the paths that there
-/// are.
+/// If the module does not have one of the paths (the message lists its parameters), or has another shape
+/// there.
 pub fn with_parameters<M: Module>(
     module: M,
     numbers: BTreeMap<String, TensorData>,

@@ -45,20 +45,20 @@ pub enum ConfigError {
 /// One registered plug-in: its description and its constructor.
 #[derive(Clone)]
 pub struct Entry<B> {
-    /// One line on what it is.
+    /// A one-line description.
     pub about: &'static str,
-    /// URL of the paper; empty where there is none.
+    /// URL of the paper; empty if there is none.
     pub paper: &'static str,
-    /// Facts beside the name, as shown by `bench list`.
+    /// Properties other than the name, as shown by `bench list`.
     pub facts: Value,
-    /// Fills in the defaults, or says which key is wrong, and why.
+    /// Fills in the defaults, or returns the wrong key and the reason.
     complete: fn(Value) -> Result<Value, (String, String)>,
     /// The constructor.
     pub build: B,
 }
 
 impl<B> Entry<B> {
-    /// An entry whose hyperparameters are a `C`.
+    /// An entry whose hyperparameters have the type `C`.
     pub fn new<C: Hyper>(about: &'static str, paper: &'static str, facts: Value, build: B) -> Self {
         let complete = |options| {
             let config = typed::<C>(options)?;
@@ -68,7 +68,7 @@ impl<B> Entry<B> {
     }
 }
 
-/// The beginning of the message that a key is none.
+/// The beginning of the message for an unknown key.
 const NO_KEY: &str = "unknown key ";
 
 /// Plug-ins of one kind by name, in the order in which they were added.
@@ -87,7 +87,7 @@ impl<B> Registry<B> {
     /// Adds a plug-in.
     ///
     /// # Panics
-    /// If the name is taken: two plug-ins of one name are a mistake in the program.
+    /// If the name is taken: two plug-ins with one name are a programming error.
     pub fn add(&mut self, name: &'static str, entry: Entry<B>) {
         let clash = self.entries.insert(name, entry);
         assert!(clash.is_none(), "two plug-ins of kind {} are named {name:?}", self.what);
@@ -98,7 +98,7 @@ impl<B> Registry<B> {
         self.entries.iter().map(|(name, entry)| (*name, entry))
     }
 
-    /// The entry of a name, or the names that there are.
+    /// The entry of a name; the error lists the known names.
     pub fn get(&self, name: &str) -> Result<&Entry<B>, ConfigError> {
         self.entries.get(name).ok_or_else(|| ConfigError::Unknown {
             what: self.what,
@@ -107,7 +107,7 @@ impl<B> Registry<B> {
         })
     }
 
-    /// The choice with every default written out: what a run records, and what its id is made of.
+    /// The choice with every default written out: a run records it, and the run's id is computed from it.
     pub fn complete(&self, choice: &Choice) -> Result<Choice, ConfigError> {
         let entry = self.get(&choice.kind)?;
         let options = (entry.complete)(Value::Object(choice.options.clone()))
@@ -121,7 +121,7 @@ impl<B> Registry<B> {
         }
     }
 
-    /// The key that is wrong, and why: where there is no such key, with the names of plug-ins that have it.
+    /// The wrong key and the reason; for an unknown key, with the names of the plug-ins that have it.
     fn with_others(&self, key: String, why: String) -> (String, String) {
         if !why.starts_with(NO_KEY) {
             return (key, why);
@@ -139,13 +139,13 @@ impl<B> Registry<B> {
         (key, why)
     }
 
-    /// The error that hyperparameters of `name` do not fit.
+    /// The error for hyperparameters of `name` that do not fit.
     pub fn invalid(&self, name: &str, message: impl ToString) -> ConfigError {
         let (what, name) = (self.what, name.to_string());
         ConfigError::Invalid { what, name, message: message.to_string() }
     }
 
-    /// Everything known about the plug-ins, for machines.
+    /// All entries as JSON.
     pub fn to_json(&self) -> Value {
         let line = |(name, entry): (&'static str, &Entry<B>)| {
             let defaults = (entry.complete)(json!({})).unwrap_or(Value::Null);
@@ -155,7 +155,7 @@ impl<B> Registry<B> {
     }
 }
 
-/// Reads the hyperparameters of a choice; a misspelt or ill-typed one is an error that names it.
+/// Reads the hyperparameters of a choice; the error for a misspelt or ill-typed one names it.
 pub fn read<C: Hyper>(what: &'static str, choice: &Choice) -> Result<C, ConfigError> {
     typed(Value::Object(choice.options.clone()))
         .map_err(|wrong| wrong_key(what, &choice.kind, wrong))

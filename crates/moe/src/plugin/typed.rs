@@ -1,5 +1,5 @@
-//! Values of settings as types, with errors in the words of settings: keys, numbers, lists and tables, not
-//! the types of this program.
+//! Deserialization of settings, with errors in the terms of settings (keys, numbers, lists and tables)
+//! rather than the types of this program.
 
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -13,7 +13,7 @@ pub fn typed<T: DeserializeOwned>(value: Value) -> Result<T, (String, String)> {
         .map_err(|err| (err.path().to_string(), in_words(&err.inner().to_string())))
 }
 
-/// A message of serde in the words of settings; others are left as they are.
+/// Rewrites a message of serde in the terms of settings; other messages are unchanged.
 fn in_words(message: &str) -> String {
     let mismatch = ["invalid type: ", "invalid value: "]
         .iter()
@@ -31,7 +31,7 @@ fn in_words(message: &str) -> String {
     )
 }
 
-/// The expected value, in words of settings.
+/// The expected value, in the terms of settings.
 fn wanted(expected: &str) -> &str {
     match expected {
         "usize" | "u64" | "u32" | "u16" | "u8" => "a whole number, 0 or larger",
@@ -49,7 +49,7 @@ fn wanted(expected: &str) -> &str {
     }
 }
 
-/// The given value, in words of settings.
+/// The given value, in the terms of settings.
 fn given(found: &str) -> String {
     let quoted = found.split_once('`').and_then(|(_, rest)| rest.strip_suffix('`'));
     match (found, quoted) {

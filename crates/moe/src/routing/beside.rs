@@ -1,10 +1,10 @@
 //! Concurrent passes of one step, whose parts are computed by several processes, each with the
 //! same network.
 //!
-//! An update of a state must then follow from the parts of all processes, in the order in which
-//! one process would have computed them. So rules are not applied at once, but by [`Beside::settle`],
-//! when the parts of the others are known: the processes' states stay alike, and are to the bit those of
-//! one process that computes the parts one after the other.
+//! The update of a state must then use the parts of all processes, in the order in which a single process
+//! would have computed them. Update rules are therefore not applied at once, but by [`Beside::settle`],
+//! when the parts of the other processes are known. The states of all processes stay equal, and are to the
+//! bit those of one process that computes the parts one after the other.
 
 use std::{cell::RefCell, sync::Arc};
 
@@ -14,13 +14,13 @@ use burn::{
 };
 use distributed::{Communicator, gathered_numbers};
 
-/// The other processes of a pass, and the rules that wait for them.
+/// The other processes of a pass, and the update rules that wait for their parts.
 pub(crate) struct Beside {
     world: Arc<dyn Communicator>,
     waiting: RefCell<Vec<Waiting>>,
 }
 
-/// A rule, and what this pass has for it.
+/// An update rule, and the statistics of this pass for it.
 struct Waiting {
     state: u64,
     seen: Tensor<1>,
@@ -34,8 +34,8 @@ impl Beside {
         (world.size() > 1).then(|| Self { world: world.clone(), waiting: RefCell::default() })
     }
 
-    /// Keeps a rule for [`Beside::settle`], with what this pass has seen of the state. `ends_step` is
-    /// whether the step ends with this pass or with that of another process beside it.
+    /// Keeps a rule for [`Beside::settle`], with the statistics `seen` of this pass. `ends_step` says
+    /// whether the step ends with this pass or with a concurrent pass of another process.
     pub(crate) fn follow<const D: usize>(
         &self,
         state: &RunningState<Tensor<D>>,
@@ -94,7 +94,7 @@ impl ModuleVisitor for Id {
     }
 }
 
-/// State, whether the step ends, how many numbers, and those.
+/// The entry of a state: its id, whether the step ends, and its statistics, preceded by their number.
 fn bytes(waiting: &Waiting) -> Vec<u8> {
     let numbers = numbers(&waiting.seen);
     let head = [waiting.state, u64::from(waiting.ends_step), numbers.len() as u64];
@@ -102,7 +102,7 @@ fn bytes(waiting: &Waiting) -> Vec<u8> {
     head.chain(numbers.into_iter().flat_map(f32::to_le_bytes)).collect()
 }
 
-/// Takes the next entry of [`bytes`].
+/// Reads the next entry of [`bytes`].
 fn next(left: &mut &[u8]) -> Option<(u64, bool, Vec<f32>)> {
     let (head, rest) = left.split_at_checked(24)?;
     let word = |at: usize| Some(u64::from_le_bytes(*head[8 * at..].first_chunk()?));
@@ -119,7 +119,7 @@ mod tests {
     use distributed::threads;
     use std::thread;
 
-    /// A state that becomes 10 times itself plus what a pass has seen; and twice that at a step's end.
+    /// A rule: the state becomes 10 times itself plus `seen`, and twice that at the end of a step.
     fn follow(pass: &Pass, state: &RunningState<Tensor<1>>, seen: f32) {
         let moved = state.clone();
         let seen = Tensor::<1>::from_floats([seen], &Device::flex());
@@ -151,7 +151,7 @@ mod tests {
 
     #[test]
     fn processes_move_their_states_alike_and_as_one_would() {
-        // Rank 1 meets the state twice, as a layer does that works on a batch in parts.
+        // Rank 1 updates the state twice, like a layer that processes a batch in parts.
         let seen: [&[f32]; 3] = [&[1.0], &[2.0, 3.0], &[4.0]];
         let found: Vec<(f32, f32, Vec<f32>)> = thread::scope(|scope| {
             let ranks: Vec<_> = threads(3)

@@ -1,9 +1,9 @@
-//! The experts that one whole input needs, a sequence or an image.
+//! The number of experts that one whole input, a sequence or an image, requires.
 
 use crate::routing::{Level, Plan};
 
-/// The number of inputs of a plan, and of the experts that contribute to one of them, on average. `chosen` are
-/// the experts on the host where units choose.
+/// The number of inputs of a plan, and the number of experts that contribute to one of them, on average.
+/// `chosen` has the experts on the host, if units choose.
 pub(crate) fn by_input(plan: &Plan, chosen: &[usize], level: Level, touched: f64) -> (usize, f64) {
     let whole = level == Level::Sequence;
     match plan {
@@ -18,7 +18,7 @@ pub(crate) fn by_input(plan: &Plan, chosen: &[usize], level: Level, touched: f64
             (inputs, different.sum::<usize>() as f64 / inputs.max(1) as f64)
         }
         _ if whole => (plan.n_units(), touched),
-        // Every expert works on units of every group.
+        // Every expert processes units of every group.
         Plan::ExpertChoice { units, .. } => (units.dims()[0], plan.n_experts() as f64),
         Plan::Soft { dispatch, .. } => (dispatch.dims()[0], touched),
         Plan::Merged { weights, .. } | Plan::Dense { weights } => (weights.dims()[0], touched),
@@ -37,7 +37,7 @@ mod tests {
         let experts = Tensor::<3, Int>::from_ints([[[0, 1], [0, 2], [2, 2]]], &device);
         let weights = Tensor::<3>::ones([1, 3, 2], &device);
         let plan = Plan::TokenChoice { experts, weights, n_experts: 2 };
-        // As three tokens of one input, or as three inputs with 2, 1 and 0 experts.
+        // As three tokens of one input; as three inputs with 2, 1 and 0 experts.
         let chosen = [0, 1, 0, 2, 2, 2];
         assert_eq!(by_input(&plan, &chosen, Level::Token, 1.0), (1, 2.0));
         assert_eq!(by_input(&plan, &chosen, Level::Sequence, 1.0), (3, 1.0));

@@ -1,8 +1,8 @@
-//! The input of a backbone, and its form.
+//! The input of a backbone, and the form of a task's inputs.
 
 use burn::prelude::*;
 
-/// One batch of examples as a network takes it.
+/// One batch of examples, as the input of a network.
 #[derive(Clone, Debug)]
 #[expect(clippy::large_enum_variant, reason = "there is one a batch")]
 pub enum Input {
@@ -10,19 +10,19 @@ pub enum Input {
     Image(Tensor<4>),
     /// Token ids, `[B, T]`.
     Tokens(Tensor<2, Int>),
-    /// Sentences and what is to be made of them.
+    /// Pairs of sequences.
     Pair(SequencePair),
 }
 
-/// Two sequences an example: a source that is read whole, and a target of which each token is answered
-/// by the one after it.
+/// Two sequences for each example: a source, which is read whole, and a target, in which the label of each
+/// token is the next one.
 #[derive(Clone, Debug)]
 pub struct SequencePair {
     /// Token ids, `[B, S]`.
     pub source: Tensor<2, Int>,
     /// The number of real tokens of each source, from the first one on; at least 1 each.
     pub source_counts: Vec<usize>,
-    /// Token ids, `[B, T]`, from the token that begins a target on.
+    /// Token ids, `[B, T]`; the first is the token that begins a target.
     pub target: Tensor<2, Int>,
     /// The number of real tokens of each target, from the first one on.
     pub target_counts: Vec<usize>,
@@ -49,11 +49,11 @@ pub enum Domain {
     },
     /// Pairs of sequences of token ids.
     Pair {
-        /// The number of different tokens, in both together.
+        /// The size of the vocabulary that sources and targets share.
         vocab: usize,
-        /// Tokens in a source, at most.
+        /// The largest number of tokens in a source.
         source: usize,
-        /// Tokens in a target, at most.
+        /// The largest number of tokens in a target.
         target: usize,
     },
 }

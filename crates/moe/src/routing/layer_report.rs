@@ -1,4 +1,4 @@
-//! The report of a MoE layer about one pass. It is computed from the plan, equally for every router.
+//! The report of a MoE layer on one pass. It is computed from the plan, in the same way for every router.
 
 use burn::prelude::*;
 
@@ -15,30 +15,30 @@ pub struct LayerReport {
     pub load: Vec<f64>,
     /// For each expert, the sum of the weights of its choices.
     pub weight: Vec<f64>,
-    /// Dropped units: those that no expert processed, because of overflow or because none was chosen.
+    /// The number of units that no expert processed, because of overflow or because none was chosen.
     pub dropped: usize,
-    /// Experts that contribute to a unit's output, on average.
+    /// The number of experts that contribute to a unit's output, on average.
     pub touched: f64,
-    /// Inputs: whole sequences or images.
+    /// The number of inputs: whole sequences or images.
     pub inputs: usize,
-    /// Experts that contribute to one whole input, on average: those that it needs in memory.
+    /// The number of experts that contribute to one whole input, on average. They have to be in memory.
     pub by_input: f64,
-    /// Floating-point operations of router and experts, padding not counted.
+    /// Floating-point operations of router and experts, without padding.
     pub flops: f64,
     /// Parameters of one expert, on average.
     pub expert_params: f64,
 }
 
 impl LayerReport {
-    /// The numbers that follow from the plan alone: units, load, weight, dropped, touched. The others
-    /// are left at 0.
+    /// The values that follow from the plan alone: units, load, weight, dropped, touched. The other values
+    /// are 0.
     pub fn of_plan(plan: &Plan) -> Self {
         Self::of_choices(plan, &choices(plan))
     }
 
-    /// The same, and the numbers of whole inputs.
+    /// The report of [`LayerReport::of_plan`], with the values for whole inputs.
     pub(crate) fn of_inputs(plan: &Plan, level: Level) -> Self {
-        // Read once: on a graphics card the processor waits each time.
+        // One read-back: on a graphics card the processor waits at each.
         let chosen = choices(plan);
         let report = Self::of_choices(plan, &chosen);
         let (inputs, by_input) = by_input(plan, &chosen, level, report.touched);
@@ -48,7 +48,7 @@ impl LayerReport {
     fn of_choices(plan: &Plan, chosen: &[usize]) -> Self {
         let (load, dropped, touched) = served(plan, chosen);
         let weight = match plan {
-            // Shares are both.
+            // The shares are both load and weight.
             Plan::Merged { .. } => load.clone(),
             _ => weights_of(plan, chosen),
         };
@@ -62,17 +62,17 @@ impl LayerReport {
         if mean > 0.0 { max / mean } else { 1.0 }
     }
 
-    /// Parameters that do not contribute to a unit's output, on average.
+    /// The number of parameters that do not contribute to a unit's output, on average.
     pub fn idle_params(&self) -> f64 {
         (self.load.len() as f64 - self.touched) * self.expert_params
     }
 
-    /// Parameters that one whole input does not need, on average.
+    /// The number of parameters that one whole input does not require, on average.
     pub fn params_unneeded(&self) -> f64 {
         (self.load.len() as f64 - self.by_input) * self.expert_params
     }
 
-    /// Joins the report of another batch of the same layer, with all experts of both.
+    /// Adds the report on another batch of the same layer, with all experts of both.
     pub fn add(&mut self, other: &LayerReport) {
         self.touched = mean([(self.touched, self.units), (other.touched, other.units)]);
         self.by_input = mean([(self.by_input, self.inputs), (other.by_input, other.inputs)]);
@@ -90,14 +90,14 @@ fn add_each(sums: &mut Vec<f64>, more: &[f64]) {
     sums.iter_mut().zip(more).for_each(|(sum, more)| *sum += more);
 }
 
-/// The mean of two means, each with its number of values; 0 if there are none.
+/// The mean of two means, each with its number of values; 0 if there are no values.
 fn mean(parts: [(f64, usize); 2]) -> f64 {
     let n = parts[0].1 + parts[1].1;
     let sum: f64 = parts.iter().map(|(mean, n)| mean * *n as f64).sum();
     if n > 0 { sum / n as f64 } else { 0.0 }
 }
 
-/// The plan's indices on the host: of experts where units choose, of units where experts choose.
+/// The plan's indices on the host: of experts if units choose, of units if experts choose.
 fn choices(plan: &Plan) -> Vec<usize> {
     match plan {
         Plan::TokenChoice { experts: chosen, .. } | Plan::ExpertChoice { units: chosen, .. } => {
@@ -107,7 +107,7 @@ fn choices(plan: &Plan) -> Vec<usize> {
     }
 }
 
-/// For each expert the sum of its weights.
+/// The sum of the weights of each expert.
 fn weights_of(plan: &Plan, chosen: &[usize]) -> Vec<f64> {
     let e = plan.n_experts();
     let sums = |by_expert: Tensor<2>| host(by_expert.sum_dim(0).reshape([-1]));
@@ -139,7 +139,7 @@ fn host(values: Tensor<1>) -> Vec<f64> {
     kernels::read_back(values.detach()).iter::<f32>().map(f64::from).collect()
 }
 
-/// Load, dropped, touched.
+/// The values load, dropped and touched.
 fn served(plan: &Plan, chosen: &[usize]) -> (Vec<f64>, usize, f64) {
     let (units, e) = (plan.n_units(), plan.n_experts());
     match plan {
@@ -165,7 +165,7 @@ fn served(plan: &Plan, chosen: &[usize]) -> (Vec<f64>, usize, f64) {
             let [g, _, _, c] = dispatch.dims();
             (vec![(g * c) as f64; e], 0, e as f64)
         }
-        // One expert works on each unit, and each of them has its share in it.
+        // Each unit is processed by one merged expert, in which each of the experts has its share.
         Plan::Merged { weights, n_units, segment } => {
             (shares(weights, *n_units, *segment), 0, e as f64)
         }
@@ -189,7 +189,7 @@ mod tests {
     use super::*;
     use kernels::read_backs_of;
 
-    /// Load, dropped, touched, weights.
+    /// The values load, dropped, touched and weight.
     fn numbers(plan: &Plan) -> (Vec<f64>, usize, f64, Vec<f64>) {
         let LayerReport { load, dropped, touched, weight, .. } = LayerReport::of_plan(plan);
         (load, dropped, touched, weight)
@@ -203,7 +203,7 @@ mod tests {
         let weights = Tensor::<3>::ones([1, 3, 2], &device);
         let plan = Plan::TokenChoice { experts, weights, n_experts: 2 };
         assert_eq!(numbers(&plan), (vec![2.0, 1.0], 1, 1.0, vec![2.0, 1.0]));
-        // Experts and weights, each once, however much follows from them.
+        // One read-back each for experts and weights, whatever is computed from them.
         let (report, reads) = read_backs_of(|| LayerReport::of_inputs(&plan, Level::Token));
         assert_eq!((report.inputs, report.by_input, reads), (1, 2.0, 2));
     }
@@ -219,7 +219,7 @@ mod tests {
 
     #[test]
     fn merged_experts_have_their_shares_of_the_units() {
-        // Two segments, of two units and of one.
+        // Two segments, of two units and of one unit.
         let weights = Tensor::<3>::from_floats([[[0.75, 0.25], [0.5, 0.5]]], &Device::flex());
         let plan = Plan::Merged { weights, n_units: 3, segment: 2 };
         assert_eq!(numbers(&plan), (vec![2.0, 1.0], 0, 2.0, vec![2.0, 1.0]));

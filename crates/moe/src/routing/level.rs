@@ -1,8 +1,8 @@
-//! The unit of routing.
+//! The level of routing, which defines the units.
 
 use serde::{Deserialize, Serialize};
 
-/// The unit of routing: what is routed as one piece.
+/// The level of routing: the piece of the input that is one unit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Level {
@@ -11,15 +11,15 @@ pub enum Level {
     Token,
     /// A whole sequence or image, scored by the mean of its tokens (Mobile V-MoE).
     Sequence,
-    /// The whole batch, scored by a [`crate::Condition`] of this width in the pass
+    /// The whole batch, scored by a [`crate::Condition`] of this width, which is in the pass
     /// (Mixture-of-Supernets).
     Batch(usize),
-    /// Each of this many slices of a token by itself (multi-head MoE).
+    /// Each of this many slices of a token separately (multi-head MoE).
     Heads(usize),
 }
 
 impl Level {
-    /// The width of what the router scores, for tokens of `width`.
+    /// The width of the router's input, for tokens of `width`.
     pub fn router_width(self, width: usize) -> usize {
         match self {
             Level::Token | Level::Sequence => width,
@@ -28,8 +28,8 @@ impl Level {
         }
     }
 
-    /// The units of a group, for sequences of `tokens`. At sequence level the batch is the group, and
-    /// its size is not known beforehand; it counts 1.
+    /// The number of units of a group, for sequences of `tokens`. At sequence level the batch is the
+    /// group; its size is not known beforehand, so the number is 1.
     pub fn units(self, tokens: usize) -> usize {
         match self {
             Level::Token => tokens,
@@ -46,7 +46,8 @@ impl Level {
         }
     }
 
-    /// Checks that batches have the condition that the level scores; `width` is that of the task.
+    /// Checks that batches have the condition that the level requires; `width` is the width of the task's
+    /// condition.
     pub fn check_condition(self, width: Option<usize>) -> Result<(), String> {
         match self {
             Level::Batch(code) if width != Some(code) => {

@@ -1,4 +1,5 @@
-//! Routing: the units of an input, the plan for them, the router that makes it, and the state of a pass.
+//! Routing: the units of an input, the plan for the units, the router that makes the plan, and the state
+//! of a pass.
 
 mod beside;
 mod by_input;

@@ -1,4 +1,4 @@
-//! One forward pass: the inputs, losses, metrics and reports that layers share.
+//! One forward pass: the inputs, losses, metrics and reports that the layers share.
 
 use std::{
     any::{Any, TypeId},
@@ -33,40 +33,40 @@ pub struct Pass {
     metrics: Vec<(String, Tensor<1>)>,
     reports: Option<Reports>,
     layers: usize,
-    /// The other processes, where the parts of a step are computed at once.
+    /// The other processes, if the parts of a step are computed concurrently.
     beside: Option<Beside>,
-    /// The processes that have the experts, where none has all of them.
+    /// The processes that share the experts, if none has all of them.
     split: Option<SplitExperts>,
     /// Router state for later layers, for each part of a padded batch.
     parts: Vec<HashMap<TypeId, Box<dyn Any>>>,
 }
 
-/// The token ids of the units, `[B, T]`, for routers that look at them. Text backbones put the
-/// ids; image backbones put the patch's position.
+/// The token ids of the units, `[B, T]`, for routers that use them. Text backbones put the ids; image
+/// backbones put the position of the patch.
 #[derive(Clone, Debug)]
 pub struct TokenIds(pub Tensor<2, Int>);
 
-/// The true cluster of each unit, `[B, T]`, where a task knows it: for routers that serve as bounds.
+/// The true cluster of each unit, `[B, T]`, if the task knows it: for routers that serve as bounds.
 #[derive(Clone, Debug)]
 pub struct Clusters(pub Tensor<2, Int>);
 
-/// The examples of the batch: the split of the data that they are of, and the index of each. Tasks put them,
-/// for routers that follow what was recorded of an example.
+/// The examples of the batch: the split of the data that contains them, and their indices. Tasks put them,
+/// for routers that follow recorded choices.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ExampleIndices {
     /// `train`, `valid` or `test`.
     pub split: &'static str,
-    /// The index in the split of each sequence of the batch.
+    /// The index of each sequence of the batch in the split.
     pub rows: Vec<usize>,
 }
 
-/// The scores by which a router chose, `[G, U, E]`, larger is better. The layer removes them from the
+/// The scores by which a router chose, `[G, U, E]`; larger is better. The layer removes them from the
 /// pass.
 #[derive(Clone, Debug)]
 pub struct RouterLogits(pub Tensor<3>);
 
-/// A request to skip the highest-ranked experts of each unit in favour of the next ones: an ablation of
-/// a trained network. It is put into a pass beforehand; routers that choose by rank follow it.
+/// A request to skip the highest-ranked experts of each unit in favour of the next ones: an ablation of a
+/// trained network. It is put into a pass before the forward pass; routers that choose by rank follow it.
 #[derive(Clone, Copy, Debug)]
 pub struct SkipTopExperts {
     /// The number of ranks to skip.
@@ -85,8 +85,8 @@ pub struct BlockInput(pub Tensor<3>);
 pub struct Condition(pub Tensor<2>);
 
 impl Pass {
-    /// A pass in training. Everything random in it follows from `seed` and `step`, so that a
-    /// resumed run draws what the uninterrupted one would have drawn.
+    /// A pass in training. All its random numbers follow from `seed` and `step`, so that a resumed run
+    /// draws the same numbers as an uninterrupted one.
     /// `progress` is the share of training done, 0 to 1.
     pub fn train(seed: u64, step: usize, progress: f64) -> Self {
         Self::new(true, stable_hash(&format!("pass/{seed}/{step}")), progress)
@@ -104,8 +104,9 @@ impl Pass {
         Self::new(false, 0, 1.0)
     }
 
-    /// A pass in evaluation, the n-th, counted from 0, of those that measure the running values of batch norm:
-    /// norms take the values of its batch, and have the mean over passes 0 to n afterwards.
+    /// A pass in evaluation that measures the running values of batch norm, the n-th of them, counted
+    /// from 0. Norms use the values of its batch, and their running values are afterwards the mean over
+    /// passes 0 to n.
     pub fn measuring_norms(n: usize) -> Self {
         Self { measured: Some(n), ..Self::eval() }
     }
@@ -130,15 +131,15 @@ impl Pass {
         }
     }
 
-    /// The same pass as one of several at a time, each on a process of its own: they are the parts of a
-    /// step that follow one another in the order of ranks. It has to be settled.
+    /// This pass as one of several concurrent passes, each on a process of its own. The passes are the
+    /// parts of a step, in the order of ranks. [`Pass::settle`] must be called.
     pub fn beside(mut self, world: &Arc<dyn Communicator>) -> Self {
         self.beside = Beside::of(world);
         self
     }
 
-    /// The same pass where each process of `world` has a part of the experts of every layer: rows are
-    /// exchanged between them. All of them have to make it, forward and backward.
+    /// This pass with the experts of every layer split among the processes of `world`, which exchange
+    /// rows. All processes must run it, forward and backward.
     pub fn with_split_experts(mut self, world: &Arc<dyn Communicator>) -> Self {
         self.split = SplitExperts::of(world);
         self
@@ -149,19 +150,20 @@ impl Pass {
         self.split.as_mut()
     }
 
-    /// Asks the MoE layers to report how they routed; it costs read-backs for each layer, where units choose
-    /// when [`Pass::reports`] is called.
+    /// Asks the MoE layers to report their routing. The read-backs for each layer take time; if units
+    /// choose, they are made when [`Pass::reports`] is called.
     pub fn with_reports(mut self) -> Self {
         self.reports = Some(Reports::default());
         self
     }
 
-    /// Whether this is a training pass. Only those have noise.
+    /// Whether this is a training pass. Only training passes have noise.
     pub fn training(&self) -> bool {
         self.training
     }
 
-    /// The number of the pass among those that measure the running values of batch norm; none if it does not.
+    /// The number of the pass among those that measure the running values of batch norm; none for other
+    /// passes.
     pub fn measured_norms(&self) -> Option<usize> {
         self.measured
     }
@@ -171,15 +173,16 @@ impl Pass {
         self.progress
     }
 
-    /// Whether this is the last pass before an optimizer step. Router state with an update rule (a
-    /// bias, a threshold) is updated in this pass only, in training, so that accumulation changes nothing.
+    /// Whether this is the last pass before an optimizer step. Router state with an update rule (a bias, a
+    /// threshold) is updated in this pass only, in training, so that gradient accumulation does not change
+    /// it.
     pub fn ends_step(&self) -> bool {
         self.ends_step
     }
 
-    /// Updates a state by a rule with the statistics of this pass, `[N]`. The rule receives whether the step
-    /// ends with the pass ([`Pass::ends_step`]). For concurrent passes the rule is called later, once for
-    /// each of them, in their order.
+    /// Updates a state by a rule with the statistics `seen` of this pass, `[N]`. The second argument of
+    /// the rule is whether the step ends with the pass ([`Pass::ends_step`]). For concurrent passes the
+    /// rule is called later, once for each of them, in their order.
     ///
     /// The rest of the pass must not depend on the updated state.
     pub fn follow<const D: usize>(
@@ -194,8 +197,8 @@ impl Pass {
         }
     }
 
-    /// The values of the passes before this one and of this one for the same layer, in their order,
-    /// `[N]` each. All passes have to call it equally often.
+    /// The values of this pass and of the passes before it for the same layer, in the order of passes,
+    /// `[N]` each. All concurrent passes must call it equally often.
     pub fn up_to_here(&self, own: Tensor<1>) -> Vec<Tensor<1>> {
         match &self.beside {
             None => vec![own],
@@ -203,26 +206,26 @@ impl Pass {
         }
     }
 
-    /// Calls the rules that wait, with what all passes have seen. To be called by all of them after the
-    /// forward pass.
+    /// Calls the rules that wait, with the statistics of all concurrent passes. All of them must call it
+    /// after the forward pass.
     ///
     /// # Panics
-    /// If another pass moves a state that this one has not met.
+    /// If another pass updates a state that this one has not updated.
     pub fn settle(&self) {
         if let Some(beside) = &self.beside {
             beside.settle();
         }
     }
 
-    /// A new random generator for each call. In training it differs from step to step, in
-    /// evaluation it is always the same.
+    /// A new random generator for each call. In training it differs from step to step; in evaluation it is
+    /// always the same.
     pub fn rng(&mut self) -> ChaCha8Rng {
         self.streams += 1;
         self.stream(self.streams)
     }
 
-    /// The same for draws that all methods share, those of dropout for example. It has a counter of its
-    /// own, so that its draws do not depend on how often a router calls [`Pass::rng`].
+    /// A generator for draws that all methods share, those of dropout for example. It has a counter of its
+    /// own, so that these draws do not depend on the number of calls of [`Pass::rng`].
     pub fn common_rng(&mut self) -> ChaCha8Rng {
         self.common_streams += 1;
         self.stream(u64::MAX - self.common_streams)
@@ -234,7 +237,7 @@ impl Pass {
         rng
     }
 
-    /// Adds a loss that is already weighted; it joins the objective.
+    /// Adds a loss that is already weighted; it becomes part of the objective.
     pub fn loss(&mut self, name: impl Into<String>, value: Tensor<1>) {
         self.losses.push((name.into(), value));
     }
@@ -244,12 +247,12 @@ impl Pass {
         self.losses.iter().map(|(_, loss)| loss.clone()).reduce(|a, b| a + b)
     }
 
-    /// Reports a number that takes no part in training.
+    /// Reports a number that is not part of the objective.
     pub fn metric(&mut self, name: impl Into<String>, value: Tensor<1>) {
         self.metrics.push((name.into(), value.detach()));
     }
 
-    /// Losses and metrics, averaged by name over the layers: what is logged.
+    /// Losses and metrics, averaged by name over the layers, for the log.
     pub fn scalars(&self) -> Vec<(String, f64)> {
         means(self.losses.iter().chain(&self.metrics))
     }
@@ -264,31 +267,31 @@ impl Pass {
         means(self.metrics.iter())
     }
 
-    /// Leaves a value for later layers, keyed by its type.
+    /// Stores a value for later layers, keyed by its type.
     pub fn put<T: Any>(&mut self, value: T) {
         self.slots.insert(TypeId::of::<T>(), Box::new(value));
     }
 
-    /// Leaves a value that was taken, if there was one.
+    /// Stores a value that was taken, if there was one.
     pub(crate) fn put_back<T: Any>(&mut self, value: Option<T>) {
         if let Some(value) = value {
             self.put(value);
         }
     }
 
-    /// The value of a type, if someone left one.
+    /// The stored value of a type, if there is one.
     pub fn get<T: Any>(&self) -> Option<&T> {
         self.slots.get(&TypeId::of::<T>())?.downcast_ref()
     }
 
-    /// Takes the value of a type away.
+    /// Removes and returns the stored value of a type.
     pub fn take<T: Any>(&mut self) -> Option<T> {
         self.slots.remove(&TypeId::of::<T>())?.downcast().ok().map(|value| *value)
     }
 
-    /// Lets one layer work on parts of a batch, one after the other, as if they were micro-batches.
-    /// Losses and metrics are averaged by the `sizes` of the parts, the reports become one. What one
-    /// layer leaves in the pass for the next stays with its part.
+    /// Lets one layer process parts of a batch, one after the other, like micro-batches. Losses and
+    /// metrics are averaged with the `sizes` of the parts as weights, and the reports are added up to one.
+    /// Values that a layer stores in the pass for later layers stay with their part.
     pub(crate) fn in_parts<P, T>(
         &mut self,
         parts: &[P],
@@ -323,9 +326,9 @@ impl Pass {
         done
     }
 
-    /// Does the work of layers that stand apart from all others: what they leave in the pass for each other
-    /// is dropped at the end, as those of an encoder do not go on in its decoder. What was there before
-    /// stays, as `work` leaves it.
+    /// Runs the layers of `work` separately from all others: values that they store in the pass for each
+    /// other are dropped at the end, so that those of an encoder do not reach its decoder. Values stored
+    /// before remain, as `work` leaves them.
     pub fn apart<T>(&mut self, work: impl FnOnce(&mut Self) -> T) -> T {
         let parts = std::mem::take(&mut self.parts);
         let common: Vec<TypeId> = self.slots.keys().copied().collect();
@@ -335,7 +338,8 @@ impl Pass {
         done
     }
 
-    /// Does `work` among what was left for the part `index` before; what it leaves is kept for it.
+    /// Runs `work` with the values stored for the part `index` before; the values that it stores are kept
+    /// for that part.
     fn with_own_slots<T>(&mut self, index: usize, work: impl FnOnce(&mut Self) -> T) -> T {
         if self.parts.len() <= index {
             self.parts.resize_with(index + 1, HashMap::new);
@@ -347,13 +351,13 @@ impl Pass {
         done
     }
 
-    /// Counts the MoE layers of the pass; each asks once and gets its index.
+    /// Counts the MoE layers of the pass: each layer calls it once and gets its index.
     pub fn next_layer(&mut self) -> usize {
         self.layers += 1;
         self.layers - 1
     }
 
-    /// The index of the MoE layer that is at work: the number of those before it in the pass.
+    /// The index of the current MoE layer: the number of MoE layers before it in the pass.
     pub fn layer(&self) -> usize {
         self.layers
     }
@@ -366,7 +370,8 @@ impl Pass {
         });
     }
 
-    /// Stores a report that is made when someone looks; `make` is called now, if reports are enabled.
+    /// Stores a report that is computed when reports are read; `make` is called now, if reports are
+    /// enabled.
     pub(crate) fn report_later(&mut self, make: impl FnOnce() -> Later) {
         if let Some(reports) = &mut self.reports {
             reports.add(make());
@@ -379,7 +384,7 @@ impl Pass {
     }
 }
 
-/// Adds up the values of one name among those from `first` on.
+/// Adds up the values that have the same name, among those from `first` on.
 fn add_by_name(values: &mut Vec<(String, Tensor<1>)>, first: usize) {
     for (name, value) in values.split_off(first) {
         match values[first..].iter_mut().find(|(known, _)| *known == name) {
@@ -389,13 +394,13 @@ fn add_by_name(values: &mut Vec<(String, Tensor<1>)>, first: usize) {
     }
 }
 
-/// A number of one element.
+/// The number in a tensor of one element.
 fn number(value: &Tensor<1>) -> f64 {
     let data = kernels::read_back(value.clone().detach());
     data.iter::<f64>().next().expect("losses and metrics are one number")
 }
 
-/// The mean of each name, in the order in which they came.
+/// The mean of the values of each name, in the order of first occurrence.
 fn means<'a>(values: impl Iterator<Item = &'a (String, Tensor<1>)>) -> Vec<(String, f64)> {
     let mut means: Vec<(String, f64, f64)> = Vec::new();
     for (name, value) in values {

@@ -5,16 +5,16 @@ use kernels::top_k_indices;
 
 /// A routing decision for one layer and one pass.
 ///
-/// A closed enum: engines, capacity, reports and pruning must each handle every form, and the
-/// compiler says what a new form breaks.
+/// A closed enum: engines, capacity, reports and pruning must each handle every form, and the compiler
+/// reports the places where a new form is not handled.
 #[derive(Clone, Debug)]
 pub enum Plan {
     /// Each unit names its experts. Top-k, Switch, hash, random, sigmoid, DeepSeek, ...
     TokenChoice {
-        /// `[G, U, K]`, each in `0..=n_experts`; `n_experts` itself is the null expert: the choice is dropped.
-        /// So a variable number of choices, dropped choices and null experts are all one case.
+        /// `[G, U, K]`, each in `0..=n_experts`; `n_experts` itself is the null expert: the choice is
+        /// dropped. A variable number of choices, dropped choices and null experts are therefore one case.
         experts: Tensor<3, Int>,
-        /// `[G, U, K]`; the weight of a null choice does not count.
+        /// `[G, U, K]`; the weight of a null choice is ignored.
         weights: Tensor<3>,
         /// E.
         n_experts: usize,
@@ -32,20 +32,20 @@ pub enum Plan {
     Soft {
         /// `[G, U, E, C]`: the share of each unit in each slot.
         dispatch: Tensor<4>,
-        /// `[G, U, E, C]`: the share of each slot's output in each unit's.
+        /// `[G, U, E, C]`: the share of each slot's output in the output of each unit.
         combine: Tensor<4>,
     },
-    /// Parameters are mixed instead of outputs: each segment of consecutive units has one expert of its
-    /// own. Lory, SMEAR.
+    /// Parameters are mixed instead of outputs: each segment of consecutive units has one merged expert.
+    /// Lory, SMEAR.
     Merged {
-        /// `[G, S, E]`: the share of each expert in that of a segment.
+        /// `[G, S, E]`: the share of each expert in the merged expert of a segment.
         weights: Tensor<3>,
         /// U.
         n_units: usize,
-        /// Units of a segment; S of them hold all U, the last may be shorter.
+        /// The number of units of a segment; S segments hold all U units, and the last may be shorter.
         segment: usize,
     },
-    /// Each unit visits all the experts. The classic mixture of experts.
+    /// Each unit visits all experts. The classic mixture of experts.
     Dense {
         /// `[G, U, E]`.
         weights: Tensor<3>,
@@ -53,8 +53,8 @@ pub enum Plan {
 }
 
 impl Plan {
-    /// Each unit goes to the experts of its `k` largest weights, which are `[G, U, E]`. Gradients flow
-    /// through the weights of the chosen; among equals the first wins.
+    /// The plan in which each unit goes to the experts of its `k` largest weights, which are `[G, U, E]`.
+    /// Gradients flow through the weights of the chosen experts; of tied weights the first wins.
     ///
     /// # Panics
     /// If `k` is larger than E; `kit::check::k` refuses that in a router's `check`.
@@ -85,10 +85,10 @@ impl Plan {
         }
     }
 
-    /// The same plan as `[G, U, E, C]` dispatch and combine weights. Slow and obviously right: the
-    /// fast engines are tested against it.
+    /// The plan as dispatch and combine weights `[G, U, E, C]`. Slow, and simple enough to be checked by
+    /// reading: the fast engines are tested against it.
     ///
-    /// Mixtures of parameters cannot be said in this form: here their experts' outputs are mixed in the
+    /// This form cannot express mixtures of parameters: for those, the experts' outputs are mixed in the
     /// same shares.
     pub fn to_soft(&self) -> (Tensor<4>, Tensor<4>) {
         match self.clone() {
@@ -107,7 +107,7 @@ impl Plan {
                 Plan::Dense { weights }.to_soft()
             }
             Plan::TokenChoice { experts, weights, n_experts } => {
-                // [G, U, K, E] -> [G, U, E]; the null expert has no column, so it vanishes here.
+                // [G, U, K, E] -> [G, U, E]; the null expert has no column, so its choices vanish here.
                 let chosen = one_hot(experts, n_experts);
                 let weights = (chosen * weights.unsqueeze_dim::<4>(3)).sum_dim(2);
                 Plan::Dense { weights: weights.squeeze_dim::<3>(2) }.to_soft()
@@ -124,15 +124,15 @@ impl Plan {
 
 /// `[A, B, C] -> [A, B, C, n]`; an index of `n` or more gives a row of zeros.
 ///
-/// Unlike Burn's, it takes `n == 1` and reads nothing back from the device.
+/// Unlike Burn's function, it supports `n == 1` and reads nothing back from the device.
 pub fn one_hot(indices: Tensor<3, Int>, n: usize) -> Tensor<4> {
     let [a, b, c] = indices.dims();
     let class = Tensor::<1, Int>::arange(0..n as i64, &indices.device()).reshape([1, 1, 1, n]);
     indices.unsqueeze_dim::<4>(3).expand([a, b, c, n]).equal(class.expand([a, b, c, n])).float()
 }
 
-/// The indices and values of the `k` largest along the last axis, largest first.
-/// `[G, U, N] -> [G, U, k]` twice; the values carry gradients. Among equals the first wins.
+/// The indices and values of the `k` largest scores along the last axis, largest first.
+/// `[G, U, N] -> [G, U, k]` twice; gradients flow through the values. Of tied scores the first wins.
 ///
 /// # Panics
 /// If `k` is larger than N.

@@ -1,17 +1,17 @@
-//! The reports of a pass. Those of plans on a device are read when someone looks at them, after the backward
-//! pass in training, so that no layer waits for the device.
+//! The reports of a pass. Reports on plans of a device are computed when they are read, in training after
+//! the backward pass, so that no layer waits for the device.
 
 use std::cell::{OnceCell, RefCell};
 
 use super::LayerReport;
 
-/// A report that is made when it is examined.
+/// A report that is computed when it is read.
 pub(super) type Later = Box<dyn FnOnce() -> LayerReport>;
 
 /// The reports in the order of layers.
 #[derive(Default)]
 pub(super) struct Reports {
-    /// Those that were examined; they come before the others.
+    /// The reports that were read; they precede the others.
     made: OnceCell<Vec<LayerReport>>,
     later: RefCell<Vec<Later>>,
 }
@@ -25,12 +25,12 @@ impl Reports {
         self.made.get().map_or(0, Vec::len) + self.later.borrow().len()
     }
 
-    /// All of them.
+    /// All reports, computed if necessary.
     pub(super) fn look(&self) -> &[LayerReport] {
         self.made.get_or_init(|| self.later.take().into_iter().map(|make| make()).collect())
     }
 
-    /// Makes one report of those from `first` on.
+    /// Joins the reports from `first` on to one.
     pub(super) fn join(&mut self, first: usize) {
         let all = self.all();
         let mut parts = all.split_off(first).into_iter();
@@ -43,7 +43,7 @@ impl Reports {
         }
     }
 
-    /// All as if none had been examined.
+    /// All reports, as if none had been computed.
     fn all(&mut self) -> &mut Vec<Later> {
         let later = self.later.get_mut();
         if let Some(made) = self.made.take() {
@@ -77,7 +77,7 @@ mod tests {
         assert_eq!((reports.len(), made.get()), (2, 0));
         assert_eq!(units(&reports), [1, 5]);
         assert_eq!((units(&reports), made.get()), (vec![1, 5], 3));
-        // What comes after a look is behind what was seen.
+        // A report that is added after the reports were read follows them.
         reports.add(report(7));
         assert_eq!((reports.len(), made.get()), (3, 3));
         reports.join(2);

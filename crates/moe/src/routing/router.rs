@@ -1,4 +1,4 @@
-//! The socket for routing algorithms.
+//! The plug-in interface of routing algorithms.
 
 use burn::{module::Param, prelude::*};
 use serde_json::json;
@@ -14,12 +14,12 @@ use crate::{
 /// The sizes a router is built for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Dims {
-    /// The width of what is scored, D.
+    /// The width of the router's input, D.
     pub width: usize,
     /// The number of experts, E.
     pub n_experts: usize,
-    /// Units of a group in an input of full length, U. At sequence level the batch decides how
-    /// many compete, so it counts 1. Slots that are parameters are sized by it.
+    /// The number of units of a group in an input of full length, U. At sequence level the number of
+    /// competing units depends on the batch, so it is 1. Slots that are parameters are sized by it.
     pub units: usize,
 }
 
@@ -30,30 +30,30 @@ pub trait Router: Module + Sync + 'static {
     type Config: Hyper;
     /// The name used in configs, tables and file names.
     const NAME: &'static str;
-    /// One line on what it does.
+    /// A one-line description.
     const ABOUT: &'static str;
     /// URL of the paper.
     const PAPER: &'static str = "";
-    /// Whether a unit's plan is independent of the units after it, as a decoder requires.
-    /// The conformance suite probes it.
+    /// Whether a unit's plan is independent of the units after it, as a decoder requires. The conformance
+    /// suite checks it.
     const CAUSAL: bool = true;
-    /// Whether a permutation of the units permutes the plan. The conformance suite probes it if true.
+    /// Whether a permutation of the units permutes the plan. The conformance suite checks it if true.
     const UNIT_PERMUTATION_EQUIVARIANT: bool = true;
 
-    /// Whether a permutation of the experts, with all parameters that the router has of each, permutes
-    /// the plan. The conformance suite probes it if true.
+    /// Whether a permutation of the experts, together with all parameters of the router for each expert,
+    /// permutes the plan. The conformance suite checks it if true.
     const EXPERT_PERMUTATION_EQUIVARIANT: bool = true;
-    /// Whether it mixes the experts' parameters ([`Plan::Merged`]), which must then have equal shapes.
+    /// Whether it mixes the experts' parameters ([`Plan::Merged`]), which then must have equal shapes.
     const MERGES: bool = false;
 
-    /// Whether experts work on mixtures of units ([`Plan::Soft`]), so that no row of work is of one unit. The
-    /// conformance suite probes it.
+    /// Whether experts process mixtures of units ([`Plan::Soft`]), so that no row of work belongs to one
+    /// unit. The conformance suite checks it.
     const MIXES_UNITS: bool = false;
 
     /// A note under tables of results on images; often empty.
     const ON_IMAGES: &'static str = "";
 
-    /// Whether it is causal with these hyperparameters.
+    /// Whether the router is causal with these hyperparameters.
     fn causal(_config: &Self::Config) -> bool {
         Self::CAUSAL
     }
@@ -63,7 +63,7 @@ pub trait Router: Module + Sync + 'static {
         Ok(())
     }
 
-    /// A fresh router. Weights come from `init`, so that they depend on seed and path alone.
+    /// A fresh router. Weights come from `init`, so that they depend only on seed and path.
     fn init(config: &Self::Config, dims: Dims, init: &Init) -> Self;
 
     /// `units` is `[G, U, D]`; units compete for slots within their group.
@@ -72,8 +72,8 @@ pub trait Router: Module + Sync + 'static {
     /// Floating-point operations to score one unit; a multiplication and an addition are two.
     ///
     /// By default two for each weight of the router's matrices (parameters and states of rank 2 or more):
-    /// 2 D E for a linear gate. A router that uses them otherwise than once per unit, or computes
-    /// without them, states its own number.
+    /// 2 D E for a linear gate. A router that uses its matrices other than once per unit, or computes
+    /// without them, returns its own number.
     fn flops_per_unit(&self) -> f64 {
         let mut matrices = Matrices(0);
         visit_paths(self, &mut matrices);
@@ -81,7 +81,7 @@ pub trait Router: Module + Sync + 'static {
     }
 }
 
-/// Counts the weights of matrices, without asking for their values.
+/// Counts the weights of matrices, without initializing them.
 struct Matrices(usize);
 
 impl PathVisitor for Matrices {
@@ -92,7 +92,7 @@ impl PathVisitor for Matrices {
     }
 }
 
-/// The object-safe face of [`Router`].
+/// The object-safe form of [`Router`].
 pub trait DynRouter: Erased<RouterSocket> {
     /// See [`Router::NAME`].
     fn name(&self) -> &'static str;
@@ -224,7 +224,7 @@ mod tests {
     fn a_router_that_states_no_operations_has_those_of_its_matrices() {
         let dims = Dims { width: 5, n_experts: 3, units: 1 };
         let router = Linear::init(&NoConfig {}, dims, &Init::new(0, &Device::flex()));
-        // 2 (5 * 2 + 2 * 3); the bias is no matrix.
+        // 2 (5 * 2 + 2 * 3); the bias is not a matrix.
         assert_eq!(AnyRouter::new(router).flops_per_unit(), 32.0);
     }
 }

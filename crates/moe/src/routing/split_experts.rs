@@ -5,10 +5,10 @@ use std::sync::Arc;
 use burn::prelude::*;
 use distributed::Communicator;
 
-/// The processes that have the experts, and the order of the exchanges between them.
+/// The processes that share the experts, and the order of the exchanges between them.
 pub(crate) struct SplitExperts {
     world: Arc<dyn Communicator>,
-    /// 0, computed from the output of the exchange before.
+    /// 0, computed from the output of the previous exchange.
     tie: Option<Tensor<1>>,
 }
 
@@ -22,8 +22,9 @@ impl SplitExperts {
         &self.world
     }
 
-    /// The input of an exchange, which depends on the exchange before. So the backward pass makes the
-    /// exchanges in reverse order in every process, also those that do not depend on each other otherwise.
+    /// The input of an exchange, made dependent on the previous exchange. The backward pass therefore
+    /// makes the exchanges in reverse order in every process, including exchanges that do not otherwise
+    /// depend on each other.
     pub(crate) fn after(&self, payload: Tensor<3>) -> Tensor<3> {
         match &self.tie {
             Some(tie) => payload + tie.clone().reshape([1, 1, 1]),
@@ -31,7 +32,7 @@ impl SplitExperts {
         }
     }
 
-    /// Keeps the output of an exchange for the next one.
+    /// Keeps the output of an exchange as a dependency of the next one.
     pub(crate) fn before(&mut self, output: &Tensor<3>) {
         self.tie = Some(output.clone().slice([0..1, 0..1, 0..1]).reshape([1]) * 0.0);
     }

@@ -5,8 +5,8 @@ use burn::prelude::*;
 use crate::routing::{Condition, Level, Pass};
 
 impl Level {
-    /// The router's input `[G, U, S]` and the experts' input `[G, U, P]` for `x` of `[B, T, D]`.
-    /// `P` is a whole number of rows of [`Level::expert_width`].
+    /// The router's input `[G, U, S]` and the experts' input `[G, U, P]` for `x` of `[B, T, D]`. `P` is an
+    /// integer number of rows of [`Level::expert_width`].
     ///
     /// # Panics
     /// At batch level without a [`Condition`] in the pass; see [`Level::check_condition`].

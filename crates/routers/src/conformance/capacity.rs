@@ -1,11 +1,11 @@
-//! After the layer's capacity no expert has more units than slots, and no unit an expert twice that it
-//! did not choose twice.
+//! After the layer's capacity is applied, no expert has more units than slots, and no unit has an expert
+//! twice that it did not choose twice.
 
 use moe::{Capacity, DropPolicy, Plan};
 
 use super::subject::{Setup, Subject};
 
-/// Every order of dropping.
+/// Checks every drop policy.
 pub(super) fn is_kept(subject: &Subject) -> Result<(), String> {
     use DropPolicy::{ChoicePriority, InOrder, Position, Priority, Shuffled, SumPriority};
     for drop in [InOrder, Position, Priority, SumPriority, ChoicePriority, Shuffled] {

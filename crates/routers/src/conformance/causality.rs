@@ -1,13 +1,14 @@
-//! Whether a unit's output depends on the units after it. A decoder with such a router would see the
-//! tokens that it is to predict.
+//! Checks whether a unit's output depends on the units after it. A decoder with such a router would have
+//! access to the tokens that it predicts.
 
 use burn::prelude::*;
 use moe::{BlockInput, TokenIds};
 
 use super::subject::{Setup, Subject, distance, values};
 
-/// Units after a cut are changed. If outputs before it change, the router leaks, and must say so;
-/// if they never do, it must not say so, or decoders would be denied it for nothing.
+/// Changes the units from a cut on. If outputs before the cut change, the router must declare that it is
+/// not causal; if they never do, it must declare that it is causal, since decoders would otherwise refuse
+/// it without reason.
 pub(super) fn agrees(subject: &Subject) -> Result<(), String> {
     let mut leak: Option<String> = None;
     for seed in 0..3 {
@@ -32,7 +33,7 @@ pub(super) fn agrees(subject: &Subject) -> Result<(), String> {
     }
 }
 
-/// By how much outputs before `cut` change if units from there on do.
+/// The largest change of outputs before `cut` when the units from `cut` on change.
 fn gap(subject: &Subject, setup: Setup, training: bool, cut: usize) -> Result<f32, String> {
     let run = |changed: bool| {
         let (mut pass, mut x) = subject.input(setup, training);
@@ -46,7 +47,7 @@ fn gap(subject: &Subject, setup: Setup, training: bool, cut: usize) -> Result<f3
                 pass.put(TokenIds(Tensor::cat(vec![ids.narrow(1, 0, cut), other], 1)));
             }
         }
-        // A fresh layer each time: a training pass may move state.
+        // A new layer for each run: a training pass may change state.
         let y = subject.layer(setup)?.forward(&mut pass, x);
         Ok::<_, String>(values(y.narrow(1, 0, cut)))
     };

@@ -1,13 +1,13 @@
-//! The same layer on two devices: outputs and gradients, by the engine that each device gets.
+//! Compares the same layer on two devices: outputs and gradients, by the engine that each device selects.
 
 use moe::Engine;
 
 use super::subject::{LEVELS, Setup, Step, Subject, step, values};
 
-/// Where all numbers of a tensor are smaller, they are rounding: gaps are relative to this.
+/// The least magnitude that gaps are relative to: smaller numbers are rounding errors.
 const SMALL: f32 = 1e-2;
 
-/// The largest gap at every level, with and without a capacity, and where it is.
+/// The largest gap, with its location, for every level, with and without a capacity.
 pub(super) fn gaps(on: [Subject; 2]) -> Result<Vec<(f32, String)>, String> {
     let mut gaps = Vec::new();
     for level in LEVELS {
@@ -21,7 +21,8 @@ pub(super) fn gaps(on: [Subject; 2]) -> Result<Vec<(f32, String)>, String> {
     Ok(gaps)
 }
 
-/// A training step, and the output in evaluation after it, as "evaluation" among the gradients.
+/// A training step, and the output of an evaluation after it, which is stored as "evaluation" among the
+/// gradients.
 fn both(subject: &Subject, setup: Setup) -> Result<Step, String> {
     let mut step = step(subject, &subject.training_layer(setup)?, setup);
     let (mut pass, x) = subject.input(setup, false);
@@ -30,7 +31,7 @@ fn both(subject: &Subject, setup: Setup) -> Result<Step, String> {
     Ok(step)
 }
 
-/// The largest of two steps, and which number has it.
+/// The largest gap between two steps, and the name of the tensor that has it.
 pub(super) fn of_steps(a: &Step, b: &Step) -> Result<(f32, String), String> {
     let mut worst = (relative(&a.output, &b.output), "output".to_string());
     for (path, gradient) in &a.gradients {
@@ -46,7 +47,7 @@ pub(super) fn of_steps(a: &Step, b: &Step) -> Result<(f32, String), String> {
     Ok(worst)
 }
 
-/// The largest difference over the largest number; infinite where something is no number.
+/// The largest difference over the largest number; infinite if any number is not finite.
 fn relative(a: &[f32], b: &[f32]) -> f32 {
     let largest = a.iter().chain(b).fold(SMALL, |most, x| most.max(x.abs()));
     let one =

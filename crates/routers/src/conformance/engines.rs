@@ -1,4 +1,4 @@
-//! The fast engines equal the reference: output, gradient of the input and of every parameter.
+//! The fast engines agree with the reference: output, gradient of the input and of every parameter.
 
 use moe::Engine;
 use rand::{RngExt, SeedableRng};
@@ -6,7 +6,7 @@ use rand_chacha::ChaCha8Rng;
 
 use super::subject::{LEVELS, Setup, Step, Subject, distance, step};
 
-/// On a few shapes drawn at random, at every level.
+/// Checks a few shapes drawn at random, at every level.
 pub(super) fn agree(subject: &Subject) -> Result<(), String> {
     let mut rng = ChaCha8Rng::seed_from_u64(0);
     for seed in 0..3 {

@@ -1,5 +1,5 @@
-//! For routers without an order of experts, permuting experts permutes the plan and nothing else: no expert is
-//! better off for its place.
+//! For routers without an order of experts, permuting the experts permutes the plan and changes nothing
+//! else: no expert has an advantage from its index.
 
 use std::collections::BTreeMap;
 
@@ -14,12 +14,12 @@ use super::{
     subject::{EXPERTS, Subject, distance, values},
 };
 
-/// Sizes none of which is a multiple of the number of experts, so that an axis of experts is known by
-/// its length.
+/// Sizes that are not multiples of the number of experts, so that an axis of experts is recognised by its
+/// length.
 const SIZES: [usize; 3] = [2, 6, 5];
 
-/// Parameters and states are turned along every axis of experts; columns of the plan must turn with
-/// them.
+/// Rotates parameters and states along every axis of experts, and checks that the columns of the plan
+/// rotate with them.
 pub(super) fn permute_the_plan(subject: &Subject) -> Result<(), String> {
     if !subject.promises()?.alike {
         return Ok(());
@@ -45,7 +45,7 @@ pub(super) fn permute_the_plan(subject: &Subject) -> Result<(), String> {
     Ok(())
 }
 
-/// Shifted by three places along an axis.
+/// The tensor rotated along an axis, by three experts.
 fn turn<const D: usize>(tensor: Tensor<D>, axis: usize) -> Tensor<D> {
     let n = tensor.dims()[axis];
     let by = n / EXPERTS * 3;
@@ -53,8 +53,7 @@ fn turn<const D: usize>(tensor: Tensor<D>, axis: usize) -> Tensor<D> {
     Tensor::cat(vec![b, a], axis)
 }
 
-/// All numbers of a router, turned along the axes that are as long as the experts, or as some slots of
-/// each.
+/// All numbers of a router, rotated along the axes whose length is a multiple of the number of experts.
 fn turned(router: &impl Module) -> BTreeMap<String, TensorData> {
     let mut visitor = Turn { found: BTreeMap::new() };
     visit_paths(router, &mut visitor);

@@ -1,12 +1,11 @@
-//! Extreme inputs give finite outputs and gradients: zeros, huge and tiny numbers, units that are all
-//! the same.
+//! Extreme inputs give finite outputs and gradients: zeros, huge and tiny numbers, and identical units.
 
 use burn::prelude::*;
 use moe::SkipTopExperts;
 
 use super::subject::{Objective, Setup, Subject, step_on, values};
 
-/// In training and in evaluation.
+/// Checks training and evaluation.
 pub(super) fn stay_finite(subject: &Subject) -> Result<(), String> {
     let (_, x) = subject.input(Setup::PLAIN, false);
     let one = x.clone().narrow(1, 0, 1).expand(x.dims());

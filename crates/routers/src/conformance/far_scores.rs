@@ -1,5 +1,6 @@
-//! Scores far from zero: all near -45, where sums of sigmoids are lost in an epsilon, near -110, where
-//! they underflow, at +-1e4, and far apart. Weights stay finite and sum to what they sum to at ordinary scores.
+//! Scores far from zero: all near -45, where sums of sigmoids are lost in an epsilon; near -110, where
+//! they underflow; at +-1e4; and far apart. Weights stay finite, and their sums are the same as at
+//! ordinary scores.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +14,7 @@ use super::{
 };
 
 const SHAPE: [usize; 2] = [3, 10];
-/// The offset of the scores, and a factor on their differences.
+/// The offsets of the scores, with factors on their differences.
 const PLACES: [(f32, f32); 10] = [
     (-1e4, 1.0),
     (-110.0, 1.0),
@@ -28,13 +29,13 @@ const PLACES: [(f32, f32); 10] = [
 ];
 /// The tolerance of sums of weights.
 const NEAR: f32 = 1e-4;
-/// Sums that are equal are a promise from this number on.
+/// The number of equal sums from which on they are taken as a promise of the router.
 const ENOUGH: usize = 4;
 
 /// The gradient of each parameter by path.
 type Gradients = BTreeMap<String, Option<Vec<f32>>>;
 
-/// In training and in evaluation, at every place.
+/// Checks training and evaluation, at every place.
 pub(super) fn keep_sums(subject: &Subject) -> Result<(), String> {
     for training in [false, true] {
         let promised = promised(&sums(&run(subject, (0.0, 1.0), training)?.0));
@@ -50,7 +51,7 @@ pub(super) fn keep_sums(subject: &Subject) -> Result<(), String> {
     Ok(())
 }
 
-/// Finite weights, finite gradients, sums as promised.
+/// Checks that weights and gradients are finite, and that sums are as promised.
 fn check(plan: &Plan, gradients: &Gradients, promised: &BTreeMap<&str, f32>) -> Result<(), String> {
     for (what, sums) in sums(plan) {
         if let Some(sum) = sums.iter().find(|sum| !sum.is_finite()) {
@@ -68,7 +69,7 @@ fn check(plan: &Plan, gradients: &Gradients, promised: &BTreeMap<&str, f32>) -> 
     }
 }
 
-/// The sum of the weights, if it is the same for all units: for routers that normalise.
+/// The sum of the weights, if it is the same for all units, as in routers that normalise.
 fn promised(sums: &[(&'static str, Vec<f32>)]) -> BTreeMap<&'static str, f32> {
     let constant = |sums: &[f32]| {
         let first = *sums.first()?;
@@ -78,8 +79,8 @@ fn promised(sums: &[(&'static str, Vec<f32>)]) -> BTreeMap<&'static str, f32> {
     sums.iter().filter_map(|(what, sums)| Some((*what, constant(sums)?))).collect()
 }
 
-/// The sums of the weights of a plan, without their signs: of units with all their choices and of those with some, of
-/// experts, or of slots.
+/// The sums of the absolute weights of a plan: of units with all their choices and of units with some of
+/// them, of experts, or of slots.
 fn sums(plan: &Plan) -> Vec<(&'static str, Vec<f32>)> {
     match plan.clone() {
         Plan::TokenChoice { experts, weights, n_experts } => {
@@ -106,8 +107,8 @@ fn sums(plan: &Plan) -> Vec<(&'static str, Vec<f32>)> {
     }
 }
 
-/// The plan of a router whose scores are moved to a place, and the gradients of a number that depends
-/// on all its weights, and of its losses.
+/// The plan of a router whose scores are moved to a place, and the gradients of a number that depends on
+/// all its weights and on its losses.
 fn run(
     subject: &Subject,
     (place, spread): (f32, f32),
@@ -117,7 +118,8 @@ fn run(
     let router = moved(subject.training_router(dims)?, place)?;
     let pass = if training { Pass::train(0, 3, 0.3) } else { Pass::eval() };
     let mut pass = subject.with_facts(pass, SHAPE);
-    // The first number of each unit is 1: what is added to the first row is added to the scores.
+    // The first number of each unit is 1, so that an offset of the first row of a matrix is an offset of
+    // the scores.
     let rest: Tensor<3> = subject.noise("x", [SHAPE[0], SHAPE[1], WIDTH - 1]);
     let x =
         Tensor::cat(vec![Tensor::ones([SHAPE[0], SHAPE[1], 1], &rest.device()), rest * spread], 2);
@@ -129,7 +131,7 @@ fn run(
     Ok((plan, gradients(&router, grads)))
 }
 
-/// The router with `place` added to the first row of every matrix that takes a unit.
+/// The router with `place` added to the first row of every matrix that is applied to units.
 fn moved(router: AnyRouter, place: f32) -> Result<AnyRouter, String> {
     let takes_units = |shape: &[usize]| shape.len() == 2 && shape[0] == WIDTH;
     let numbers = numbers_of(&router, |known| known.trained && takes_units(&known.shape));

@@ -1,5 +1,5 @@
-//! The gradient of the task's loss reaches every parameter. What an update rule moves is a state, not a
-//! parameter; what auxiliary losses alone move learns nothing of the task.
+//! The gradient of the task's loss reaches every parameter. A tensor with an update rule is a state, not a
+//! parameter; a parameter with gradients from auxiliary losses only learns nothing about the task.
 
 use burn::module::Module;
 use moe::parameters;
@@ -9,8 +9,9 @@ use super::subject::{Objective, Setup, Subject, step_on};
 /// The largest rounding error of a gradient that is zero, that of a quotient x / x for example.
 const ROUNDING: f32 = 1e-6;
 
-/// In one training pass, without the losses of the pass, every parameter has a gradient that is finite
-/// and not zero everywhere, rounding apart. So it is with a single choice too, where that is not refused.
+/// Checks that in one training pass, without the losses of the pass, every parameter has a gradient that
+/// is finite and, apart from rounding, not zero everywhere. A single choice is checked too, unless the
+/// router refuses it.
 pub(super) fn reach_every_parameter(subject: &Subject) -> Result<(), String> {
     reach(subject)?;
     let Some(k) = subject.number_of_choices() else { return Ok(()) };

@@ -8,8 +8,8 @@
 //! routers::conformance::check(&routers, &choice, &Device::flex()).unwrap();
 //! ```
 //!
-//! A router of your own goes through it in one line of your own test. The checks run on a small
-//! MoE layer of 8 experts in a stream of width 8, at every [`moe::Level`].
+//! A router of your own is checked in one line of your own test. The checks run on a small MoE layer of 8
+//! experts in a stream of width 8, at every [`moe::Level`].
 
 mod capacity;
 mod causality;
@@ -59,7 +59,7 @@ const CHECKS: [(&str, Check); 17] = [
     ("the engines agree", engines::agree),
 ];
 
-/// Runs all checks on one router: for each its name, and what to look at if it fails.
+/// Runs all checks on one router; returns the name of each check, and a hint if it fails.
 ///
 /// An unknown router or wrong hyperparameters fail every check.
 pub fn report(
@@ -72,10 +72,10 @@ pub fn report(
     CHECKS.into_iter().map(run).collect()
 }
 
-/// Runs all checks on one router; the first that fails says what to look at.
+/// Runs all checks on one router; the error of the first that fails contains a hint.
 ///
 /// # Errors
-/// One sentence with the router, the check, and what was found.
+/// One sentence with the router, the check, and the result.
 pub fn check(routers: &Routers, router: &Choice, device: &Device) -> Result<(), String> {
     let subject = Subject::new(routers, router, device);
     CHECKS.into_iter().try_for_each(|(name, check)| {
@@ -83,15 +83,15 @@ pub fn check(routers: &Routers, router: &Choice, device: &Device) -> Result<(), 
     })
 }
 
-/// Makes the same layers on two devices, lets each take a training step and evaluate, and gives
-/// for each layer the largest gap between their outputs and gradients, relative to the largest number
-/// of each tensor, and where it is.
+/// Makes the same layers on two devices, runs a training step and an evaluation on each, and returns for
+/// each layer the largest gap between their outputs and gradients, relative to the largest number of each
+/// tensor, with its location.
 ///
 /// # Errors
-/// An unknown router or wrong hyperparameters; what has a gradient on one device alone.
+/// An unknown router, wrong hyperparameters, or a parameter that has a gradient on only one device.
 ///
 /// # Panics
-/// If a device cannot do what is requested of it.
+/// If a device does not support a requested operation.
 pub fn gaps(
     routers: &Routers,
     router: &Choice,

@@ -1,10 +1,10 @@
-//! Parameters and states have names that say what they are, since checkpoints and files name them.
+//! Parameters and states have descriptive names, since checkpoints and files contain them.
 
 use moe::{Dims, parameters};
 
 use super::subject::{EXPERTS, Subject, WIDTH};
 
-/// Words in lower case, of three letters or more.
+/// Checks that names are words in lower case, of three letters or more.
 pub(super) fn are_words(subject: &Subject) -> Result<(), String> {
     let router = subject.router(Dims { width: WIDTH, n_experts: EXPERTS, units: 10 })?;
     let known = parameters(&router);

@@ -1,4 +1,5 @@
-//! Noise in training is drawn anew for each unit and step, and treats all units alike.
+//! Noise in training is drawn separately for each unit and step, and has the same distribution for all
+//! units.
 
 use burn::prelude::*;
 use moe::{Dims, Pass};
@@ -8,13 +9,14 @@ use super::{
     subject::{EXPERTS, Subject, WIDTH, values},
 };
 
-/// Units that are all the same, in groups.
+/// The number of groups, and of identical units in each.
 const SHAPE: [usize; 2] = [4, 6];
 const STEPS: usize = 150;
-/// Standard errors that the first and the last unit may be apart: less likely than one in a million.
+/// The accepted distance between the first and the last unit, in standard errors: a larger one has a
+/// probability below one in a million.
 const APART: f64 = 5.0;
 
-/// Checks the routes of equal units over many steps.
+/// Checks the routes of identical units over many steps.
 pub(super) fn treats_units_alike(subject: &Subject) -> Result<(), String> {
     if !subject.promises()?.equivariant {
         return Ok(());
@@ -27,7 +29,7 @@ pub(super) fn treats_units_alike(subject: &Subject) -> Result<(), String> {
     let steps: Vec<Vec<f32>> = (0..STEPS)
         .map(|step| {
             let mut pass = subject.alike_outside(Pass::train(0, step, 0.0), SHAPE);
-            // A fresh router each time: what moves between steps is noise, and not a state.
+            // A new router for each step, so that differences between steps are noise, not state.
             Ok(values(rows(subject.router(dims)?.route(&mut pass, x.clone()))))
         })
         .collect::<Result<_, String>>()?;
@@ -40,7 +42,7 @@ pub(super) fn treats_units_alike(subject: &Subject) -> Result<(), String> {
         return Err("in training all units share one draw of the noise; each draws its own".into());
     }
     for expert in 0..EXPERTS {
-        // The share of the expert in the unit at a place, in all groups and steps.
+        // The share of the expert in the unit at a position, in all groups and steps.
         let at = |place: usize| -> Vec<f64> {
             let groups = steps.iter().flat_map(|step| step.chunks(units * columns));
             groups.map(|group| f64::from(group[place * columns + EXPERTS + expert])).collect()

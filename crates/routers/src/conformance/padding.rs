@@ -1,4 +1,4 @@
-//! Outputs, losses, metrics, loads and states of the real tokens are the same for every number of padding
+//! Outputs, losses, metrics, loads and states of the real tokens do not depend on the number of padding
 //! tokens after them.
 
 use burn::prelude::*;
@@ -6,15 +6,15 @@ use moe::{BlockInput, Clusters, LayerReport, Pass, RealTokens, TokenIds};
 
 use super::subject::{LEVELS, Setup, Subject, values};
 
-/// Sequences of this many real tokens.
+/// The number of real tokens of each sequence.
 const REAL: usize = 10;
 
 /// The results of a layer for the real tokens: the output in training and in an evaluation after it, losses
 /// and metrics, and the report.
 type Found = (Vec<f32>, Vec<f32>, Vec<(String, f64)>, Vec<LayerReport>);
 
-/// No number changes by a bit with 1 or 20 tokens of padding; where sequences have different lengths,
-/// padding has the output 0 and is in no report.
+/// Checks that no number changes by a bit with 1 or 20 tokens of padding. If sequences have different
+/// lengths, padding has the output 0 and is in no report.
 pub(super) fn takes_no_part(subject: &Subject) -> Result<(), String> {
     for level in LEVELS {
         let setup = Setup { level, shape: [3, REAL + 20], ..Setup::PLAIN };
@@ -31,13 +31,13 @@ pub(super) fn takes_no_part(subject: &Subject) -> Result<(), String> {
     Ok(())
 }
 
-/// A training pass on the real tokens with so much padding, and then an evaluation.
+/// Runs a training pass on the real tokens with this number of padding tokens, and then an evaluation.
 fn padded_by(subject: &Subject, setup: Setup, padding: usize) -> Result<Found, String> {
     let layer = subject.layer(setup)?;
     let run = |training: bool| {
         let (pass, x) = subject.input(setup, training);
         let (mut pass, x) = cut(pass, x, REAL + padding, vec![REAL; 3]);
-        // A layer before it, since some routers remember the last one's scores.
+        // A preceding layer, since some routers use the scores of the previous one.
         layer.forward(&mut pass, x.clone());
         let y = layer.forward(&mut pass, x);
         (values(y.narrow(1, 0, REAL)), pass)
@@ -48,8 +48,8 @@ fn padded_by(subject: &Subject, setup: Setup, padding: usize) -> Result<Found, S
     Ok((trained, evaluated, scalars, pass.reports().to_vec()))
 }
 
-/// The first `tokens` tokens of an input, of which `real` are real in each sequence; those after them are made
-/// large, so that a router that reads them has other results.
+/// The first `tokens` tokens of an input, of which `real` are real in each sequence. The tokens after them
+/// are made large, so that a router that reads them gives other results.
 fn cut(mut pass: Pass, x: Tensor<3>, tokens: usize, real: Vec<usize>) -> (Pass, Tensor<3>) {
     let device = x.device();
     let [_, _, d] = x.dims();
@@ -68,7 +68,7 @@ fn cut(mut pass: Pass, x: Tensor<3>, tokens: usize, real: Vec<usize>) -> (Pass, 
     (pass.with_reports(), x)
 }
 
-/// Sequences of different lengths, one of them of none.
+/// Checks sequences of different lengths, one of which has no token.
 fn different_lengths(subject: &Subject, setup: Setup) -> Result<(), String> {
     let layer = subject.layer(setup)?;
     let lengths = vec![REAL, 0, 4];
@@ -89,7 +89,7 @@ fn different_lengths(subject: &Subject, setup: Setup) -> Result<(), String> {
     let units = match setup.level {
         moe::Level::Token => tokens,
         moe::Level::Heads(heads) => tokens * heads,
-        // Two sequences; two parts of a batch.
+        // Two sequences, or two parts of a batch.
         moe::Level::Sequence | moe::Level::Batch(_) => 2,
     };
     match pass.reports() {

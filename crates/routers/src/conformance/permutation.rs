@@ -1,11 +1,11 @@
-//! Permuting the units permutes the plan and nothing else, if a router promises it.
+//! Permuting the units permutes the plan and changes nothing else, if the router promises it.
 
 use burn::prelude::*;
 use moe::{BlockInput, Clusters, Pass, Plan, TokenIds};
 
 use super::subject::{Setup, Subject, distance, values};
 
-/// Units and their ids are turned around and shifted; rows of the plan must move with them.
+/// Reverses and shifts the units and their ids, and checks that the rows of the plan move accordingly.
 pub(super) fn permutes_the_plan(subject: &Subject) -> Result<(), String> {
     if !subject.promises()?.equivariant {
         return Ok(());
@@ -29,7 +29,7 @@ pub(super) fn permutes_the_plan(subject: &Subject) -> Result<(), String> {
     Ok(())
 }
 
-/// The same input in another order, and that order.
+/// The same input in another order, and the order.
 fn permuted(pass: &Pass, x: Tensor<3>) -> ((Pass, Tensor<3>), Tensor<1, Int>) {
     let t = x.dims()[1];
     let order: Vec<i32> = (0..t).map(|i| ((2 * t + 2 - i) % t) as i32).collect();
@@ -46,7 +46,8 @@ fn permuted(pass: &Pass, x: Tensor<3>) -> ((Pass, Tensor<3>), Tensor<1, Int>) {
     ((moved, x), order)
 }
 
-/// `[G, U, 2 E]`: for each unit its shares in each expert, in and out, summed over the slots.
+/// `[G, U, 2 E]`: the shares of each unit in the input and in the output of each expert, summed over the
+/// slots.
 pub(super) fn rows(plan: Plan) -> Tensor<3> {
     let (dispatch, combine) = plan.to_soft();
     Tensor::cat(vec![dispatch.sum_dim(3), combine.sum_dim(3)], 2).squeeze_dim::<3>(3)

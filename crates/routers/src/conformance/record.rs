@@ -1,13 +1,13 @@
-//! The outputs of a router follow from its record: evaluation is deterministic and changes no state,
-//! and a saved layer loads into a fresh one.
+//! The outputs of a router follow from its record: evaluation is deterministic and changes no state, and a
+//! saved layer can be loaded into a fresh one.
 
 use burn::{module::Module, store::ModuleRecord};
 use moe::MoeLayer;
 
 use super::subject::{LEVELS, Setup, Subject, distance, values};
 
-/// Evaluated twice, and again without autodiff, a layer gives the same and stays the same; a
-/// training pass of one seed gives the same in two layers of one seed.
+/// Checks that a layer evaluated twice, and again without autodiff, gives the same output and does not
+/// change, and that training passes of one seed in two layers of one seed give the same output.
 pub(super) fn deterministic(subject: &Subject) -> Result<(), String> {
     for level in LEVELS {
         let setup = Setup { level, ..Setup::PLAIN };
@@ -40,7 +40,7 @@ pub(super) fn deterministic(subject: &Subject) -> Result<(), String> {
     Ok(())
 }
 
-/// A layer that has trained for a pass, saved and loaded into one of another seed.
+/// Checks a layer that has trained for one pass, saved and loaded into a layer of another seed.
 pub(super) fn round_trip(subject: &Subject) -> Result<(), String> {
     let layer = subject.training_layer(Setup::PLAIN)?;
     let (mut pass, x) = subject.input(Setup::PLAIN, true);

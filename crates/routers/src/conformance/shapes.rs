@@ -1,11 +1,11 @@
-//! Plans are well formed, outputs are finite and keep their shape, and work is counted.
+//! Plans are well formed, outputs are finite and keep their shape, and work is reported.
 
 use burn::prelude::*;
 use moe::{Engine, Plan};
 
 use super::subject::{EXPERTS, LEVELS, Setup, Subject, values};
 
-/// At every level, in training and in evaluation, and for a single unit.
+/// Checks every level, in training and in evaluation, and a single unit.
 pub(super) fn at_every_level(subject: &Subject) -> Result<(), String> {
     for level in LEVELS {
         for (training, shape) in [(false, [3, 10]), (true, [3, 10]), (false, [1, 1])] {
@@ -96,7 +96,7 @@ fn finite(what: &str, values: &[f32]) -> Result<(), String> {
     }
 }
 
-/// A router with parameters has work to do, and says how much.
+/// Checks that a router with parameters reports a number of floating-point operations.
 pub(super) fn flops(subject: &Subject) -> Result<(), String> {
     let layer = subject.training_layer(Setup::PLAIN)?;
     let flops = layer.router.flops_per_unit();

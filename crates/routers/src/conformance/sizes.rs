@@ -1,16 +1,16 @@
-//! Sizes at the edge: one expert, as many choices as experts, no unit at all. What a router cannot do it
-//! refuses, with a reason.
+//! Extreme sizes: one expert, as many choices as experts, no unit at all. A router refuses sizes that it
+//! does not support, with a reason.
 
 use burn::prelude::*;
 use moe::{Choice, Engine, Pass};
 
 use super::subject::{EXPERTS, Objective, Setup, Subject, WIDTH, step_on, values};
 
-/// Each edge, in training and in evaluation.
+/// Checks each extreme, in training and in evaluation.
 pub(super) fn at_the_edge(subject: &Subject) -> Result<(), String> {
     one(subject, "one expert", subject.router.clone(), Setup { experts: 1, ..Setup::PLAIN })?;
     if let Some(k) = subject.number_of_choices() {
-        // Among one expert there is one choice.
+        // With one expert there is only one choice.
         let single = subject.router.clone().with(k, 1);
         one(subject, "one expert and one choice", single, Setup { experts: 1, ..Setup::PLAIN })?;
         let all = subject.router.clone().with(k, EXPERTS);
@@ -34,7 +34,8 @@ fn one(subject: &Subject, what: &str, router: Choice, setup: Setup) -> Result<()
     }
 }
 
-/// A batch without sequences, or of sequences without tokens, comes back as it is.
+/// Checks that the output for a batch without sequences, or of sequences without tokens, has the shape of
+/// the input.
 fn no_unit(subject: &Subject) -> Result<(), String> {
     for engine in [Engine::Reference, Engine::Dropless, Engine::Padded] {
         for shape in [[0, 10], [3, 0]] {

@@ -1,4 +1,4 @@
-//! Gradients are those of the plan and the losses: finite differences say the same, where a small step
+//! Gradients are those of the plan and the losses: they agree with finite differences, if the small step
 //! changes no choice.
 
 use burn::{
@@ -11,13 +11,13 @@ use moe::{AnyRouter, Dims, Init, Pass, Plan};
 use super::subject::{EXPERTS, Subject, WIDTH, values};
 
 const SHAPE: [usize; 2] = [2, 6];
-/// Steps along a direction. Long ones see the curve, short ones the rounding, and any may change a
-/// choice: the best counts.
+/// Steps along a direction. Long ones have errors from curvature, short ones from rounding, and any may
+/// change a choice: the best one is used.
 const STEPS: [f32; 4] = [1e-2, 3e-3, 1e-3, 3e-4];
-/// The largest difference of both, relative to slopes above 1: the accuracy of single precision.
+/// The largest accepted difference, relative to slopes above 1: the accuracy of single precision.
 const NEAR: f64 = 2e-2;
 
-/// Along three directions in the space of all trained parameters, in evaluation.
+/// Checks three directions in the space of all trained parameters, in evaluation.
 pub(super) fn are_those_of_the_plan(subject: &Subject) -> Result<(), String> {
     let dims = Dims { width: WIDTH, n_experts: EXPERTS, units: SHAPE[1] };
     let router = subject.training_router(dims)?;
@@ -37,7 +37,7 @@ pub(super) fn are_those_of_the_plan(subject: &Subject) -> Result<(), String> {
     Ok(())
 }
 
-/// Normal directions, a part for each parameter.
+/// Directions with normally distributed components, one part for each parameter.
 struct Directions {
     seed: u64,
     parts: usize,
@@ -55,7 +55,7 @@ impl Directions {
     }
 }
 
-/// A number that depends on all that a plan weighs with and on all losses, and the choices.
+/// A number that depends on all weights of a plan and on all losses; and the choices.
 fn outcome(subject: &Subject, router: &AnyRouter) -> (Tensor<1>, Vec<i64>) {
     let mut pass = subject.with_facts(Pass::eval(), SHAPE);
     let x = subject.noise("x", [SHAPE[0], SHAPE[1], WIDTH]);
@@ -68,12 +68,12 @@ fn outcome(subject: &Subject, router: &AnyRouter) -> (Tensor<1>, Vec<i64>) {
     (objective(subject, plan, &pass), choices)
 }
 
-/// The weights of a plan, each times a number of its own, and the losses of the pass.
+/// The sum of the weights of a plan, each multiplied by a different number, and the losses of the pass.
 pub(super) fn objective(subject: &Subject, plan: Plan, pass: &Pass) -> Tensor<1> {
     let weighed = |weights: Tensor<3>| (subject.noise("goal", weights.dims()) * weights).sum();
     let value = match plan {
         Plan::TokenChoice { experts, weights, n_experts } => {
-            // The weight of a dropped choice does not count.
+            // The weight of a dropped choice is ignored.
             weighed(weights.mask_fill(experts.equal_scalar(n_experts as i64), 0.0))
         }
         Plan::ExpertChoice { weights, .. }
@@ -87,7 +87,7 @@ pub(super) fn objective(subject: &Subject, plan: Plan, pass: &Pass) -> Tensor<1>
     pass.total_loss().map_or(value.clone(), |losses| value + losses)
 }
 
-/// The gradient times the direction; none where nothing is trained.
+/// The product of the gradient and the direction; none if no parameter is trained.
 fn slope(subject: &Subject, router: &AnyRouter, along: &Directions) -> Option<f64> {
     if super::gradients::trained(router).is_empty() {
         return None;
@@ -116,7 +116,7 @@ impl ModuleVisitor for Slope {
     }
 }
 
-/// The slope by a step there and a step back; none where they change a choice.
+/// The slope from a step forward and a step back; none if they change a choice.
 fn difference(subject: &Subject, router: &AnyRouter, along: &Directions, step: f32) -> Option<f64> {
     let at = |step: f32| {
         let moved = router.clone().map(&mut Move { along: along.fresh(), step });

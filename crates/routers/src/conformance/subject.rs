@@ -1,4 +1,4 @@
-//! The layer that checks run on, and its inputs: all fixed, so that a failure can be repeated.
+//! The layer that checks run on, and its inputs: all are fixed, so that a failure can be reproduced.
 
 use std::collections::BTreeMap;
 
@@ -32,7 +32,7 @@ pub(super) struct Subject {
     device: Device,
 }
 
-/// A layer in a form, on sequences of a length.
+/// The settings of a layer, and the shape of its input.
 #[derive(Clone, Copy)]
 pub(super) struct Setup {
     pub(super) level: Level,
@@ -71,7 +71,7 @@ impl Subject {
         Ok(entry.build)
     }
 
-    /// Whether the router promises to look at no later unit.
+    /// Whether the router promises that no unit's plan depends on a later unit.
     pub(super) fn causal(&self) -> Result<bool, String> {
         (self.promises()?.causal)(&self.router).map_err(|err| err.to_string())
     }
@@ -81,7 +81,7 @@ impl Subject {
         Self { library: self.library.clone(), router, device: self.device.clone() }
     }
 
-    /// The hyperparameter that says how many experts a unit visits, if there is one.
+    /// The hyperparameter with the number of experts that a unit visits, if there is one.
     pub(super) fn number_of_choices(&self) -> Option<&'static str> {
         let complete = self.library.routers.complete(&self.router).ok()?;
         complete.options.contains_key("k").then_some("k")
@@ -92,7 +92,7 @@ impl Subject {
         self.router_on(dims, &self.device)
     }
 
-    /// A fresh router that gradients flow through.
+    /// A fresh router with autodiff.
     pub(super) fn training_router(&self, dims: Dims) -> Result<AnyRouter, String> {
         self.router_on(dims, &self.device.clone().autodiff())
     }
@@ -102,7 +102,7 @@ impl Subject {
         build(&self.router, dims, &Init::new(0, device)).map_err(|err| err.to_string())
     }
 
-    /// A pass that knows ids and clusters, different ones for neighbours.
+    /// The pass with token ids and clusters that differ between neighbours.
     pub(super) fn with_facts(&self, mut pass: Pass, [b, t]: [usize; 2]) -> Pass {
         let ids: Vec<i32> = (0..b * t).map(|at| (at * 7 % 20) as i32).collect();
         let ids = Tensor::from_data(TensorData::new(ids, [b, t]), &self.device);
@@ -111,7 +111,7 @@ impl Subject {
         pass
     }
 
-    /// A pass in which all units have the same id and cluster.
+    /// The pass with the same id and cluster for all units.
     pub(super) fn alike_outside(&self, mut pass: Pass, [b, t]: [usize; 2]) -> Pass {
         let ids = Tensor::<2, Int>::zeros([b, t], &self.device);
         pass.put(Clusters(ids.clone()));
@@ -124,7 +124,7 @@ impl Subject {
         self.layer_on(setup, &self.device)
     }
 
-    /// A fresh layer that gradients flow through.
+    /// A fresh layer with autodiff.
     pub(super) fn training_layer(&self, setup: Setup) -> Result<MoeLayer, String> {
         self.layer_on(setup, &self.device.clone().autodiff())
     }
@@ -145,7 +145,7 @@ impl Subject {
             .map_err(|err| err.to_string())
     }
 
-    /// An input and the pass it belongs to: token ids and a condition are in it.
+    /// An input and its pass, which has token ids and a condition.
     pub(super) fn input(&self, setup: Setup, training: bool) -> (Pass, Tensor<3>) {
         let ([b, t], init) = (setup.shape, Init::new(setup.seed, &self.device).at("input"));
         let mut rng = init.rng();
@@ -153,7 +153,7 @@ impl Subject {
         let ids = Tensor::from_data(TensorData::new(ids, [b, t]), &self.device);
         let code = init.normal("code", [1, CODE], 1.0).val();
         let mut pass = if training {
-            // Some routers warm up: the start is examined too.
+            // Some routers have a warm-up, so the start is examined too.
             Pass::train(setup.seed, 3, [0.3, 0.0, 0.6][setup.seed as usize % 3])
         } else {
             Pass::eval()
@@ -172,7 +172,7 @@ impl Subject {
     }
 }
 
-/// Experts that tell each other apart: `tanh(x W_e)`.
+/// Experts with distinguishable outputs: `tanh(x W_e)`.
 #[derive(Module, Debug)]
 struct Probe {
     weight: Param<Tensor<3>>,
@@ -197,7 +197,7 @@ impl Experts for Probe {
     }
 }
 
-/// Experts that show their matrices, for routers that mix them: `relu(x W_e)`, and back by its square.
+/// Experts that expose their matrices, for routers that mix them: `relu(x W1_e) W2_e`.
 #[derive(Module, Debug)]
 struct Matrices {
     w1: Param<Tensor<3>>,
@@ -235,7 +235,7 @@ impl Experts for Matrices {
     }
 }
 
-/// No residual: the checks look at the layer's own output.
+/// No residual: the checks examine the output of the layer itself.
 #[derive(Module, Debug)]
 struct Nothing;
 
@@ -253,8 +253,8 @@ impl ResidualRule for Nothing {
     }
 }
 
-/// The results of a training pass: the output, and the gradient of each parameter by path, none where
-/// there is none; "input" is the gradient of the input.
+/// The results of a training pass: the output, and the gradient of each parameter by path, none for a
+/// parameter without one; "input" is the gradient of the input.
 pub(super) struct Step {
     pub(super) output: Vec<f32>,
     pub(super) gradients: BTreeMap<String, Option<Vec<f32>>>,
@@ -263,19 +263,19 @@ pub(super) struct Step {
 /// The objective of a training pass.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Objective {
-    /// A loss of the output alone, in which every number counts differently.
+    /// A loss of the output alone, in which every number has a different weight.
     Task,
-    /// The same, with the losses of the pass added.
+    /// The same loss plus the losses of the pass.
     Total,
 }
 
-/// One training pass of a layer by the total loss.
+/// Runs one training pass of a layer by the total loss.
 pub(super) fn step(subject: &Subject, layer: &MoeLayer, setup: Setup) -> Step {
     let (pass, x) = subject.input(setup, true);
     step_on(subject, layer, pass, x, Objective::Total)
 }
 
-/// The same on a given input, by an objective.
+/// Runs one training pass on a given input, by an objective.
 pub(super) fn step_on(
     subject: &Subject,
     layer: &MoeLayer,
@@ -283,7 +283,7 @@ pub(super) fn step_on(
     x: Tensor<3>,
     objective: Objective,
 ) -> Step {
-    // A layer before it, since some routers remember the last one's scores.
+    // A preceding layer, since some routers use the scores of the previous one.
     layer.forward(&mut pass, Tensor::from_inner(x.clone()).detach());
     let x = Tensor::<3>::from_inner(x).require_grad();
     let y = layer.forward(&mut pass, x.clone());
@@ -301,7 +301,7 @@ pub(super) fn step_on(
     Step { output, gradients }
 }
 
-/// The gradient of each parameter of a module by path, none where there is none.
+/// The gradient of each parameter of a module by path; none for a parameter without one.
 pub(super) fn gradients(
     module: &impl Module,
     grads: Gradients,
@@ -312,7 +312,7 @@ pub(super) fn gradients(
     visitor.found
 }
 
-/// Gathers gradients by path. State that is not trained does not ask for one, and is left out.
+/// Collects gradients by path. State that is not trained requires no gradient, and is left out.
 struct Gather {
     grads: GradientsParams,
     found: BTreeMap<String, Option<Vec<f32>>>,
@@ -332,8 +332,8 @@ pub(super) fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
     tensor.into_data().iter::<f32>().collect()
 }
 
-/// The largest difference, relative to numbers above 1; infinite where something is not a number
-/// or the lengths differ.
+/// The largest difference, relative to numbers above 1; infinite if any number is not finite or the
+/// lengths differ.
 pub(super) fn distance(a: &[f32], b: &[f32]) -> f32 {
     let one = |(a, b): (&f32, &f32)| {
         let gap = (a - b).abs() / a.abs().max(b.abs()).max(1.0);

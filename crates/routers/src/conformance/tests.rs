@@ -1,4 +1,4 @@
-//! The suite over the whole registry; and routers with one fault each, which it must find.
+//! Runs the suite on the whole registry, and on routers with one fault each, which it must find.
 
 use moe::Library;
 
@@ -29,8 +29,8 @@ fn what_depends_on_hyperparameters_conforms_too() {
     }
 }
 
-/// Published code that does not do one of the things: LibMoE's x-moe stops the gradient through the
-/// length of its expert vectors, and to MoE++'s the last expert is the zero expert.
+/// Published code that fails some checks: LibMoE's x-moe stops the gradient through the length of its
+/// expert vectors, and in MoE++'s code the last expert is the zero expert.
 #[test]
 fn published_code_conforms_but_for_what_is_known() {
     for (kind, exempt) in [
@@ -44,7 +44,7 @@ fn published_code_conforms_but_for_what_is_known() {
     }
 }
 
-/// Every form of weights that a router has beside that of its defaults.
+/// Runs every form of weights that a router has in addition to that of its defaults.
 #[test]
 fn every_form_of_weights_conforms() {
     let (routers, of) = (crate::all(), Choice::of);
@@ -223,7 +223,7 @@ mod broken {
     #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
     pub(super) enum Fault {
         None,
-        /// Chooses an expert that is not there.
+        /// Chooses an expert that does not exist.
         Index,
         /// Divides by zero.
         NotANumber,
@@ -231,33 +231,33 @@ mod broken {
         Shape,
         /// Counts its calls, and routes by the count.
         Counter,
-        /// Routes otherwise where gradients are tracked.
+        /// Routes differently if gradients are tracked.
         Autodiff,
-        /// Keeps something of its seed outside the record.
+        /// Has a number that depends on its seed and is not in the record.
         Forgetful,
         /// Has a parameter that nothing depends on.
         Idle,
-        /// Cuts the gradient off.
+        /// Detaches the gradient.
         Cut,
-        /// Trains its gate by a loss of its own alone.
+        /// Trains its gate only by a loss of its own.
         Auxiliary,
         /// Divides weights by their sum, for one choice too.
         Constant,
         /// Divides sigmoids by their sum and an epsilon.
         Epsilon,
-        /// Looks at the position.
+        /// Uses the position.
         Position,
-        /// Looks at the mean of all units.
+        /// Uses the mean of all units.
         Future,
-        /// Looks at it in training only.
+        /// Uses that mean only in training.
         FutureInTraining,
         /// Divides by the length of a unit.
         Length,
-        /// Counts no work.
+        /// Reports no floating-point operations.
         Free,
-        /// Has a parameter with a name that says nothing.
+        /// Has a parameter whose name is not descriptive.
         Name,
-        /// Gives a gradient twice as large as it is.
+        /// Gives a gradient that is twice the correct one.
         Slope,
         /// Divides by the number of other experts.
         OneExpert,
@@ -267,7 +267,7 @@ mod broken {
         Favourite,
         /// Adds the same noise to all units.
         OneDraw,
-        /// Adds noise to the last unit of a group alone.
+        /// Adds noise only to the last unit of a group.
         NoisyEnd,
     }
 
@@ -355,7 +355,8 @@ mod broken {
     }
 
     impl Broken {
-        /// `[G, U, 1]` or smaller; times a different number for each expert, so that choices change.
+        /// `[G, U, 1]` or smaller, multiplied by a different number for each expert, so that choices
+        /// change.
         fn disturbance(&self, pass: &mut Pass, units: Tensor<3>, e: usize) -> Tensor<3> {
             let ([_, u, _], device) = (units.dims(), units.device());
             let order = Tensor::<1, Int>::arange(0..e as i64, &device).float().reshape([1, 1, e]);
@@ -388,7 +389,7 @@ mod broken {
         }
     }
 
-    /// Top-1 that denies itself to decoders.
+    /// A causal top-1 router that declares that it is not causal.
     #[derive(Module, Debug)]
     pub(super) struct Modest {
         weight: Param<Tensor<2>>,

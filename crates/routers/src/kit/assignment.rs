@@ -1,15 +1,15 @@
-//! Assignment of units to experts of limited capacity with the largest total score.
+//! The assignment of units to experts of limited capacity that has the largest total score.
 //!
-//! Units come in one by one. Each goes to an expert, which may send one of its units on to another
-//! expert, and so on until one has room: the path that costs least, by Bellman and Ford's algorithm
-//! on the experts. Each such step keeps the assignment optimal for the units so far (the successive
-//! shortest path method).
+//! Units are added one by one. Each is assigned to an expert, which may pass one of its units on to
+//! another expert, and so on until an expert has room: the path with the largest total score is found by
+//! Bellman and Ford's algorithm on the experts. Each such step keeps the assignment optimal for the units
+//! so far (the successive shortest path method).
 
 /// The expert of each unit; `scores` is `[units, experts]`, row by row. No expert has more than
 /// `capacity` units.
 ///
 /// # Panics
-/// If the experts together have no room for all units.
+/// If the total capacity is less than the number of units.
 pub(crate) fn balanced(scores: &[f32], n_experts: usize, capacity: usize) -> Vec<usize> {
     let n_units = scores.len() / n_experts;
     assert!(n_units <= n_experts * capacity, "{n_units} units do not fit");
@@ -29,7 +29,7 @@ fn insert(
     experts: &mut Vec<usize>,
 ) {
     let score = |unit: usize, expert: usize| f64::from(scores[unit * n_experts + expert]);
-    // The best unit to send from one expert to another, and what that gains.
+    // The best unit to move from one expert to another, and the gain of the move.
     let mut moves = vec![(f64::NEG_INFINITY, 0); n_experts * n_experts];
     let mut load = vec![0; n_experts];
     for (other, &from) in experts.iter().enumerate() {
@@ -50,7 +50,7 @@ fn insert(
         for from in 0..n_experts {
             for to in 0..n_experts {
                 let through = total[from] + moves[from * n_experts + to].0;
-                // More than rounding, so that no path runs in a circle.
+                // The gain must exceed rounding errors, so that no path is a cycle.
                 if from != to && through > total[to] + 1e-9 {
                     (total[to], before[to]) = (through, Some(from));
                     better = true;

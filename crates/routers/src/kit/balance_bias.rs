@@ -1,4 +1,4 @@
-//! A bias on the scores that follows the loads, so that no loss has to balance them.
+//! A bias on the scores that is updated from the loads, in place of a balance loss.
 //!
 //! Wang, Gao, Zhao, Sun, Dai. *Auxiliary-Loss-Free Load Balancing Strategy for Mixture-of-Experts*.
 //! 2024. <https://arxiv.org/abs/2408.15664>, algorithm 1.
@@ -11,29 +11,30 @@ use moe::{Init, Pass};
 
 use crate::kit::{load, state};
 
-/// One bias for each expert, moved after each step.
+/// One bias for each expert, updated after each step.
 #[derive(Module, Debug)]
 pub(crate) struct BalanceBias {
     /// `[E]`.
     pub(crate) bias: RunningState<Tensor<1>>,
-    /// `[E]`: choices in the passes of the step so far.
+    /// `[E]`: the numbers of choices in the passes of the step so far.
     loads: RunningState<Tensor<1>>,
 }
 
 impl BalanceBias {
-    /// Zeros.
+    /// Biases of zero.
     pub(crate) fn new(n_experts: usize, init: &Init) -> Self {
         let zeros = |name| state::new(init, name, [n_experts], 0.0);
         Self { bias: zeros("bias"), loads: zeros("loads") }
     }
 
-    /// `[1, 1, E]`, to be added to scores.
+    /// `[1, 1, E]`, for addition to scores.
     pub(crate) fn value(&self) -> Tensor<3> {
         state::get(&self.bias).inner().unsqueeze::<3>()
     }
 
-    /// Adds the loads of a pass to those of the step; with the last pass of a step the bias moves by `step`
-    /// towards those that had less than the mean. Evaluation moves nothing.
+    /// Adds the loads of a pass to those of the step. In the last pass of a step, the bias of each expert
+    /// is changed by `step`: upwards if its load was below the mean, downwards if it was above. Evaluation
+    /// changes nothing.
     pub(crate) fn follow(&self, pass: &Pass, experts: &Tensor<3, Int>, step: f64) {
         if !pass.training() {
             return;
@@ -80,7 +81,7 @@ mod tests {
     #[test]
     fn accumulation_is_one_step() {
         let part = |index| Pass::train(0, 0, 0.0).micro_batch(index, 2);
-        // Loads 2, 1, 1 and their mean 4/3; a step for each pass would give -0.2, 0.2, -0.2 first.
+        // Loads 2, 1, 1 and their mean 4/3; an update after each pass would give -0.2, 0.2, -0.2 first.
         close(&follow(&[(part(0), [0, 1]), (part(1), [0, 2])]), &[-0.1, 0.1, 0.1]);
         close(&follow(&[(part(0), [0, 1])]), &[0.0; 3]);
     }

@@ -1,4 +1,4 @@
-//! A router's balance loss, with what it remembers of a step.
+//! A router's balance loss, with the choices that it remembers of a step.
 
 use burn::{
     module::{Module, RunningState},
@@ -11,14 +11,14 @@ use crate::kit::{Balance, load, losses, state};
 /// The balance loss of a kind; [`Balance::Step`] remembers the choices of a step.
 #[derive(Module, Debug)]
 pub struct BalanceLoss {
-    /// `[E]`: how many choices fell on each expert, in the passes of the step so far.
+    /// `[E]`: the number of choices of each expert, in the passes of the step so far.
     seen: Option<RunningState<Tensor<1>>>,
     #[module(skip)]
     kind: Balance,
 }
 
 impl BalanceLoss {
-    /// A fresh one.
+    /// A fresh balance loss.
     pub fn new(kind: Balance, dims: Dims, init: &Init) -> Self {
         let step = kind == Balance::Step;
         let seen = step.then(|| state::new(&init.at("balance"), "seen", [dims.n_experts], 0.0));
@@ -26,7 +26,7 @@ impl BalanceLoss {
     }
 
     /// Adds `coefficient` times the loss to the pass, for probabilities `[G, U, E]` and choices
-    /// `[G, U, K]`; at 0 it is not even computed.
+    /// `[G, U, K]`; if the coefficient is 0, the loss is not computed.
     pub fn add(&self, pass: &mut Pass, coefficient: f64, p: Tensor<3>, experts: Tensor<3, Int>) {
         if coefficient > 0.0 {
             let loss = match &self.seen {
@@ -38,8 +38,8 @@ impl BalanceLoss {
     }
 }
 
-/// E sum_i f_i P_i, with f_i the share of all choices of the step so far, this pass among them, and P_i
-/// the mean probability in this pass alone.
+/// E sum_i f_i P_i, with f_i the share of expert i in all choices of the step so far, including this pass,
+/// and P_i the mean probability in this pass alone.
 fn over_the_step(
     seen: &RunningState<Tensor<1>>,
     pass: &Pass,
@@ -83,11 +83,12 @@ mod tests {
 
     #[test]
     fn over_the_step_two_passes_balance_each_other() {
-        // Each pass collapses, onto different experts: alone 2, after both f = (1/2, 1/2) and so 1.
+        // Each pass collapses, onto different experts: the loss of a pass alone is 2; after both,
+        // f = (1/2, 1/2) and it is 1.
         let step = of(Balance::Step);
         assert_eq!(loss(&step, part(0), 0), 2.0);
         assert_eq!(loss(&step, part(1), 1), 1.0);
-        // The next step begins anew.
+        // The next step starts without remembered choices.
         assert_eq!(loss(&step, part(0), 0), 2.0);
         let alone = of(Balance::Choices);
         assert_eq!((loss(&alone, part(0), 0), loss(&alone, part(1), 1)), (2.0, 2.0));

@@ -4,7 +4,7 @@ use moe::Dims;
 
 use crate::kit::Balance;
 
-/// Checks that `k` is 1 to the number of experts.
+/// Checks that `k` is between 1 and the number of experts.
 pub fn k(k: usize, dims: Dims) -> Result<(), String> {
     match k {
         0 => Err("k = 0: a unit visits at least 1 expert".into()),
@@ -15,9 +15,9 @@ pub fn k(k: usize, dims: Dims) -> Result<(), String> {
     }
 }
 
-/// Checks that the gate gets a gradient from the task. A single choice whose weight is `constant`, 1
-/// after division by its own sum, gives it none, and a balance loss says nothing of which expert is
-/// right. One expert alone is accepted: there is nothing to learn. `instead` is advice for the error.
+/// Checks that the gate gets a gradient from the task. A single choice whose weight is `constant`, 1 after
+/// division by its own sum, gives it none, and a balance loss does not depend on which expert is right. A
+/// single expert is accepted, since there is nothing to learn. `instead` is advice for the error.
 pub fn gate_learns(k: usize, constant: bool, dims: Dims, instead: &str) -> Result<(), String> {
     match k == 1 && constant && dims.n_experts > 1 {
         true => Err(format!(
@@ -54,8 +54,8 @@ pub fn share(name: &str, value: f64) -> Result<(), String> {
     }
 }
 
-/// Checks that the balance loss is one for units with varying numbers of choices: shares of all choices of a
-/// pass, or of first ones, count places that no choice is in.
+/// Checks that the balance loss supports units with varying numbers of choices: shares of all choices of a
+/// pass, or of first choices, would count places without a choice.
 pub fn balance_of_a_varying_number(balance: Balance) -> Result<(), String> {
     match balance {
         Balance::Units | Balance::Step => Ok(()),
@@ -66,7 +66,7 @@ pub fn balance_of_a_varying_number(balance: Balance) -> Result<(), String> {
     }
 }
 
-/// Checks the factor slots over units: larger than 0, and at most one slot for each unit and expert,
+/// Checks the factor of slots over units: larger than 0, and at most one slot for each unit and expert,
 /// which is the number of experts.
 pub fn factor(factor: f64, dims: Dims) -> Result<(), String> {
     if !(factor > 0.0 && factor.is_finite()) {

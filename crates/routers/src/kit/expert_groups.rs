@@ -1,10 +1,11 @@
-//! Choice within the best groups of experts, as in DeepSeek-V2 and V3: experts lie in groups of equal
-//! size, in order, and those outside of the best groups are not chosen.
+//! Choice within the best groups of experts, as in DeepSeek-V2 and V3: experts are in consecutive groups
+//! of equal size, and experts outside of the best groups are not chosen.
 
 use burn::prelude::*;
 use moe::{one_hot, top_k};
 
-/// Checks that experts fall into equal groups, and that those kept have `k` experts.
+/// Checks that experts can be divided into equal groups, and that the kept groups have at least `k`
+/// experts.
 pub(crate) fn check(k: usize, [groups, kept]: [usize; 2], n_experts: usize) -> Result<(), String> {
     if groups == 0 || !n_experts.is_multiple_of(groups) {
         return Err(format!("groups = {groups} does not divide experts = {n_experts}"));
@@ -20,8 +21,8 @@ pub(crate) fn check(k: usize, [groups, kept]: [usize; 2], n_experts: usize) -> R
     }
 }
 
-/// The scores `[G, U, E]`, with minus infinity outside of the `kept` groups whose `best` best experts
-/// have the largest sum.
+/// The scores `[G, U, E]`, with minus infinity outside of the `kept` groups that have the largest sum of
+/// their `best` largest scores.
 pub(crate) fn within_best(scores: Tensor<3>, [groups, kept]: [usize; 2], best: usize) -> Tensor<3> {
     if kept == groups {
         return scores;

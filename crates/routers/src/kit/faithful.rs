@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-/// The variant that a router implements where paper and published code disagree. The router's file
-/// says how they differ.
+/// The variant that a router implements if paper and published code differ. The router's file describes
+/// the difference.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Faithful {

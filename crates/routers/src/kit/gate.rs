@@ -1,4 +1,4 @@
-//! The linear gate that most routers score with: one vector for each expert.
+//! The linear gate that computes the scores of most routers, with one vector for each expert.
 
 use burn::{
     module::{Module, Param},
@@ -28,13 +28,13 @@ impl Gate {
         Self { weight, bias: None }
     }
 
-    /// The same with a bias of zeros, if one is wanted.
+    /// The gate with a bias of zeros, if `wanted`.
     pub fn with_bias(self, wanted: bool, dims: Dims, init: &Init) -> Self {
         let zeros = || init.at("gate").constant("bias", [dims.n_experts], 0.0);
         Self { bias: wanted.then(zeros), ..self }
     }
 
-    /// A fresh gate whose weights are `factor` times as large.
+    /// A fresh gate whose weights are multiplied by `factor`.
     pub(crate) fn scaled(dims: Dims, init: &Init, factor: f64) -> Self {
         let Self { weight, bias } = Self::new(dims, init);
         let scaled = |old: Tensor<2>| {
@@ -45,12 +45,12 @@ impl Gate {
         Self { weight: weight.map(scaled), bias }
     }
 
-    /// `[G, U, D] -> [G, U, E]`: the scores, by way of [`scores::settle`].
+    /// `[G, U, D] -> [G, U, E]`: the scores, after [`scores::settle`].
     pub fn forward(&self, pass: &mut Pass, units: Tensor<3>) -> Tensor<3> {
         scores::settle(pass, self.products(units))
     }
 
-    /// `[G, U, D] -> [G, U, E]`: the linear map, for a router that makes its scores of it.
+    /// `[G, U, D] -> [G, U, E]`: the linear map, for a router that computes its scores from the result.
     pub fn products(&self, units: Tensor<3>) -> Tensor<3> {
         let [g, u, d] = units.dims();
         let [_, e] = self.weight.lazy_shape().dims();

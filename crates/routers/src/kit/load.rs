@@ -7,8 +7,8 @@ pub(crate) fn counts(experts: Tensor<3, Int>, n_experts: usize) -> Tensor<1> {
     moe::counts(experts, n_experts)
 }
 
-/// The squared coefficient of variation, variance over squared mean, with the variance of a
-/// population: divided by n, as in V-MoE. (FastMoE divides by n - 1.)
+/// The squared coefficient of variation, variance over squared mean. The variance is that of a population,
+/// divided by n, as in V-MoE. (FastMoE divides by n - 1.)
 ///
 /// 0 at perfect balance, n - 1 at collapse onto one.
 pub(crate) fn cv_squared(x: Tensor<1>) -> Tensor<1> {

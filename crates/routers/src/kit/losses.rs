@@ -1,7 +1,7 @@
 //! Losses that keep a router balanced and its scores small.
 //!
-//! The same name means different numbers elsewhere, so the convention is part of the name here.
-//! All are means over the units of the pass, in all groups.
+//! The same name denotes different losses in different implementations, so the convention is part of the
+//! name here. All losses are means over the units of the pass, in all groups.
 
 use burn::prelude::*;
 use moe::{Pass, mean, one_hot};
@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::kit::load;
 
-/// The kind of balance loss: all are E sum_i f_i P_i, with P_i the mean probability of expert i, and
-/// differ in what f_i counts and in the units that means are taken over. K is the number of choices
+/// The kind of balance loss. All are E sum_i f_i P_i, with P_i the mean probability of expert i; they
+/// differ in the definition of f_i and in the units that means are taken over. K is the number of choices
 /// of a unit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -29,10 +29,10 @@ pub enum Balance {
     /// DeepSeek-V3, the Switch of the transformers library.
     Sequence,
     /// f_i is the share of first choices, within each sequence, then averaged; 1 at perfect balance.
-    /// LibMoE, there as E^2 times the mean over experts: <https://arxiv.org/abs/2411.00918>.
+    /// LibMoE, which writes it as E^2 times the mean over experts: <https://arxiv.org/abs/2411.00918>.
     FirstOfSequence,
-    /// f_i is the share of all choices, over all passes of a step so far, where gradients accumulate;
-    /// P_i is of the pass alone; 1 at perfect balance. Experts may then specialise within a batch.
+    /// f_i is the share of all choices, over all passes of a step so far, if gradients are accumulated;
+    /// P_i is that of the pass alone; 1 at perfect balance. Experts may then specialise within a batch.
     /// Qiu et al. *Demons in the Detail*. ACL 2025. <https://arxiv.org/abs/2501.11873>; Megatron-core's
     /// global loss.
     Step,
@@ -42,7 +42,7 @@ impl Balance {
     /// The loss for probabilities `[G, U, E]` and choices `[G, U, K]`.
     pub fn loss(self, p: Tensor<3>, experts: Tensor<3, Int>) -> Tensor<1> {
         match self {
-            // Over a single pass, a step is its choices.
+            // Over a single pass, the loss of a step is that of all choices.
             Balance::Choices | Balance::Step => balance(p, experts),
             Balance::Units => balance_per_unit(p, experts),
             Balance::FirstChoices => balance(p, experts.narrow(2, 0, 1)),
@@ -73,8 +73,8 @@ pub(crate) fn balance_of_shares(p: Tensor<3>, f: Tensor<1>) -> Tensor<1> {
 }
 
 /// E sum_i f_i P_i with f_i the share of *units* that visit expert i, so that f sums to the number of
-/// choices: the convention of the transformers library (Mixtral, OLMoE, Qwen), and the one for a
-/// number of choices that varies. Same shapes as [`balance`].
+/// choices: the convention of the transformers library (Mixtral, OLMoE, Qwen), and the one for varying
+/// numbers of choices. Same shapes as [`balance`].
 ///
 /// K at perfect balance, E at collapse onto K experts.
 pub(crate) fn balance_per_unit(p: Tensor<3>, experts: Tensor<3, Int>) -> Tensor<1> {
@@ -104,16 +104,16 @@ pub(crate) fn negative_entropy(p: Tensor<3>) -> Tensor<1> {
     (mean.clone() * (mean + 1e-12).log()).sum()
 }
 
-/// The mean over the units of -sum_i p_i ln p_i, for `p` of `[G, U, E]`: how undecided units are.
+/// The mean over the units of the entropy -sum_i p_i ln p_i, for `p` of `[G, U, E]`.
 ///
-/// ln E where all experts are equal, 0 where units are certain.
+/// ln E if all experts have equal probabilities, 0 if each unit is certain of one expert.
 pub(crate) fn entropy(p: Tensor<3>) -> Tensor<1> {
     -mean((p.clone() * (p + 1e-12).log()).sum_dim(2))
 }
 
 /// The mean of logsumexp(s)^2: the router z-loss, for scores `[G, U, E]` before any noise.
 ///
-/// (ln E)^2 at scores of 0; it falls as scores become small or negative.
+/// (ln E)^2 if all scores are 0; 0 if all are -ln E.
 /// Zoph et al. *ST-MoE*. 2022. <https://arxiv.org/abs/2202.08906>, (5).
 pub fn router_z(scores: Tensor<3>) -> Tensor<1> {
     let max = scores.clone().detach().max_dim(2);
@@ -121,7 +121,7 @@ pub fn router_z(scores: Tensor<3>) -> Tensor<1> {
     mean((sum.log() + max).square())
 }
 
-/// Adds `coefficient` times the loss to the pass; at 0 the loss is not even computed.
+/// Adds `coefficient` times the loss to the pass; if the coefficient is 0, the loss is not computed.
 pub fn add(
     pass: &mut Pass,
     name: &'static str,
@@ -147,7 +147,7 @@ mod tests {
     fn balance_is_one_at_perfect_balance_for_every_k() {
         // f = P = 1/4 for all four experts: 4 * 4 * 1/16.
         assert_eq!(value([[0.25; 4]; 2], [[0, 1], [2, 3]]), 1.0);
-        // Confident and balanced is balanced too: P = 1/4 again.
+        // Confident and balanced choices are balanced too: P = 1/4 again.
         let p = [[0.5, 0.5, 0.0, 0.0], [0.0, 0.0, 0.5, 0.5]];
         assert_eq!(value(p, [[0, 1], [2, 3]]), 1.0);
     }

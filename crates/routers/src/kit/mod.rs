@@ -1,6 +1,5 @@
-//! Building blocks of routers: the linear gate, balance and z losses, noise, settling of scores before
-//! the choice, normalisation of weights, and checks of hyperparameters. Routers of this crate and of
-//! others use it.
+//! Building blocks of routers, for this crate and for others: the linear gate, balance and z losses,
+//! noise, settling of scores before the choice, normalisation of weights, and checks of hyperparameters.
 //!
 //! ```
 //! use burn::prelude::*;

@@ -1,13 +1,13 @@
-//! Random tensors from a generator of the pass, drawn on the host: the same on every device. Given
-//! noise takes their place.
+//! Random tensors from a generator of the pass, drawn on the host, so that they are the same on every
+//! device. A given noise replaces them.
 
 use burn::prelude::*;
 use moe::Pass;
 use rand::RngExt;
 use rand_distr::StandardNormal;
 
-/// Noise that takes the place of the first draw of its shape in the pass, so that a router can be
-/// compared with another implementation on the same noise. Put it into a pass beforehand.
+/// Noise that replaces the first draw of its shape in the pass, so that a router can be compared with
+/// another implementation on the same noise. Put it into the pass before the forward pass.
 #[derive(Clone, Debug)]
 pub struct GivenNoise {
     /// Numbers as the router uses them: standard normal, or uniform in the router's range.
@@ -19,13 +19,13 @@ pub struct GivenNoise {
 }
 
 impl GivenNoise {
-    /// Noise of these numbers, not yet used.
+    /// Noise with these numbers, not yet used.
     pub fn new(numbers: TensorData) -> Self {
         Self { numbers, used: false, draws: Vec::new() }
     }
 }
 
-/// The noise that is given for a draw of this shape, if there is any left.
+/// The given noise for a draw of this shape, if it has not been used.
 fn given<const D: usize>(pass: &mut Pass, shape: [usize; D], device: &Device) -> Option<Tensor<D>> {
     let mut noise = pass.take::<GivenNoise>()?;
     noise.draws.push(shape.to_vec());
@@ -36,7 +36,7 @@ fn given<const D: usize>(pass: &mut Pass, shape: [usize; D], device: &Device) ->
     Some(Tensor::from_data(numbers?, device))
 }
 
-/// `shape` numbers, uniform in `low..high`.
+/// A tensor of shape `shape`, uniform in `low..high`.
 pub fn uniform<const D: usize>(
     pass: &mut Pass,
     shape: [usize; D],
@@ -52,7 +52,7 @@ pub fn uniform<const D: usize>(
     Tensor::from_data(TensorData::new(values, shape), device)
 }
 
-/// `shape` numbers, normal with mean 0 and standard deviation 1.
+/// A tensor of shape `shape`, normal with mean 0 and standard deviation 1.
 pub fn normal<const D: usize>(pass: &mut Pass, shape: [usize; D], device: &Device) -> Tensor<D> {
     if let Some(given) = given(pass, shape, device) {
         return given;

@@ -1,10 +1,10 @@
-//! Dropped choices: they go to the null expert, which has the index E.
+//! Dropped choices: they are choices of the null expert, which has the index E.
 
 use burn::prelude::*;
 use moe::Plan;
 
-/// The plan without the choices where `dropped` is true; all `[G, U, K]`. A dropped choice has the
-/// weight 0.
+/// The plan in which the choices with `dropped` are given to the null expert, with the weight 0; all are
+/// `[G, U, K]`.
 pub(crate) fn without(
     dropped: Tensor<3, Bool>,
     experts: Tensor<3, Int>,
@@ -18,7 +18,7 @@ pub(crate) fn without(
     }
 }
 
-/// `[G, U, E]`: every expert in order, for plans in which a unit may visit any number of them.
+/// `[G, U, E]`: every expert in order, for plans in which a unit may visit any number of experts.
 pub(crate) fn every_expert(like: &Tensor<3>) -> Tensor<3, Int> {
     let [g, u, e] = like.dims();
     Tensor::<1, Int>::arange(0..e as i64, &like.device().inner())

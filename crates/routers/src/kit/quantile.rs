@@ -1,14 +1,14 @@
-//! Quantiles of columns and rows. Burn sorts on the host, so elsewhere than there the value of a rank is
-//! found by halving the range of the values, which reads nothing back.
+//! Quantiles of columns and rows. Burn sorts on the host, so on other devices the value of a rank is found
+//! by bisection of the range of the values, which reads nothing back.
 
 use burn::prelude::*;
 use moe::kernels::on_flex;
 
-/// Halvings of a range: more than the bits of a number in single precision.
+/// The number of bisections of a range: more than the bits of a number in single precision.
 const HALVINGS: usize = 64;
 
-/// For each column of `[N, E]` a value that `share` of the N numbers exceed: halfway between the
-/// last that does and the next. `[E]`.
+/// For each column of `[N, E]` a value that `share` of the N numbers exceed: halfway between the last
+/// number that does and the next. `[E]`.
 pub(crate) fn upper(x: Tensor<2>, share: f64) -> Tensor<1> {
     let [n, e] = x.dims();
     let above = (share * n as f64).round().clamp(1.0, n as f64) as usize;
@@ -39,7 +39,7 @@ fn at_ranks<const N: usize>(x: Tensor<2>, axis: usize, ranks: [usize; N]) -> [Te
 }
 
 /// The least value that at most `rank` of the numbers along an axis exceed: the same as by sorting, except
-/// that values closer than 2^-64 of the range may be taken for each other.
+/// that values closer than 2^-64 of the range may be confused.
 fn by_halving(x: &Tensor<2>, axis: usize, rank: usize) -> Tensor<2> {
     let above = |bar: &Tensor<2>| x.clone().greater(bar.clone().expand(x.dims()));
     let (mut low, mut high) = (x.clone().min_dim(axis), x.clone().max_dim(axis));
@@ -73,7 +73,7 @@ mod tests {
     fn by_halving_is_as_by_sorting_and_reads_nothing_back() {
         let (n, e) = (37, 5);
         let wide = fill(7, [n, e], 3.0);
-        // Many equals, and numbers of very different sizes.
+        // Many ties, and numbers of very different magnitudes.
         for x in [
             wide.clone(),
             (wide.clone() * 2.0).round(),

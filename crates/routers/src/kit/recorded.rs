@@ -1,8 +1,8 @@
-//! Recorded choices of experts: what a router needs of a trace's file.
+//! Recorded choices of experts, read from the file of a trace.
 //!
 //! The format is that of `report::trace`, safetensors: `example` `[N]` and, for each layer L,
-//! `layer.L.experts` `[N, K]` with -1 for no expert, and `layer.L.weights` `[N, K]`; the header's entry
-//! `trace` names the split and the number of experts of each layer.
+//! `layer.L.experts` `[N, K]` with -1 for no expert, and `layer.L.weights` `[N, K]`; the entry `trace` of
+//! the header has the split and the number of experts of each layer.
 
 use std::{collections::HashMap, path::Path, sync::Arc};
 
@@ -11,8 +11,8 @@ use safetensors::{Dtype, SafeTensors};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-/// The file of a trace, read. In a config it is a path; with every default written out also the file's
-/// digest, so that a run is known by what it replays.
+/// The content of a trace's file. In a config it is a path; with every default written out it also has the
+/// file's digest, which identifies the content that a run replays.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(try_from = "Named", into = "Named")]
 pub struct TraceFile {
@@ -61,13 +61,13 @@ impl PartialEq for TraceFile {
 }
 
 impl TraceFile {
-    /// Its path, as it was given.
+    /// The path, as given.
     pub fn path(&self) -> &str {
         &self.file
     }
 }
 
-/// The most bytes of a trace.
+/// The largest size of a trace, in bytes.
 const MOST_BYTES: u64 = 4 << 30;
 
 fn digest(bytes: &[u8]) -> String {
@@ -77,9 +77,9 @@ fn digest(bytes: &[u8]) -> String {
 /// The choices of the units of some examples, in every layer.
 #[derive(Clone, Debug, Default)]
 pub struct Recorded {
-    /// The split that the examples are of.
+    /// The split that contains the examples.
     pub split: String,
-    /// The layers, in the order in which a pass meets them.
+    /// The layers, in the order of a pass.
     pub layers: Vec<RecordedLayer>,
     /// The units of each example, in order.
     units: HashMap<usize, Vec<usize>>,
@@ -90,14 +90,14 @@ pub struct Recorded {
 pub struct RecordedLayer {
     /// E.
     pub n_experts: usize,
-    /// K, the most choices of a unit.
+    /// K, the largest number of choices of a unit.
     pub k: usize,
     experts: Vec<i32>,
     weights: Vec<f32>,
 }
 
 impl RecordedLayer {
-    /// The experts of a unit, none for the null expert, and their weights.
+    /// The experts of a unit, none for the null expert, with their weights.
     pub fn unit(&self, unit: usize) -> impl Iterator<Item = (Option<usize>, f32)> + '_ {
         let of = unit * self.k..(unit + 1) * self.k;
         let experts = self.experts[of.clone()].iter().map(|expert| usize::try_from(*expert).ok());
@@ -112,12 +112,12 @@ struct About {
 }
 
 impl Recorded {
-    /// The number of each unit of an example, in order; empty if the example is not there.
+    /// The index of each unit of an example, in order; empty if the trace does not have the example.
     pub fn units(&self, example: usize) -> &[usize] {
         self.units.get(&example).map_or(&[], Vec::as_slice)
     }
 
-    /// The most units of an example.
+    /// The largest number of units of an example.
     pub fn most_units(&self) -> usize {
         self.units.values().map(Vec::len).max().unwrap_or(0)
     }
@@ -205,7 +205,7 @@ pub(crate) mod tests {
         serialize(tensors, Some([("trace".to_string(), about)].into())).unwrap()
     }
 
-    /// The same, read.
+    /// The trace of [`file`], read.
     pub(crate) fn trace_file(
         split: &str,
         n_experts: usize,

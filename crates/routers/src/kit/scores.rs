@@ -1,27 +1,27 @@
-//! The scores of a router, on their way to its choice: what a warm-up makes of them, where others find
-//! them, and which ranks are passed over.
+//! The processing of a router's scores before its choice: the noise of a warm-up, the copy for other parts
+//! of the program, and skipped ranks.
 
 use burn::prelude::*;
 use moe::{Pass, RouterLogits, SkipTopExperts, one_hot, top_k, top_k_indices};
 
 use crate::kit::noise;
 
-/// Scores that fade in from noise: left in the pass by the router `warm-up` for the router in it.
+/// Scores that fade in from noise: stored in the pass by the router `warm-up` for its inner router.
 pub(crate) struct FadeIn {
     /// The share of the scores in the sum, 0 to 1.
     pub(crate) share: f64,
     /// `[2]`: the mean of scores, and of their squares.
     pub(crate) moments: Tensor<1>,
-    /// `[3]`: the sums of scores and of their squares, and how many there were; none until a router
-    /// has asked.
+    /// `[3]`: the sums of scores and of their squares, and their number; none until a router has called
+    /// [`settle`].
     pub(crate) seen: Option<Tensor<1>>,
 }
 
-/// The scores that a router chooses by, `[G, U, E]`, from those that it has computed. Every router with
-/// scores calls it once per pass.
+/// The scores by which a router chooses, `[G, U, E]`, from the scores that it has computed. Every router
+/// with scores calls this function once per pass.
 ///
-/// In a warm-up, noise replaces a part of them. The result is kept in the pass as [`RouterLogits`] until
-/// the layer has its plan: `bench route` writes it.
+/// In a warm-up, noise replaces a part of the scores. The result is kept in the pass as [`RouterLogits`]
+/// until the layer has its plan: `bench route` writes it.
 pub fn settle(pass: &mut Pass, scores: Tensor<3>) -> Tensor<3> {
     let scores = match pass.take::<FadeIn>() {
         Some(mut fade) => {
@@ -37,8 +37,8 @@ pub fn settle(pass: &mut Pass, scores: Tensor<3>) -> Tensor<3> {
     scores
 }
 
-/// The k best experts of each unit by `scores`, `[G, U, E]`, and their scores, both `[G, U, K]`; those
-/// that follow where [`SkipTopExperts`] says so, if there are enough.
+/// The k best experts of each unit by `scores`, `[G, U, E]`, and their scores, both `[G, U, K]`. If the
+/// pass has [`SkipTopExperts`] and there are enough experts, the best ones are skipped.
 pub fn choose(pass: &mut Pass, scores: Tensor<3>, k: usize) -> (Tensor<3, Int>, Tensor<3>) {
     let experts = best(pass, scores.clone(), k);
     (experts.clone(), scores.gather(2, experts))
@@ -53,8 +53,8 @@ pub fn best(pass: &mut Pass, scores: Tensor<3>, k: usize) -> Tensor<3, Int> {
     }
 }
 
-/// Weights `[G, U, E]` of which any number is above 0, without the largest where [`SkipTopExperts`] says so:
-/// no expert follows them.
+/// Weights `[G, U, E]`, of which any number may be above 0, with the largest set to 0 if the pass has
+/// [`SkipTopExperts`]: no further expert replaces them.
 pub(crate) fn without_best(pass: &mut Pass, weights: Tensor<3>) -> Tensor<3> {
     let e = weights.dims()[2];
     match over(pass, e) {
@@ -81,7 +81,7 @@ fn over(pass: &mut Pass, room: usize) -> usize {
     over
 }
 
-/// `[3]`: the sums of scores and of their squares, and how many there are.
+/// `[3]`: the sums of scores and of their squares, and their number.
 fn sums(scores: Tensor<3>) -> Tensor<1> {
     let count = scores.dims().iter().product::<usize>() as f32;
     let count = Tensor::<1>::full([1], count, &scores.device());
@@ -108,7 +108,7 @@ mod tests {
 
     #[test]
     fn the_formula_in_double_precision_gives_the_same() {
-        // Mean and deviation of the scores themselves.
+        // The mean and deviation of the scores themselves.
         let (mean, deviation) = (0.248113_f32, 0.419736_f32);
         let moments = [mean, deviation * deviation + mean * mean];
         let moments = Tensor::<1>::from_floats(moments, &Device::flex());
@@ -152,7 +152,7 @@ mod tests {
         let (device, mut pass) = (Device::flex(), Pass::train(0, 0, 0.0));
         let moments = Tensor::from_floats([5.0, 25.0], &device);
         pass.put(FadeIn { share: 0.25, moments, seen: None });
-        // The deviation is 0: noise is the mean alone.
+        // The deviation is 0, so the noise is the mean alone.
         let s = settle(&mut pass, Tensor::from_floats([[[1.0, 3.0]]], &device));
         close(&values(s), &[4.0, 4.5]);
         let seen = pass.take::<FadeIn>().unwrap().seen.unwrap();

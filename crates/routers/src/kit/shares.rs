@@ -1,27 +1,28 @@
-//! Weights of the chosen experts that sum to 1, computed from logits: the quotient of probabilities
-//! over their sum is 0/0 where all of them underflow, the softmax of their logarithms is not.
+//! Weights of the chosen experts that sum to 1, computed from logits. The quotient of probabilities and
+//! their sum is 0/0 if all of them underflow; the softmax of their logarithms is not.
 
 use burn::{prelude::*, tensor::activation::log_sigmoid};
 use moe::softmax;
 
-/// `sigmoid(s_i) / sum_j sigmoid(s_j)` along the last axis, for all finite scores: the softmax of the
-/// logarithms of the sigmoids. `[G, U, K] -> [G, U, K]`.
+/// `sigmoid(s_i) / sum_j sigmoid(s_j)` along the last axis, for all finite scores, computed as the softmax
+/// of the logarithms of the sigmoids. `[G, U, K] -> [G, U, K]`.
 pub fn of_sigmoids(scores: Tensor<3>) -> Tensor<3> {
     softmax(log_sigmoid(scores), 2)
 }
 
-/// `w_i / sum_j w_j` along the last axis, for weights of 0 or more; equal shares where all are far below
-/// 1e-18. `[G, U, K] -> [G, U, K]`. For logits the softmax is exact where this one is not.
+/// `w_i / sum_j w_j` along the last axis, for weights of 0 or more; equal shares if all are far below
+/// 1e-18. `[G, U, K] -> [G, U, K]`. For logits use the softmax, which is exact for small weights too.
 pub fn of_weights(weights: Tensor<3>) -> Tensor<3> {
-    // Lost in rounding beside larger weights; its square, in the gradient, does not underflow.
+    // The summand is lost in rounding beside larger weights; its square, in the gradient, does not
+    // underflow.
     let weights = weights + 1e-18;
     weights.clone() / weights.sum_dim(2)
 }
 
-/// The softmax of the logits along the last axis without those that are left out, whose shares are 0;
-/// all shares are 0 where all are left out. All `[G, U, K]`.
+/// The softmax of the logits along the last axis without those in `left_out`, whose shares are 0; all
+/// shares are 0 if all are left out. All tensors are `[G, U, K]`.
 pub fn without(logits: Tensor<3>, left_out: Tensor<3, Bool>) -> Tensor<3> {
-    // Not minus infinity: a row of those would give 0/0, also in the gradient.
+    // Not minus infinity: a row of infinities would give 0/0, also in the gradient.
     softmax(logits.mask_fill(left_out.clone(), f32::MIN), 2).mask_fill(left_out, 0.0)
 }
 

@@ -1,9 +1,9 @@
-//! State that update rules move: biases, thresholds, multipliers.
+//! State that is changed by update rules: biases, thresholds, multipliers.
 
 use burn::{module::RunningState, prelude::*};
 use moe::Init;
 
-/// A state of this value everywhere.
+/// A state with this value in every entry.
 pub(crate) fn new<const D: usize>(
     init: &Init,
     name: &str,
@@ -13,13 +13,13 @@ pub(crate) fn new<const D: usize>(
     init.state(name, Tensor::full(shape, value, &init.device().clone().inner()))
 }
 
-/// The present value, without gradient.
+/// The present value, without a gradient.
 pub(crate) fn get<const D: usize>(state: &RunningState<Tensor<D>>) -> Tensor<D> {
     state.value_sync().detach()
 }
 
-/// Moves the state. Burn shows an update only with the next one, and a record taken in between
-/// would miss it, so it is brought in at once.
+/// Sets the state. In Burn an update becomes visible only with the next one, and a record taken in between
+/// would lack it, so the update is applied at once.
 pub(crate) fn set<const D: usize>(state: &RunningState<Tensor<D>>, value: Tensor<D>) {
     state.update(value.detach().inner());
     state.value_sync();
