@@ -59,8 +59,8 @@ impl std::ops::Deref for Tasks {
     }
 }
 
-/// Whether the labels of two tasks mean the same: the tasks differ at most in which examples there are
-/// and in how those are shown.
+/// Whether the labels of two tasks have the same meaning: the tasks differ at most in the selection of
+/// examples and in the form in which these are shown.
 pub fn same_answers(a: &Choice, b: &Choice) -> bool {
     const SHOWN: [&str; 10] = [
         "train",

@@ -38,7 +38,7 @@ const FASHION_MNIST: Origin = Origin {
           https://github.com/zalandoresearch/fashion-mnist",
 };
 
-/// Top, trousers, dress and coat, footwear, bag.
+/// The super-class of each class: top, trousers, dress and coat, footwear, bag.
 const CLOTHES: [usize; CLASSES] = [0, 1, 0, 2, 2, 3, 0, 3, 4, 3];
 
 impl LoadTask for Mnist {
