@@ -16,7 +16,7 @@
 //! its own:
 //!
 //! s = N2(rule(h, MoE(h)))                      (5)
-//! h' = N3(h + s)                               (6), with a MoE layer; else (4) (GLaM has both by turns)
+//! h' = N3(h + s)                               (6), with a MoE layer; else (4) (GLaM alternates both)
 //!
 //! Output norm, as in the same authors' V-MoE with momentum: pre-norm, and then
 //!

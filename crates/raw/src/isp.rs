@@ -270,7 +270,7 @@ mod tests {
 
     #[test]
     fn white_is_white_whatever_the_matrix() {
-        // As much of each colour as AsShotNeutral says.
+        // The amounts of the colours are those of AsShotNeutral.
         let isp = Isp { neutral: [0.5, 1.0, 0.6], matrix: Some(MATRIX), ..Isp::PLAIN };
         let light = [5_000, 10_000, 6_000];
         let values = (0..36).map(|at| light[Cfa::GRBG.at(at / 6, at % 6) as usize]).collect();

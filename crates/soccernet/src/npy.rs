@@ -87,8 +87,8 @@ fn from_half(bits: u16) -> f64 {
 ///
 /// # Errors
 ///
-/// If the file is no such file, has another type, is in Fortran order, or is shorter or longer than its
-/// header says.
+/// If the file is no such file, has another type, is in Fortran order, or its length is not that of its
+/// header.
 pub fn read(bytes: &[u8], file: &str) -> Result<Array> {
     parse(bytes).map_err(|problem| Error::file(file, problem))
 }

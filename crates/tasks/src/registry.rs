@@ -10,7 +10,7 @@ use crate::{DataDigest, DataDir, DataError, LoadTask, Split, Task};
 /// The loader of a registered task.
 pub type BuildTask = fn(&Choice, &DataDir) -> Result<LoadedTask, DataError>;
 
-/// A task, and what it was made from.
+/// A task, with the digests of the data that it was made from.
 #[derive(Clone)]
 pub struct LoadedTask {
     /// The task.

@@ -1,4 +1,4 @@
-//! The digest of the data a task was made from: a run whose data change is another run.
+//! The digest of the data a task was made from: a run with changed data is another run.
 
 use std::collections::BTreeMap;
 

@@ -341,7 +341,7 @@ mod tests {
         AppearanceTracking::new(&config, clips.unwrap())
     }
 
-    /// A network that knows who each box shows, in the order in which boxes are embedded.
+    /// The score of a network that knows the player in each box, in the order in which boxes are embedded.
     fn measured(task: &AppearanceTracking, answer: &dyn Fn(i64) -> usize) -> Score {
         let (mut score, device) = (Score::default(), Device::flex());
         let order = [Split::Valid, Split::Test].map(|split| {

@@ -122,7 +122,7 @@ fn camera_of(h: [[f64; 3]; 3]) -> Option<[f64; NUMBERS]> {
     let (a, b, c) = (lift(a), lift(b), lift(c));
     let norm = |v: Line| v.iter().map(|x| x * x).sum::<f64>().sqrt();
     let scale = 2.0 / (norm(a) + norm(b));
-    // The pitch's centre, or what is seen, lies before the camera and the camera above the grass.
+    // Of the two signs of the scale, the one with the camera above the grass is taken.
     let best = [scale, -scale].into_iter().find_map(|scale| {
         let r1 = unit(a.map(|x| x * scale));
         let dot: f64 = r1.iter().zip(b).map(|(x, y)| x * y * scale).sum();

@@ -226,7 +226,7 @@ fn sure(lines: &Lines) -> Vec<f32> {
     row
 }
 
-/// The lines that an output says are there.
+/// The lines that are present according to an output.
 fn found(output: &[f32]) -> Lines {
     let rows = classes().zip(output.chunks(COLUMNS)).filter(|(_, row)| row[0] > 0.0);
     let line = |(class, row): (&str, &[f32])| {

@@ -170,7 +170,7 @@ mod tests {
 
     #[test]
     fn the_order_follows_the_text() {
-        // Two tokens before tell the next one for certain, one does not.
+        // The last two tokens determine the next one, the last one alone does not.
         let text: Vec<i32> = [0, 0, 1, 1].into_iter().cycle().take(400).collect();
         let best = best_order(5, 2, &text[..200], &text[200..]);
         assert!(best.order >= 3, "{}", best.order);

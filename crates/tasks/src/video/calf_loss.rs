@@ -129,8 +129,8 @@ fn coefficients(shift: Option<f64>, [k1, k2, k3, k4]: [f64; 4]) -> [f64; 2] {
     }
 }
 
-/// Frames since the action that a frame belongs to: the one before, while it is just over; else the one
-/// whose context reaches further.
+/// The signed frames since the action that a frame belongs to: the previous action if it is less than K3
+/// back; otherwise the previous or the next one, by the frame's positions in their contexts.
 fn shift(frame: i64, at: &[i64], [k1, k2, k3, k4]: [f64; 4]) -> Option<f64> {
     let next = at.partition_point(|at| *at <= frame);
     let since = |place: usize| (frame - at[place]) as f64;

@@ -412,7 +412,7 @@ mod tests {
         assert_eq!(plain[9000..], noisy[9000..], "validation and test stay");
         let wrong =
             |labels: &[i32]| (0..9000).filter(|i| labels[*i] != plain[*i]).collect::<Vec<_>>();
-        // Of three classes, a third of what is drawn anew is right.
+        // Of three classes, a third of the redrawn labels are right.
         let share = wrong(&noisy).len() as f64 / 9000.0;
         assert!((share - 0.4 * 2.0 / 3.0).abs() < 0.02, "{share}");
         assert!(wrong(&less).iter().all(|i| less[*i] == noisy[*i]));
