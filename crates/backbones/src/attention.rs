@@ -1,7 +1,7 @@
-//! The layer of multi-head self-attention; what it computes is said in `kernels::attention`, and with
-//! relative positions in `relative_attention.rs`.
+//! The layer of multi-head self-attention. Its equations are in `kernels::attention`, those with relative
+//! positions in `relative_attention.rs`.
 //!
-//! In a pass with a [`Cache`], tokens follow those that the cache has seen.
+//! In a pass with a [`Cache`], the tokens continue those in the cache.
 
 use burn::{
     module::{Module, Param},
@@ -20,15 +20,15 @@ use crate::{
 /// Positional encodings, and the span of attention.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Positions {
-    /// It does not: the network adds positions elsewhere. Every token sees every other.
+    /// No encoding: the network adds positions elsewhere. Every token attends to every other.
     Unordered,
-    /// By turns of queries and keys. A token sees itself and those before it.
+    /// Rotary positions of queries and keys. A token attends to itself and to earlier tokens.
     Rotary {
         /// The base of the angles.
         theta: f64,
     },
-    /// By a learned vector for each distance, which all layers share. A token sees those before it, as
-    /// many as this, and itself not.
+    /// A learned vector for each distance, which all layers share. A token attends to this many tokens before
+    /// it, and not to itself.
     Relative {
         /// The number of tokens that it attends to.
         span: usize,
@@ -38,11 +38,11 @@ pub enum Positions {
 /// The sizes of an attention layer.
 #[derive(Clone, Debug)]
 pub struct AttentionConfig {
-    /// D.
+    /// The width of the stream, D.
     pub width: usize,
     /// Heads of queries; they divide the width unless heads have a width of their own.
     pub heads: usize,
-    /// The width of a head, even with rotary positions; the width over the heads unless given.
+    /// The width of a head, even with rotary positions; by default the width divided by the heads.
     pub head: Option<usize>,
     /// Heads of keys and values; they divide the heads of queries.
     pub kv_heads: usize,
@@ -52,12 +52,12 @@ pub struct AttentionConfig {
     pub bias: bool,
     /// Further parts of attention.
     pub parts: AttentionParts,
-    /// The epsilon of the norms within.
+    /// The epsilon of the layer's norms.
     pub epsilon: f64,
 }
 
 impl AttentionConfig {
-    /// Heads without positions, with biases.
+    /// Attention without positions, with biases.
     pub fn unordered(width: usize, heads: usize) -> Self {
         Self {
             width,
@@ -71,7 +71,7 @@ impl AttentionConfig {
         }
     }
 
-    /// Checks that the sizes fit each other.
+    /// Checks that the sizes are consistent.
     pub fn check(&self) -> Result<(), String> {
         let Self { width, heads, kv_heads, positions, bias, head, .. } = *self;
         if heads == 0 || width == 0 || head.is_none() && !width.is_multiple_of(heads) {
@@ -109,12 +109,12 @@ impl AttentionConfig {
         self.head.unwrap_or(self.width / self.heads.max(1))
     }
 
-    /// The numbers of a token's queries, and of its keys.
+    /// The widths of a token's queries, and of its keys.
     fn widths(&self) -> [usize; 2] {
         [self.heads * self.head(), self.kv_heads * self.head()]
     }
 
-    /// A layer `[width, out]` for queries, keys and values side by side.
+    /// A map of shape `[width, out]` to queries, keys and values side by side.
     fn projection(&self, init: &Init) -> Linear {
         let (width, [query, key]) = (self.width, self.widths());
         let bias = self.bias || self.parts.qkv_bias;
@@ -136,7 +136,7 @@ impl AttentionConfig {
         Some(Latent::new(latent, sizes, self.bias, turns, &init))
     }
 
-    /// The numbers of a token that the last map mixes.
+    /// The width of a token in the input of the last map.
     fn mixed(&self) -> usize {
         let value = self.parts.latent.as_ref().map(|latent| latent.value);
         self.heads * value.unwrap_or(self.head())
@@ -146,12 +146,12 @@ impl AttentionConfig {
 /// Multi-head self-attention.
 #[derive(Module, Debug)]
 pub struct Attention {
-    /// None with latent attention.
+    /// The map to queries, keys and values; none with latent attention.
     qkv: Option<Linear>,
     latent: Option<Latent>,
     output: Linear,
     qk_norm: Option<QueryKeyNorm>,
-    /// `[heads]`.
+    /// The learned scores of the sinks, `[heads]`.
     sinks: Option<Param<Tensor<1>>>,
     heads: usize,
     kv_heads: usize,
@@ -162,7 +162,7 @@ pub struct Attention {
     parts: AttentionParts,
 }
 
-/// The message of an error that is excluded when the layer is made.
+/// The message of an error that is excluded when the layer is built.
 const MAPS: &str = "attention without latent vectors has maps to queries, keys and values";
 
 impl Attention {
@@ -207,12 +207,12 @@ impl Attention {
         AttentionForm { heads: self.heads, kv_heads: self.kv_heads, positions }
     }
 
-    /// Queries, keys and values beside each other.
+    /// Queries, keys and values side by side.
     fn project(&self, x: Tensor<3>) -> Tensor<3> {
         linear_layer(self.qkv.as_ref().expect(MAPS), x)
     }
 
-    /// The same, normalised and clipped.
+    /// The queries, keys and values, normalised and clipped.
     fn prepared(&self, qkv: Tensor<3>) -> Tensor<3> {
         let widths = [self.heads * self.head, self.kv_heads * self.head];
         let qkv = match &self.qk_norm {
@@ -225,7 +225,7 @@ impl Attention {
         }
     }
 
-    /// With queries that are larger where another scale is requested than the kernel's.
+    /// Multiplies queries by a factor if another scale than the kernel's is configured.
     fn scaled(&self, qkv: Tensor<3>) -> Tensor<3> {
         let Some(scale) = self.parts.scale else { return qkv };
         let (query, [.., line]) = (self.heads * self.head, qkv.dims());
@@ -233,7 +233,7 @@ impl Attention {
         Tensor::cat(vec![q, qkv.narrow(2, query, line - query)], 2)
     }
 
-    /// Whether the fused kernel computes it.
+    /// Whether the fused kernel computes this attention.
     fn is_fused(&self) -> bool {
         self.latent.is_none() && self.sinks.is_none() && !self.parts.stretch()
     }
@@ -296,8 +296,8 @@ impl Attention {
         mixed
     }
 
-    /// See `relative_attention.rs`. The inputs of the tokens before are kept, not their keys, so that these
-    /// are of the weights as they are now.
+    /// Attention with relative positions, see `relative_attention.rs`. The inputs of earlier tokens are
+    /// cached and not their keys, so that keys are computed with the current weights.
     fn relative(&self, pass: &mut Pass, x: Tensor<3>, span: usize) -> Tensor<3> {
         let Distances(table) =
             pass.get::<Distances>().expect("the network gives distances").clone();
@@ -327,7 +327,7 @@ impl Attention {
     pub fn flops(&self, tokens: usize) -> f64 {
         let elements = |map: &Linear| map.weight.lazy_shape().num_elements();
         let [d, _] = self.output.weight.lazy_shape().dims();
-        // Scores and mixture with every token; relative positions have scores of their own.
+        // Scores and mixture with every token; relative positions have additional scores.
         let seen = match self.positions {
             Positions::Unordered | Positions::Rotary { .. } => {
                 2 * tokens.min(self.parts.window.unwrap_or(tokens))

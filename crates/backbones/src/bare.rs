@@ -20,7 +20,7 @@ pub struct Bare {
     outputs: usize,
 }
 
-/// Tokens and width, where the inputs are rows of numbers.
+/// The number of tokens and the width, if the inputs are rows of numbers.
 fn sizes(domain: Domain) -> Option<[usize; 2]> {
     match domain {
         Domain::Image { channels: 1, height, width } => Some([height, width]),

@@ -1,5 +1,5 @@
-//! The two-branch network of Raw Instinct for RAW mosaics: one branch sees the mosaic, the other one its
-//! four planes, and each weights the other's channels, pixel by pixel.
+//! The two-branch network of Raw Instinct for RAW mosaics: one branch takes the mosaic, the other one its
+//! four planes, and each branch weights the channels of the other, pixel by pixel.
 //!
 //! Kantas et al. *Raw Instinct: Trust Your Classifiers and Skip the Conversion*. 2024.
 //! <https://arxiv.org/abs/2403.14439>
@@ -9,9 +9,9 @@
 //! s_2 = Conv 256, 3x3 (s'_1),   c_2 = Conv 256, 3x3 (c'_1)                                               (3)
 //! y = the residual network of `raw_resnet.rs` on ReLU(BN([s'_2; c'_2]))                                  (4)
 //!
-//! with BN and ReLU after each convolution of (1) and (3). Both weights of (2) are of the s and c before
-//! it. The planes are the four pixels of each square of 2 x 2, in their order; which colours they are is
-//! not known here, and a network that learns does not need to know.
+//! with BN and ReLU after each convolution of (1) and (3). Both weights of (2) are computed from s and c
+//! before (2). The planes are the four pixels of each square of 2 x 2, in their order; their colours are not
+//! known here, and a network that learns does not need them.
 
 use burn::{
     module::Module,
@@ -29,7 +29,7 @@ use crate::{
     wrong,
 };
 
-/// (2).
+/// The gates of (2).
 #[derive(Module, Debug)]
 struct Gates {
     of_space: ImageConvolution,
@@ -61,7 +61,7 @@ pub struct Bca {
     size: [usize; 2],
 }
 
-/// The message if an input is not what was checked before.
+/// The message for an input that differs from the one that was checked.
 const MOSAICS: &str =
     "expected mosaics: images of one channel with an even number of rows and columns";
 

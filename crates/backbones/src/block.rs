@@ -1,6 +1,6 @@
 //! A transformer block: attention, then a feed-forward network or a MoE layer.
 //!
-//! Pre-norm, x is the stream, F the feed-forward network or the MoE layer with its residual rule:
+//! Pre-norm, where x is the stream and F the feed-forward network or the MoE layer with its residual rule:
 //!
 //! x' = x + Attention(N(x))                     (1)
 //! x'' = x' + F(N(x'))                          (2)
@@ -11,12 +11,12 @@
 //! h = N1(x + Attention(x))                     (3)
 //! h' = N2(h + F(h))                            (4)
 //!
-//! Double residual: Teo, Nguyen. *MomentumSMoE*. NeurIPS 2024. <https://arxiv.org/abs/2410.14574>, as in
-//! its published code. As post-norm, but a MoE layer has one more norm and one more residual around
+//! Double residual: Teo, Nguyen. *MomentumSMoE*. NeurIPS 2024. <https://arxiv.org/abs/2410.14574>, as in its
+//! published code. Like post-norm, but a MoE layer has one additional norm and one additional residual around
 //! its own:
 //!
 //! s = N2(rule(h, MoE(h)))                      (5)
-//! h' = N3(h + s)                               (6), with a MoE layer; else (4) (GLaM has both by turns)
+//! h' = N3(h + s)                               (6), with a MoE layer; else (4) (GLaM alternates both)
 //!
 //! Output norm, as in the same authors' V-MoE with momentum: pre-norm, and then
 //!
@@ -36,9 +36,9 @@ pub enum Wiring {
     PreNorm,
     /// A norm after each branch has joined the stream, (3) and (4).
     PostNorm,
-    /// As post-norm, and two residuals around a MoE layer, (5) and (6).
+    /// Like post-norm, with two residuals around a MoE layer, (5) and (6).
     DoubleResidual,
-    /// As pre-norm, and a norm after the block, (7).
+    /// Like pre-norm, with a norm after the block, (7).
     OutputNorm,
 }
 
@@ -51,7 +51,7 @@ pub struct Block {
     feed_forward: FeedForward,
     /// N3 of the double residual, and of the output norm.
     output_norm: Option<Norm>,
-    /// A factor on what each branch adds, see `multipliers.rs`.
+    /// A factor on the output of each branch, see `multipliers.rs`.
     factor: f64,
     #[module(skip)]
     wiring: Wiring,
@@ -82,7 +82,7 @@ impl Block {
         })
     }
 
-    /// The same pre-norm block with a factor on what each branch adds to the stream.
+    /// The same pre-norm block with a factor on the output of each branch.
     pub(crate) fn times(self, factor: f64) -> Self {
         Self { factor, ..self }
     }

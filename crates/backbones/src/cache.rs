@@ -5,8 +5,8 @@ use kernels::KeyValues;
 
 use crate::parts::Past;
 
-/// The keys and values, or the inputs, of the tokens before, by attention layer. A pass that holds a
-/// cache continues those tokens, and adds its own for the next pass.
+/// The keys and values, or the inputs, of earlier tokens, by attention layer. A pass with a cache continues
+/// these tokens, and adds its own for the next pass.
 #[derive(Clone, Debug)]
 pub struct Cache {
     /// The attention span with rotary positions; none if windows are independent.
@@ -15,31 +15,31 @@ pub struct Cache {
     next: usize,
 }
 
-/// The cache of one layer; its kind of positions decides which variant it is.
+/// The cache of one layer; the kind of positions determines which field is used.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct LayerCache {
-    /// Rotary positions.
+    /// The keys and values with rotary positions.
     pub(crate) keys_values: Option<KeyValues>,
-    /// Rotary positions step by step, see `parts`.
+    /// The keys and values with rotary positions, computed step by step, see `parts`.
     pub(crate) past: Option<Past>,
-    /// Relative positions: what the layer was given, `[B, A, D]`.
+    /// The inputs of the layer with relative positions, `[B, A, D]`.
     inputs: Option<Tensor<3>>,
 }
 
 impl Cache {
-    /// For one text that is read on and on, without autodiff; nothing went before. With rotary
-    /// positions a token will see as many tokens as this, itself among them; a network that was trained
-    /// on windows of some length knows no larger distances.
+    /// An empty cache for one text that is read part by part, without autodiff. With rotary positions a token
+    /// attends to this many tokens, itself included; a network that was trained on windows of some length has
+    /// not learned larger distances.
     ///
     /// # Panics
-    /// If a token would not even see itself.
+    /// If the span is 0, so that a token would not even attend to itself.
     pub fn new(span: usize) -> Self {
         assert!(span > 0, "a token sees itself");
         Self { span: Some(span), ..Self::of_stream() }
     }
 
-    /// An empty cache for contiguous windows, where each row continues that row of the window before.
-    /// With relative positions tokens attend to the windows before; with rotary positions windows are
+    /// An empty cache for contiguous windows, where each row continues the same row of the previous window.
+    /// With relative positions tokens attend to earlier windows; with rotary positions windows are
     /// independent.
     pub fn of_stream() -> Self {
         Self { span: None, layers: Vec::new(), next: 0 }
@@ -51,7 +51,7 @@ impl Cache {
         self.layers.iter().filter_map(|memory| memory.inputs.clone()).collect()
     }
 
-    /// See [`Cache::inputs`].
+    /// A cache with these inputs, see [`Cache::inputs`].
     pub fn restored(inputs: Vec<Tensor<3>>) -> Self {
         let memory = |inputs| LayerCache { inputs: Some(inputs), ..LayerCache::default() };
         Self { layers: inputs.into_iter().map(memory).collect(), ..Self::of_stream() }
@@ -61,17 +61,17 @@ impl Cache {
         self.span
     }
 
-    /// The pass begins: the first layer comes next.
+    /// Begins a pass: the first layer is next.
     pub(crate) fn begin(&mut self) {
         self.next = 0;
     }
 
-    /// The memory that [`Cache::layer`] gave last.
+    /// The cache of the layer that called [`Cache::layer`] last.
     pub(crate) fn again(&mut self) -> &mut LayerCache {
         &mut self.layers[self.next - 1]
     }
 
-    /// The memory of the layer that is at work. Each layer asks once in a pass.
+    /// The cache of the current layer. Each layer calls this once per pass.
     pub(crate) fn layer(&mut self) -> &mut LayerCache {
         if self.next == self.layers.len() {
             self.layers.push(LayerCache::default());
@@ -82,9 +82,9 @@ impl Cache {
 }
 
 impl LayerCache {
-    /// The last `span` inputs before `x`, `[B, A, D]`, where zeros stand for those that never were; it
-    /// then has the last inputs up to the end of `x`. No gradient goes into them. Where there are fewer
-    /// rows than before, the last streams have ended.
+    /// The last `span` inputs before `x`, `[B, A, D]`, with zeros where there were none; stores the last
+    /// inputs up to the end of `x` in their place. No gradient flows into them. If there are fewer rows than
+    /// before, the last streams have ended.
     pub(crate) fn follow(&mut self, x: &Tensor<3>, span: usize) -> Tensor<3> {
         let [b, t, d] = x.dims();
         let nothing = || Tensor::zeros([b, span, d], &x.device());

@@ -11,7 +11,7 @@
 //! <https://doi.org/10.1109/5.726791>. Feed-forward layers after convolutions, as experts: Riquelme et
 //! al. *Scaling Vision with Sparse Mixture of Experts*. NeurIPS 2021. <https://arxiv.org/abs/2106.05974>
 //!
-//! With `pool = "none"` there is an answer at each pixel, row by row: a map for each output.
+//! With `pool = "none"` there is an answer at each pixel, row by row: one map for each output.
 
 use burn::{module::Module, nn::Linear, prelude::*};
 use kernels::linear_layer;
@@ -30,7 +30,7 @@ use crate::{
 pub enum ConvPool {
     /// The mean over the pixels: one answer for an image.
     Mean,
-    /// Each pixel: an answer for each.
+    /// None: one answer for each pixel.
     None,
 }
 
@@ -39,13 +39,13 @@ config! {
     pub struct ConvNetConfig {
         /// Channels after each convolution.
         pub widths: Vec<usize> = vec![24, 48, 96],
-        /// Pixels from one window of a convolution to the next, one number for each.
+        /// Strides of the convolutions in pixels, one number for each.
         pub strides: Vec<usize> = vec![2, 2, 2],
         /// Rows and columns of a window.
         pub side: usize = 3,
         /// Whether batch norm follows each convolution.
         pub norm: bool = false,
-        /// The share of the running mean and variance of batch norm that each step keeps.
+        /// The decay of batch norm's running mean and variance: the share that each step keeps.
         pub momentum: f64 = 0.9,
         /// Feed-forward blocks after the convolutions.
         pub blocks: usize = 0,
@@ -69,7 +69,7 @@ pub struct ConvNet {
     pool: ConvPool,
 }
 
-/// The message if an input is not what was checked before: an image.
+/// The message for an input that differs from the one that was checked: an image.
 const IMAGES: &str = "a convolutional network is built for images";
 
 impl ConvNetConfig {
@@ -135,7 +135,7 @@ impl Backbone for ConvNet {
                 &name,
                 [from, *to],
                 [side, *stride],
-                !config.norm, // batch norm takes it off again
+                !config.norm, // batch norm would subtract it again
             ));
             if config.norm {
                 norms.push(BatchNorm::new(init, &format!("norms.{i}"), *to, config.momentum));
@@ -192,7 +192,7 @@ impl Backbone for ConvNet {
 }
 
 impl ConvNet {
-    /// The input of the head or the mean, `[B, pixels, width]`.
+    /// The input of the head before pooling, `[B, pixels, width]`.
     fn pixels(&self, pass: &mut Pass, input: Input) -> Tensor<3> {
         let Input::Image(pixels) = input else { panic!("{IMAGES}") };
         let mut x = channels_last(pixels);
@@ -273,7 +273,7 @@ mod tests {
         let y = Backbone::forward(&net, &mut Pass::eval(), Input::Image(images(&device)));
         assert_eq!(y.dims(), [3, 4, 3]);
         assert!(net.features(&mut Pass::eval(), Input::Image(images(&device))).is_none());
-        // Its mean is the answer of the network with the mean: the head is linear.
+        // Its mean over the pixels is the answer of the network with mean pooling: the head is linear.
         let mean = net_of_mean().forward(&mut Pass::eval(), Input::Image(images(&device)));
         let gap = (y.mean_dim(1) - mean).abs().max().into_scalar::<f32>();
         assert!(gap < 1e-6, "{gap}");

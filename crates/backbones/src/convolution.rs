@@ -1,21 +1,21 @@
 //! Convolutions, batch norm and pooling on images `[B, height, width, C]`, as parts of networks.
 //!
-//! A convolution is a matrix product with the windows of the image as rows (`kernels::unfold`). Zeros
-//! around the image are those of TensorFlow's "same".
+//! A convolution is a matrix product with the windows of the image as rows (`kernels::unfold`). The zero
+//! padding is that of TensorFlow's "same".
 //!
 //! Ioffe, Szegedy. *Batch Normalization*. ICML 2015. <https://arxiv.org/abs/1502.03167>
 //!
 //! y = gamma (x - mean) / sqrt(variance + 1e-3) + beta                  (1)
 //!
-//! In training, mean and variance are those of the batch, and the running ones move towards them:
-//! running = momentum * running + (1 - momentum) * batch; in evaluation, (1) takes the running ones, unless the
-//! pass measures them ([`Pass::measuring_norms`]): then it takes those of the batch, and the running ones become
+//! In training, mean and variance are those of the batch, and the running values move towards them: running =
+//! momentum * running + (1 - momentum) * batch. In evaluation, (1) uses the running values, unless the pass
+//! measures them ([`Pass::measuring_norms`]): then it uses those of the batch, and the running values become
 //! the means over such passes.
 //! The variance is that of the batch itself, without Bessel's correction.
 //!
-//! A convolution that batch norm follows has no bias. In training the mean of the batch takes it off, so
-//! its gradient is nothing but rounding; AdamW makes whole steps of that, and in evaluation the running
-//! mean is behind where the bias has gone.
+//! A convolution before batch norm has no bias. In training the mean of the batch is subtracted, so the
+//! gradient of a bias would be nothing but rounding; AdamW would make whole steps of it, and in evaluation
+//! the running mean would lag behind the bias.
 
 use burn::{
     module::{Module, Param, RunningState},
@@ -31,7 +31,7 @@ pub struct ImageConvolution {
     map: Linear,
     side: usize,
     stride: usize,
-    /// Zeros around the image before those of "same".
+    /// The number of zeros around the image in addition to those of "same".
     zeros: usize,
 }
 
@@ -48,7 +48,7 @@ impl ImageConvolution {
         Self { map, side, stride, zeros: 0 }
     }
 
-    /// The same with zeros around the image.
+    /// The same convolution with zeros around the image.
     pub fn padded(self, zeros: usize) -> Self {
         Self { zeros, ..self }
     }
@@ -69,7 +69,7 @@ impl ImageConvolution {
         linear_layer(&self.map, unfold(x, self.windows([height, width])))
     }
 
-    /// Rows and columns after it.
+    /// Rows and columns of the output.
     pub fn size(&self, image: [usize; 2]) -> [usize; 2] {
         self.windows(image).count
     }
@@ -139,7 +139,7 @@ impl BatchNorm {
         pass.follow(&running.clone(), batch, move |batch, _| {
             let kept = running.value_sync().inner() * momentum;
             running.update(kept + batch * (1.0 - momentum));
-            running.value_sync(); // an update shows with the next reading
+            running.value_sync(); // the update is visible at the next read
         });
     }
 }
@@ -156,7 +156,7 @@ fn like(constant: Tensor<2>, x: &Tensor<2>) -> Tensor<2> {
     if x.device().is_autodiff() { Tensor::from_inner(constant) } else { constant }
 }
 
-/// The largest of each window, of numbers that are not below 0.
+/// The maximum of each window, for values that are not below 0.
 pub fn max_pool(x: Tensor<4>, [side, stride]: [usize; 2]) -> Tensor<4> {
     let [_, h, w, c] = x.dims();
     let windows = unfold(x, Windows::same(side, stride, [h, w]));
@@ -165,7 +165,7 @@ pub fn max_pool(x: Tensor<4>, [side, stride]: [usize; 2]) -> Tensor<4> {
     places.max_dim(2).reshape([b, rows, columns, c])
 }
 
-/// The mean of each window over the pixels of it that lie in the image.
+/// The mean of each window over those of its pixels that are inside the image.
 pub fn average_pool(x: Tensor<4>, [side, stride]: [usize; 2]) -> Tensor<4> {
     let (average, [_, h, w, c]) = (
         |x, [h, w]: [usize; 2]| {
@@ -184,7 +184,7 @@ pub fn average_pool(x: Tensor<4>, [side, stride]: [usize; 2]) -> Tensor<4> {
     (sums / counts).reshape([b, rows, columns, c])
 }
 
-/// Images as tasks give them, `[B, C, height, width]`, with the channels last.
+/// Images in the layout of tasks, `[B, C, height, width]`, with the channels moved to the end.
 pub fn channels_last(pixels: Tensor<4>) -> Tensor<4> {
     pixels.permute([0, 2, 3, 1])
 }
@@ -209,7 +209,7 @@ mod tests {
         let mut conv = ImageConvolution::new(&init, "conv", [1, 1], [3, 2], false);
         conv.map.weight = init.given("w", [9, 1], (1..=9).map(|i| i as f32).collect());
         let x = Tensor::<1, Int>::arange(0..16, &Device::flex()).float().reshape([1, 4, 4, 1]);
-        // Zeros only after the image. First window: 0 1 2 / 4 5 6 / 8 9 10.
+        // Zeros only at the end of the image. First window: 0 1 2 / 4 5 6 / 8 9 10.
         let first = [0, 1, 2, 4, 5, 6, 8, 9, 10].iter().zip(1..).map(|(x, w)| x * w).sum::<i32>();
         // Last window: 10 11 . / 14 15 . / . . .
         let last = 10 + 2 * 11 + 4 * 14 + 5 * 15;
@@ -250,7 +250,7 @@ mod tests {
         let device = Device::flex().autodiff();
         let norm = BatchNorm::new(&Init::new(0, &device), "norm", 1, 0.9);
         let batches: Vec<_> = (0..3).map(|salt| image(salt, [2, 3, 2, 1], &device)).collect();
-        // What was there before counts for nothing.
+        // Earlier values do not count.
         norm.forward(&Pass::train(0, 0, 0.0), image(9, [2, 3, 2, 1], &device) * 100.0);
         for (n, batch) in batches.iter().enumerate() {
             norm.forward(&Pass::measuring_norms(n), batch.clone());

@@ -9,15 +9,15 @@ use crate::BackboneSpec;
 #[derive(Module, Debug)]
 #[expect(clippy::large_enum_variant, reason = "a network has a handful of them")]
 pub enum FeedForward {
-    /// One network for all tokens: a stack of one expert, computed by the same code as experts.
+    /// One network for all tokens: a stack of one expert, computed by the same code as several experts.
     Dense(AnyExperts),
     /// A layer of experts.
     Moe(MoeLayer),
 }
 
 impl FeedForward {
-    /// The feed-forward part of block number `block` of `depth`: a MoE layer where the spec places
-    /// one, the `dense` network elsewhere. The stream is `[B, tokens, width]`.
+    /// The feed-forward half of block number `block` of `depth`: a MoE layer if the spec places one there,
+    /// otherwise the `dense` network. The stream is `[B, tokens, width]`.
     pub fn new(
         spec: &BackboneSpec,
         dense: &Choice,
@@ -36,12 +36,12 @@ impl FeedForward {
         Ok(Self::Dense(build(dense, dims, &init.at("dense"))?))
     }
 
-    /// The stream `x` and its norm `input`, both `[B, T, D]`, to the new stream.
+    /// Maps the stream `x` and its norm `input`, both `[B, T, D]`, to the new stream.
     pub fn forward(&self, pass: &mut Pass, x: Tensor<3>, input: Tensor<3>) -> Tensor<3> {
         self.forward_with(pass, x, input, |_, output| output)
     }
 
-    /// The same; `branch` changes what joins the stream, as dropout does.
+    /// The same; `branch` is applied to the output before it joins the stream, for example dropout.
     pub fn forward_with(
         &self,
         pass: &mut Pass,

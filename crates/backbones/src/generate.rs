@@ -1,10 +1,11 @@
 //! Autoregressive generation with a decoder, token by token.
 //!
-//! With a cache, the layers see each token once, and attention has kept the keys and values, or the
-//! inputs, of those before. Without one, the whole window is computed again for each token. Both are
-//! the same as long as no more tokens were read than a window has, if each MoE layer makes the same of
-//! a token whether others stand beside it or not. After that a token sees a window's length of tokens
-//! in each layer with a cache, which deeper layers reach beyond; without one, the window moves on.
+//! With a cache, each token passes the layers once, and attention keeps the keys and values, or the inputs,
+//! of earlier tokens. Without a cache, the whole window is computed again for each token. Both give the same
+//! scores as long as no more tokens were read than a window has, provided that the output of each MoE layer
+//! for a token does not depend on the tokens beside it. For longer texts, a token attends to a window's
+//! length of tokens in each layer with a cache, so that deeper layers reach further back; without a cache,
+//! the window slides.
 
 use burn::prelude::*;
 use moe::{Input, Pass};
@@ -20,16 +21,16 @@ pub struct Decoding<'a> {
 }
 
 impl<'a> Decoding<'a> {
-    /// Nothing is read yet. The network is causal, takes tokens, and is without autodiff.
+    /// A decoder that has read nothing. The network must be causal, take tokens, and be without autodiff.
     pub fn new(network: &'a AnyBackbone, device: &'a Device, cached: bool) -> Self {
         let cache = cached.then(|| Cache::new(network.tokens()));
         Self { network, device, read: Vec::new(), cache }
     }
 
-    /// Reads on, and gives the scores of the vocabulary for the token after that.
+    /// Reads more tokens, and returns the scores of the vocabulary for the next token.
     ///
     /// # Panics
-    /// If there is nothing to read.
+    /// If `ids` is empty.
     pub fn read(&mut self, ids: &[i32]) -> Vec<f32> {
         assert!(!ids.is_empty(), "there is something to read");
         self.read.extend(ids);
@@ -43,12 +44,12 @@ impl<'a> Decoding<'a> {
         let length = self.network.tokens();
         let mut window = self.read[self.read.len().saturating_sub(length)..].to_vec();
         let last = window.len() - 1;
-        // What stands after the last token does not matter, and layers may want a whole window.
+        // Tokens after the last one do not matter, and layers may require a whole window.
         window.resize(length, 0);
         self.scores(&mut pass, window, last)
     }
 
-    /// The scores at one place of a window.
+    /// The scores at one position of a window.
     fn scores(&self, pass: &mut Pass, ids: Vec<i32>, place: usize) -> Vec<f32> {
         let n = ids.len();
         let ids = Tensor::from_data(TensorData::new(ids, [1, n]), self.device);

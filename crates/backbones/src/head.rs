@@ -8,16 +8,16 @@
 //!
 //! y = (W / (|W| + 1e-7)) h                                 (2)
 //!
-//! The paper of Ling does not say along which axis; in its published code each column of W, `[V, D]`,
-//! is of length 1, so that each number of the stream has the same say; in that of Baichuan 2 each row,
-//! so that each token has. In both no gradient goes through the norm.
+//! The paper of Ling does not name the axis; in its published code each column of W, `[V, D]`, has length 1,
+//! so that each component of the stream has the same weight; in that of Baichuan 2 each row has length 1, so
+//! that each token has the same weight. In both no gradient flows through the norm.
 //!
-//! In evaluation the head reports the size of the scores, which NormHead is to limit: `logit_rms`, the
-//! root of the mean square of a token's scores, and `logit_max`, the largest absolute score, both as
-//! means over the tokens.
+//! In evaluation the head reports the size of the scores, which NormHead is meant to limit: `logit_rms`, the
+//! root of the mean square of a token's scores, and `logit_max`, the largest absolute score, both as means
+//! over the tokens.
 //!
-//! Differs from the codes: they put the normal matrix in the place of W once, for evaluation; here it
-//! is made again in each pass, and is the same.
+//! Differs from the published codes: they replace W by the normalised matrix once, for evaluation; here it is
+//! computed in each pass, with the same result.
 
 use burn::{
     module::{Module, Param},
@@ -31,9 +31,9 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum HeadNorm {
-    /// Nothing, (1).
+    /// No normalisation, (1).
     None,
-    /// The column of each number of the stream, as in Ling.
+    /// The column of each component of the stream, as in Ling.
     Column,
     /// The row of each token, as in Baichuan 2.
     Row,
@@ -42,11 +42,11 @@ pub enum HeadNorm {
 config! {
     /// The last linear map of a decoder.
     pub struct HeadConfig {
-        /// The normalised axis of its matrix: none, each `column` (Ling), or each `row`.
+        /// The normalised axis of its matrix: none, each `column` (Ling), or each `row` (Baichuan 2).
         pub norm: HeadNorm = HeadNorm::None,
-        /// Whether its matrix is that of the embedding (tied weights).
+        /// Whether the head shares the matrix of the embedding (tied weights).
         pub tied: bool = false,
-        /// Whether it has a bias.
+        /// Whether the head has a bias.
         pub bias: bool = false,
     }
 }
@@ -54,7 +54,7 @@ config! {
 /// The last linear map of a decoder.
 #[derive(Module, Debug)]
 pub struct Head {
-    /// `[D, V]`; none where it is the embedding's.
+    /// The matrix, `[D, V]`; none if it is the embedding's.
     weight: Option<Param<Tensor<2>>>,
     bias: Option<Param<Tensor<1>>>,
     #[module(skip)]
@@ -62,7 +62,7 @@ pub struct Head {
 }
 
 impl Head {
-    /// A fresh head from `width` numbers to `outputs`.
+    /// A fresh head from width `width` to `outputs`.
     pub fn new(config: &HeadConfig, [width, outputs]: [usize; 2], init: &Init) -> Self {
         let made = init.linear("head", width, outputs, config.bias);
         Self { weight: (!config.tied).then_some(made.weight), bias: made.bias, norm: config.norm }
@@ -94,7 +94,7 @@ impl Head {
 
     /// The normalised, transposed matrix, `[D, V]`.
     fn scaled(&self, weight: Tensor<2>) -> Tensor<2> {
-        // It stands on its side, so a column of W is a line here.
+        // The matrix is transposed, so a column of W is a row here.
         let axis = match self.norm {
             HeadNorm::None => return weight,
             HeadNorm::Column => 1,
@@ -136,7 +136,7 @@ mod tests {
         }
     }
 
-    /// The matrix and its gradient, `[V, D]`, of the sum of weighted scores.
+    /// The matrix, and the gradient of the sum of weighted scores with respect to it, both `[V, D]`.
     fn gradient(norm: HeadNorm) -> [Tensor<2>; 2] {
         let (head, embedding) = head(norm);
         let device = Device::flex();
@@ -152,7 +152,7 @@ mod tests {
     fn no_gradient_goes_through_the_length() {
         let [matrix, plain] = gradient(HeadNorm::None);
         for (norm, axis) in [(HeadNorm::Column, 0), (HeadNorm::Row, 1)] {
-            // As a constant: the gradient of (1) over the length.
+            // The norm as a constant: the gradient of (1) divided by the length.
             let [_, constant] = gradient(norm);
             let length = matrix.clone().square().sum_dim(axis).sqrt();
             let gap = (constant - plain.clone() / length).abs().max().into_scalar::<f32>();

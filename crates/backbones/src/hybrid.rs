@@ -1,4 +1,5 @@
-//! A module of one network in a slot of another, frozen one: where modules are trained by themselves.
+//! A module of one network in a slot of another, frozen network: the training of modules independently of
+//! each other.
 //!
 //! Ni et al. *Deep Incubation: Training Large Models by Divide-and-Conquering*. ICCV 2023.
 //! <https://arxiv.org/abs/2212.04129>: a frozen *meta* network M of L slots, one of which holds a module.
@@ -9,13 +10,13 @@
 //! z   = M_{L-1} o ... o M_{i+1} (post(S_i(pre(h_i))))                      (2)
 //! pre = Linear(LN(.)) from M's width to S's; post = Linear(LN(.)) back     (3)
 //!
-//! Slot 0 has the patches, the class token and the positions, and no `pre`; the last slot has the norm
-//! and the head, and no `post`. The weights of M are not trained, but gradients go through them. The
-//! module's weights are at `module`, by the paths that they have in its own network; M's are at `meta`.
+//! Slot 0 has the patches, the class token and the positions, and no `pre`; the last slot has the norm and
+//! the head, and no `post`. The weights of M are not trained, but gradients flow through them. The module's
+//! weights are under `module`, with the paths that they have in its own network; M's are under `meta`.
 //!
-//! With `nac`, the module is one of a neural attentive circuit (`nac/module.rs`), at `nac`; the published
-//! stitches of those have no norm (`stitch = "linear"`). After its first module the frozen network continues
-//! with the single token that comes out.
+//! With `nac`, the module is one of a neural attentive circuit (`nac/module.rs`), under `nac`; the published
+//! stitches for these have no norm (`stitch = "linear"`). After the first module of a circuit the frozen
+//! network continues with the module's single output token.
 
 use std::ops::Range;
 
@@ -36,7 +37,7 @@ use crate::{
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Stitch {
-    /// Nothing: the widths are the same.
+    /// No map: the widths are the same.
     None,
     /// A linear map, as for NAC.
     Linear,
@@ -45,20 +46,20 @@ pub enum Stitch {
 }
 
 config! {
-    /// Which module is in which slot of which network.
+    /// The module, its slot, and the two networks.
     pub struct HybridConfig {
         /// The slot that holds the module, counted from 0.
         pub slot: usize = 0,
-        /// The slots, L.
+        /// The number of slots, L.
         pub slots: usize = 4,
         /// The frozen network; its blocks are dense.
         pub meta: VitConfig = VitConfig::default(),
         /// The network that the module is a part of; its MoE layers are those of the run.
         pub module: VitConfig = VitConfig::default(),
-        /// The neural attentive circuit that the module is a part of, in the place of `module`; it has two
-        /// layers less than there are slots.
+        /// The neural attentive circuit that the module is a part of, in place of `module`; it has two layers
+        /// fewer than there are slots.
         pub nac: Option<NacConfig> = None,
-        /// The map between the two: `"none"`, `"linear"` or `"norm-linear"`.
+        /// The map between the two networks: `"none"`, `"linear"` or `"norm-linear"`.
         pub stitch: Stitch = Stitch::NormLinear,
     }
 }
@@ -86,7 +87,7 @@ impl HybridConfig {
         }
     }
 
-    /// Of the meta network and of the module's.
+    /// The widths of the meta network and of the module's.
     fn widths(&self) -> [usize; 2] {
         let module = self.nac.as_ref().map_or(self.module.width, |nac| nac.width);
         [self.meta.width, module]
@@ -157,7 +158,7 @@ pub struct Hybrid {
     tokens: usize,
 }
 
-/// The layers of the frozen network: none of them is a MoE layer.
+/// The layers of the frozen network, none of which is a MoE layer.
 fn dense(moe: &MoeConfig) -> MoeConfig {
     MoeConfig { layers: Placement::NONE, pruned: None, ..moe.clone() }
 }
@@ -243,7 +244,7 @@ impl Backbone for Hybrid {
 }
 
 impl Hybrid {
-    /// Images through the first module.
+    /// The output of the first module for images.
     fn begin(&self, pass: &mut Pass, input: Input) -> Tensor<3> {
         match (&self.nac, &self.module) {
             (Some(nac), _) => nac.read(input),
@@ -255,7 +256,7 @@ impl Hybrid {
         }
     }
 
-    /// The stream of the module's width through it, if it is not the first one.
+    /// The output of the module for the stream at its width, if the module is not the first one.
     fn go_on(&self, pass: &mut Pass, z: Tensor<3>) -> Tensor<3> {
         match (&self.nac, &self.module) {
             (Some(nac), _) => nac.mediate(z),
@@ -263,7 +264,7 @@ impl Hybrid {
         }
     }
 
-    /// The answer of the last module.
+    /// The scores of the last module.
     fn end(&self, z: Tensor<3>) -> Tensor<3> {
         match (&self.nac, &self.module) {
             (Some(nac), _) => nac.answer(z),
@@ -304,7 +305,7 @@ mod tests {
         HybridConfig { slot, slots: 3, meta, module, ..HybridConfig::default() }
     }
 
-    /// In a library of dense networks.
+    /// A hybrid built with a library of dense networks.
     fn hybrid(config: &HybridConfig, device: &Device) -> Result<Hybrid, ConfigError> {
         let (library, moe) = library();
         let moe = dense(&moe);
@@ -334,7 +335,7 @@ mod tests {
             let config =
                 HybridConfig { slot, slots: 3, meta, module, stitch, ..HybridConfig::default() };
             let hybrid = hybrid(&config, &Device::flex()).unwrap();
-            // Every weight from the whole network, by its path.
+            // Takes every weight from the whole network, by its path.
             let known: Vec<String> = parameters(&hybrid).into_iter().map(|p| p.path).collect();
             let numbers = numbers_of(&vit, |_| true).into_iter().flat_map(|(of, data)| {
                 ["meta", "module"].map(|part| (format!("{part}.{}", of.path), data.clone()))
@@ -405,7 +406,7 @@ mod tests {
             }
             loss_falls(hybrid, pixels(&device), 1);
         }
-        // All but what only the whole network has.
+        // All parameters except those that only the whole network has.
         assert!(taught.iter().all(|path| whole.contains(path)), "{taught:?}");
         let own = |path: &&String| {
             let own = ["inputs.", "mediators.", "outputs.", "seeder.", "confidence."];

@@ -1,6 +1,6 @@
 //! Networks, one file each, with places for MoE layers.
 //!
-//! A backbone knows no task and no router by name: it is built from a [`BackboneSpec`].
+//! A backbone does not refer to any task or router by name: it is built from a [`BackboneSpec`].
 
 mod attention;
 mod bare;
@@ -125,7 +125,7 @@ pub trait Backbone: Module + Sync + 'static {
     type Config: Hyper;
     /// The name used in configs and tables.
     const NAME: &'static str;
-    /// One line on what it is.
+    /// One line of description.
     const ABOUT: &'static str;
     /// URL of the paper.
     const PAPER: &'static str;
@@ -133,18 +133,18 @@ pub trait Backbone: Module + Sync + 'static {
     /// causal.
     const CAUSAL: bool;
 
-    /// Checks the config against the spec. All errors of the user are found here.
+    /// Checks the config against the spec. All user errors are found here.
     fn check(config: &Self::Config, spec: &BackboneSpec) -> Result<(), ConfigError>;
 
     /// A fresh network.
     fn init(config: &Self::Config, spec: &BackboneSpec, init: &Init) -> Result<Self, ConfigError>;
 
-    /// The number T of answers for an image with a number of rows; one by default.
+    /// The number T of answers for an image with `_rows` rows; one by default.
     fn answers(_rows: usize) -> usize {
         1
     }
 
-    /// A batch of B inputs to `[B, T, outputs]`, with T = 1 for one answer an input.
+    /// Maps a batch of B inputs to `[B, T, outputs]`, with T = 1 for one answer per input.
     fn forward(&self, pass: &mut Pass, input: Input) -> Tensor<3>;
 
     /// The inputs of the head for a batch of B inputs, `[B, width]`: features for a linear probe.
@@ -153,27 +153,27 @@ pub trait Backbone: Module + Sync + 'static {
         None
     }
 
-    /// The same network as one that translates; none if it does not.
+    /// The extension of networks that translate; none for others.
     fn sequence_to_sequence(&self) -> Option<&dyn SequenceToSequence> {
         None
     }
 
-    /// Forward passes over the same examples whose gradients make up one step of training; each finds its
-    /// number in the pass, as [`PassOfStep`].
+    /// The number of forward passes over the same examples whose gradients make up one training step; each
+    /// pass holds its number as [`PassOfStep`].
     fn passes(&self) -> usize {
         1
     }
 
-    /// The weights that a network of another config takes over, where they are not those of the same names:
-    /// a part of this network, say. None if they are.
+    /// The weights for a network of another config, if they are not those of the same names: a part of this
+    /// network, for example. None if they are those of the same names.
     ///
     /// # Errors
-    /// If the config cannot be read, or is of nothing that this network has.
+    /// If the config cannot be read, or describes nothing that this network has.
     fn resized(&self, _config: &Choice) -> Result<Option<AnyBackbone>, ConfigError> {
         Ok(None)
     }
 
-    /// Tokens the blocks see in one input: characters, patches.
+    /// The number of tokens per input that the blocks process: characters, patches.
     fn tokens(&self) -> usize;
 
     /// Floating-point operations for one input, forward, without the MoE layers; a multiplication
@@ -181,7 +181,7 @@ pub trait Backbone: Module + Sync + 'static {
     fn dense_flops(&self) -> f64;
 }
 
-/// The object-safe face of [`Backbone`].
+/// The object-safe counterpart of [`Backbone`].
 pub trait DynBackbone: Erased<BackboneSocket> {
     /// See [`Backbone::forward`].
     fn forward(&self, pass: &mut Pass, input: Input) -> Tensor<3>;
@@ -246,9 +246,9 @@ pub struct BuildBackbone {
     pub causal: bool,
     /// See [`Backbone::answers`].
     pub answers: fn(usize) -> usize,
-    /// See [`Backbone::check`]; reads the hyperparameters first.
+    /// Reads the hyperparameters, then calls [`Backbone::check`].
     pub check: fn(&Choice, &BackboneSpec) -> Result<(), ConfigError>,
-    /// Checks, then builds.
+    /// Checks the config, then builds the network.
     pub init: fn(&Choice, &BackboneSpec, &Init) -> Result<AnyBackbone, ConfigError>,
 }
 
@@ -291,7 +291,7 @@ fn checked<N: Backbone>(choice: &Choice, spec: &BackboneSpec) -> Result<N::Confi
     Ok(config)
 }
 
-/// The error that the config of backbone `name` does not fit.
+/// The error for an invalid config of backbone `name`.
 fn wrong(name: &str, message: impl ToString) -> ConfigError {
     let (what, name) = ("backbone", name.to_string());
     ConfigError::Invalid { what, name, message: message.to_string() }

@@ -11,11 +11,11 @@ use burn::prelude::*;
 use moe::config;
 
 config! {
-    /// Constant factors; 1 is none.
+    /// Constant factors; 1 has no effect.
     pub struct Multipliers {
-        /// On the embedded tokens.
+        /// The factor on the embedded tokens.
         pub embedding: f64 = 1.0,
-        /// On what each branch adds to the stream.
+        /// The factor on the output of each branch.
         pub residual: f64 = 1.0,
         /// The divisor of the scores of the vocabulary.
         pub logits: f64 = 1.0,
@@ -23,7 +23,7 @@ config! {
 }
 
 impl Multipliers {
-    /// Whether all are 1.
+    /// Whether all factors are 1.
     pub(crate) fn are_default(&self) -> bool {
         *self == Self::default()
     }
@@ -40,7 +40,7 @@ impl Multipliers {
     }
 }
 
-/// The tensor times a factor; the same bits for 1.
+/// The tensor times a factor; bitwise unchanged for 1.
 pub(crate) fn times<const D: usize>(x: Tensor<D>, factor: f64) -> Tensor<D> {
     if factor == 1.0 { x } else { x * factor }
 }

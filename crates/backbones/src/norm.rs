@@ -11,7 +11,7 @@ use moe::Init;
 #[derive(Module, Debug)]
 pub struct Norm {
     gamma: Param<Tensor<1>>,
-    /// The shift of a layer norm; a root-mean-square norm has none, and no mean is taken off.
+    /// The shift of a layer norm; a root-mean-square norm has none, and does not subtract the mean.
     beta: Option<Param<Tensor<1>>>,
     epsilon: f64,
 }
@@ -25,13 +25,13 @@ impl Norm {
         }
     }
 
-    /// Mean 0 and variance 1, then scale, at first 1, and shift, at first 0.
+    /// A layer norm: mean 0 and variance 1, then a scale, initially 1, and a shift, initially 0.
     pub fn layer(init: &Init, name: &str, width: usize, epsilon: f64) -> Self {
         let beta = init.at(name).constant("beta", [width], 0.0);
         Self { beta: Some(beta), ..Self::rms(init, name, width, epsilon) }
     }
 
-    /// Root mean square 1, then scale, at first 1.
+    /// A root-mean-square norm: root mean square 1, then a scale, initially 1.
     pub fn rms(init: &Init, name: &str, width: usize, epsilon: f64) -> Self {
         Self { gamma: init.at(name).constant("gamma", [width], 1.0), beta: None, epsilon }
     }

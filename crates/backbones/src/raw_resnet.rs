@@ -8,15 +8,15 @@
 //! stages of bottlenecks 1x1, 3x3, 1x1, with BN after each convolution                     (2)
 //! average pool 2x2 - all numbers - linear 512 - ReLU - head                               (3)
 //!
-//! Of each stage the first block has the stride and a projection on its skip connection; stages have
-//! 2, 3, 22 and 2 blocks. `form = "published"` is what the code of the authors computes, in which
-//! (a) the stride is in the first and again in the third convolution of the block, so that a stage with
-//! stride 2 shrinks the image by 4, and (b) the projection is overwritten by a batch norm of the main
-//! path, so that a first block is ReLU(x + BN(x)), x its main path. `form = "fixed"` has the stride
-//! once and the projection of He et al.
+//! In each stage the first block has the stride and a projection on its skip connection; stages have 2, 3, 22
+//! and 2 blocks. `form = "published"` is the network of the authors' code, in which (a) the stride is in the
+//! first and again in the third convolution of the block, so that a stage with stride 2 shrinks the image by
+//! 4, and (b) the projection is overwritten by a batch norm of the main path, so that a first block is ReLU(x
+//! + BN(x)), x its main path. `form = "fixed"` has the stride once and the projection of He et al.
 //!
 //! Differs from the published code: initial weights, the variance of batch norm is without Bessel's
-//! correction, and convolutions have no bias, which batch norm would take off again. `width` scales all channels; 64 is as published.
+//! correction, and convolutions have no bias, which batch norm would subtract again. `width` scales all
+//! channels; 64 is as published.
 
 use burn::{module::Module, nn::Linear, prelude::*, tensor::activation::relu};
 use kernels::linear_layer;
@@ -32,13 +32,13 @@ use crate::{
 /// Blocks of the four stages, as in the published code.
 pub(crate) const STAGES: [usize; 4] = [2, 3, 22, 2];
 
-/// Which network the stages are.
+/// The form of the stages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ResnetForm {
-    /// As the authors' code computes it.
+    /// As computed by the authors' code.
     Published,
-    /// With one stride a stage and with projections.
+    /// With one stride per stage and with projections.
     Fixed,
 }
 
@@ -47,17 +47,17 @@ config! {
     pub struct RawResnetConfig {
         /// Channels of the first convolution; all others are multiples of it.
         pub width: usize = 64,
-        /// `"published"`, or `"fixed"` with one stride a stage and with projections.
+        /// `"published"`, or `"fixed"` with one stride per stage and with projections.
         pub form: ResnetForm = ResnetForm::Published,
         /// The width before the head.
         pub hidden: usize = 512,
-        /// The share of the running mean and variance of batch norm that each step keeps.
+        /// The decay of batch norm's running mean and variance: the share that each step keeps.
         pub momentum: f64 = 0.99,
     }
 }
 
 impl RawResnetConfig {
-    /// The errors of a network of this name.
+    /// Checks the config of a network of this name.
     pub(crate) fn check(&self, name: &str, spec: &BackboneSpec) -> Result<(), ConfigError> {
         if self.width == 0 || self.hidden == 0 {
             return Err(wrong(name, "width and hidden must be at least 1"));
@@ -73,7 +73,7 @@ impl RawResnetConfig {
     }
 }
 
-/// A convolution with batch norm, and with ReLU after it where there is to be one. It has no bias.
+/// A convolution with batch norm, and optionally ReLU after it. It has no bias.
 #[derive(Module, Debug)]
 pub(crate) struct Normed {
     conv: ImageConvolution,
@@ -101,23 +101,23 @@ impl Normed {
         if self.relu { relu(x) } else { x }
     }
 
-    /// Adds its operations; the size after it.
+    /// Adds its operations to `sum`; returns the size after it.
     pub(crate) fn flops(&self, size: [usize; 2], sum: &mut f64) -> [usize; 2] {
         *sum += self.conv.flops(size);
         self.conv.size(size)
     }
 }
 
-/// The branch that the first block of a stage adds to its main path; the others add their input.
+/// The branch that the first block of a stage adds to its main path; other blocks add their input.
 #[derive(Module, Debug)]
 enum Skip {
-    /// Its input through a convolution.
+    /// A convolution of the block's input.
     Projection(Normed),
-    /// The main path through a batch norm, (b).
+    /// A batch norm of the main path, (b).
     Overwritten(BatchNorm),
 }
 
-/// A bottleneck, (2).
+/// A bottleneck block, (2).
 #[derive(Module, Debug)]
 struct Bottleneck {
     path: Vec<Normed>,
@@ -170,7 +170,7 @@ impl Bottleneck {
     }
 }
 
-/// (1) to (3), without the head.
+/// The network (1) to (3), without the head.
 #[derive(Module, Debug)]
 pub(crate) struct Trunk {
     first: Normed,
@@ -244,7 +244,7 @@ pub struct RawResnet {
     size: [usize; 2],
 }
 
-/// The message if an input is not what was checked before: an image.
+/// The message for an input that differs from the one that was checked: an image.
 const IMAGES: &str = "it is built for images";
 
 impl Backbone for RawResnet {
@@ -334,15 +334,15 @@ mod tests {
         Backbone::dense_flops(&net(STAGES, config, domain, &Device::flex()))
     }
 
-    /// Counted from the published code: 64 million multiplications for a mosaic of 40 x 40, 46 million for
-    /// one that is packed into 20 x 20 x 4.
+    /// Checks the size against counts from the published code: 64 million multiplications for a mosaic of 40
+    /// x 40, 46 million for one that is packed into 20 x 20 x 4.
     #[test]
     fn the_published_size() {
         let config = RawResnetConfig::default();
         let macs = |domain| flops(&config, domain) / 2e6;
         let (mosaic, packed) = (macs(domain(1, 40)), macs(domain(4, 20)));
         assert!((mosaic - 64.0).abs() < 0.5 && (packed - 46.0).abs() < 0.5, "{mosaic} {packed}");
-        // With one stride a stage the images stay larger.
+        // With one stride per stage the images stay larger.
         let fixed = RawResnetConfig { form: ResnetForm::Fixed, ..config };
         let fixed = flops(&fixed, domain(1, 40));
         assert!(fixed > 3.0 * 2e6 * mosaic, "{fixed}");

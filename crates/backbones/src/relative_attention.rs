@@ -7,18 +7,18 @@
 //! s_{t,r} = (q_t . k_{t-r} + q_t . p_r) / sqrt(d)          (1), r = 1, ..., A
 //! y_t     = sum_r softmax(s_t)_r v_{t-r}                   (2)
 //!
-//! A token sees the A tokens before it, and itself not. Where there are fewer, zeros stand for
-//! them: they take part in the softmax. All layers and heads share the vectors p.
+//! A token attends to the A tokens before it, and not to itself. If there are fewer, zeros take their place,
+//! and are part of the softmax. All layers and heads share the vectors p.
 
 use burn::{prelude::*, tensor::activation::softmax};
 use kernels::matmul;
 
-/// The vectors of the distances, `[d, A]`, that of distance A first; in the pass for all layers.
+/// The vectors of the distances, `[d, A]`, that of distance A first; stored in the pass for all layers.
 #[derive(Clone)]
 pub(crate) struct Distances(pub(crate) Tensor<2>);
 
-/// Queries `[B, heads, T, d]`, keys and values `[B, heads, A + T, d]`, those of the A tokens before
-/// first, to `[B, heads, T, d]`.
+/// Attention of queries `[B, heads, T, d]` to keys and values `[B, heads, A + T, d]`, those of the A earlier
+/// tokens first; returns `[B, heads, T, d]`.
 pub(crate) fn relative_attention(
     q: Tensor<4>,
     k: Tensor<4>,
@@ -33,17 +33,16 @@ pub(crate) fn relative_attention(
     matmul(softmax(scores + out_of_sight(t, span, &v.device()), 3), v) // (2)
 }
 
-/// `[B, heads, T, A] -> [B, heads, T, A + T]`: line t moves t places to the right, and zeros stand
-/// around it.
+/// Shifts row t by t columns to the right, with zeros around it: `[B, heads, T, A] -> [B, heads, T, A + T]`.
 fn aside(x: Tensor<4>) -> Tensor<4> {
     let [b, h, t, a] = x.dims();
     let zeros = Tensor::zeros([b, h, t, t + 1], &x.device().inner());
-    // Lines that are one longer than they will be begin one place later each.
+    // Rows are one longer than in the result, so each begins one column later than the row before.
     let longer = Tensor::cat(vec![x, zeros], 3).reshape([b, h, t * (a + t + 1)]);
     longer.narrow(2, 0, t * (a + t)).reshape([b, h, t, a + t])
 }
 
-/// `[1, 1, T, A + T]`: 0 for the A tokens before each, minus infinity elsewhere.
+/// A mask, `[1, 1, T, A + T]`: 0 for the A tokens before each token, minus infinity elsewhere.
 fn out_of_sight(t: usize, span: usize, device: &Device) -> Tensor<4> {
     let entry = |i: usize| {
         let (row, column) = (i / (span + t), i % (span + t));

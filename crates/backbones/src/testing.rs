@@ -10,7 +10,7 @@ use moe::{Choice, Dims, Domain, Init, Input, Library, MoeConfig, NoConfig, Pass,
 pub(crate) use crate::worked::fill;
 use crate::{Backbone, BackboneSpec};
 
-/// Every unit goes to expert 0.
+/// A router that sends every unit to expert 0.
 #[derive(Module, Debug)]
 struct First {
     n_experts: usize,
@@ -60,7 +60,7 @@ pub(crate) fn spec<'a>(
     BackboneSpec { domain, outputs: 3, moe, library }
 }
 
-/// Twenty steps of plain gradient descent on the squared outputs bring them down.
+/// Checks that twenty steps of plain gradient descent on the squared outputs reduce them.
 pub(crate) fn loss_falls<N: Backbone>(network: N, input: Input, outputs: usize) {
     loss_falls_with(0.05, network, input, outputs);
 }

@@ -7,8 +7,8 @@
 //! x_l = EncoderLayer_l(x_{l-1})                             (2), post-norm or pre-norm, FFN or MoE
 //! y   = Head(N(GELU(W x_L + b)))                            (3)
 //!
-//! The encoder is that of `seq2seq`. Differs from BERT: there are no types of tokens, whose vector for
-//! a single type is part of the positions.
+//! The encoder is that of `seq2seq`. Differs from BERT: there are no token types; the vector of the only type
+//! is part of the positions.
 
 use burn::{
     module::Module,
@@ -25,22 +25,21 @@ use crate::{
 };
 
 config! {
-    /// Sizes of an encoder. Where a setting may differ from layer to layer, it is one number or a list.
+    /// Sizes of an encoder. A setting that may differ from layer to layer is one number or a list.
     pub struct TransformerEncoderConfig {
         /// The width of the stream, D.
         pub width: usize = 64,
-        /// The width of queries, keys and values together; D unless given.
+        /// The width of queries, keys and values together; D by default.
         #[serde(skip_serializing_if = "Option::is_none")]
         pub inner: Option<usize> = None,
         /// Layers.
         pub depth: usize = 2,
         /// Attention heads.
         pub heads: PerLayer<usize> = PerLayer::All(4),
-        /// Experts of the layers that `moe.layers` names, 1 for a dense network; as `moe.experts` unless
-        /// given.
+        /// Experts of the layers that `moe.layers` names, 1 for a dense network; `moe.experts` by default.
         #[serde(skip_serializing_if = "Option::is_none")]
         pub experts: Option<PerLayer<usize>> = None,
-        /// The hidden width of experts and dense networks, as theirs unless given.
+        /// The hidden width of experts and dense networks; their own setting by default.
         #[serde(skip_serializing_if = "Option::is_none")]
         pub hidden: Option<PerLayer<Hidden>> = None,
         /// The feed-forward network of layers without experts.
@@ -49,23 +48,23 @@ config! {
         pub wiring: Wiring = Wiring::PostNorm,
         /// The encoding of the order of the tokens.
         pub positions: PositionKind = PositionKind::Learned,
-        /// Whether the vectors of tokens are multiplied by the root of D.
+        /// Whether the vectors of tokens are multiplied by sqrt(D).
         pub scale_embedding: bool = false,
         /// Whether a norm follows the sum of tokens and positions.
         pub embedding_norm: bool = true,
         /// Whether the maps of attention have biases.
         pub bias: bool = true,
-        /// The chance that a number of a branch, or of the embedded tokens, is dropped in training.
+        /// The dropout probability of a branch's output and of the embedded tokens.
         pub dropout: f64 = 0.1,
-        /// The number that norms add to a square before they divide.
+        /// The epsilon of the norms, added to the variance.
         pub epsilon: f64 = 1e-12,
-        /// The map to the vocabulary; tied, its matrix is the table of tokens.
+        /// The map to the vocabulary; if tied, its matrix is the table of tokens.
         pub head: HeadConfig = HeadConfig { tied: true, bias: true, ..HeadConfig::default() },
     }
 }
 
 impl TransformerEncoderConfig {
-    /// The same as one side of an encoder-decoder.
+    /// The same sizes as those of one side of an encoder-decoder.
     fn side(&self) -> TransformerSeq2SeqConfig {
         TransformerSeq2SeqConfig {
             width: self.width,
@@ -124,7 +123,7 @@ pub struct TransformerEncoder {
     length: usize,
 }
 
-/// The message if an input is not what was checked before: text.
+/// The message for an input that differs from the one that was checked: text.
 const TEXT: &str = "a transformer-encoder is built for text";
 
 fn sizes(domain: Domain) -> Option<(usize, usize)> {

@@ -10,19 +10,19 @@
 //! y    = Head(RMSNorm(x_L))                              (4)
 //!
 //! With another wiring the blocks are as in `block.rs`, with layer norms, and (4) has no norm before the
-//! head: the last block ends with one.
+//! head: the last block ends with a norm.
 //!
-//! With `positions = "relative"` attention is as in `relative_attention.rs`: `span`, and one table of distances
-//! for all layers. Windows stand for themselves, zeros stand for what went before; in a pass with a
-//! [`Cache`] it is what did go before.
+//! With `positions = "relative"` attention is as in `relative_attention.rs`: `span`, and one table of
+//! distances for all layers. Windows are independent, with zeros in place of earlier tokens; in a pass with a
+//! [`Cache`] the earlier tokens are used.
 //!
-//! The language models of MomentumSMoE have `wiring = "double-residual"`, relative positions and a
-//! head with a bias. Mixtral is `kv_heads`, `moe.layers = "all"`, SwiGLU experts and `top-k`; Ling has
-//! shared experts and `head = { norm = "column" }` besides.
+//! The language models of MomentumSMoE have `wiring = "double-residual"`, relative positions and a head with
+//! a bias. Mixtral has `kv_heads`, `moe.layers = "all"`, SwiGLU experts and `top-k`; Ling has in addition
+//! shared experts and `head = { norm = "column" }`.
 //!
 //! Further parts of other published models are in `parts` and `multipliers.rs`.
 //!
-//! Differs from LLaMA: the dense network is GELU by default (`dense = { kind = "swiglu" }` is theirs).
+//! Differs from LLaMA: the dense network is GELU by default (`dense = { kind = "swiglu" }` is LLaMA's).
 
 use burn::{
     module::{Module, Param},
@@ -52,14 +52,14 @@ config! {
     pub struct TransformerLmConfig {
         /// The width of the stream, D.
         pub width: usize = 64,
-        /// Blocks.
+        /// The number of blocks.
         pub depth: usize = 2,
         /// Attention heads.
         pub heads: usize = 4,
-        /// The width of a head; that of the stream over the heads unless given.
+        /// The width of a head; by default the width of the stream divided by the heads.
         #[serde(skip_serializing_if = "Option::is_none")]
         pub head_width: Option<usize> = None,
-        /// Heads of keys and values, which neighbouring heads share; as many as `heads` unless given.
+        /// Heads of keys and values, which neighbouring heads share; as many as `heads` by default.
         #[serde(skip_serializing_if = "Option::is_none")]
         pub kv_heads: Option<usize> = None,
         /// The positional encoding.
@@ -80,7 +80,7 @@ config! {
         pub multipliers: Multipliers = Multipliers::default(),
         /// The feed-forward network of blocks without a MoE layer.
         pub dense: Choice = Choice::of("ffn").with("hidden", 128),
-        /// The standard deviation of the table of tokens at first; 0.02 unless given.
+        /// The initial standard deviation of the table of tokens; 0.02 by default.
         #[serde(skip_serializing_if = "Option::is_none")]
         pub embedding_deviation: Option<f64> = None,
         /// The order of norms and residual connections.
@@ -93,7 +93,7 @@ config! {
 }
 
 impl TransformerLmConfig {
-    /// Its attention, on windows of this length.
+    /// The config of attention, on windows of this length.
     fn attention(&self, length: usize) -> AttentionConfig {
         AttentionConfig {
             width: self.width,
@@ -112,7 +112,7 @@ impl TransformerLmConfig {
         }
     }
 
-    /// The standard deviation of the table of tokens at first.
+    /// The initial standard deviation of the table of tokens.
     fn table_deviation(&self) -> f64 {
         self.embedding_deviation.unwrap_or(0.02)
     }
@@ -150,7 +150,7 @@ pub struct TransformerLm {
     /// The vectors of relative positions, `[D / heads, span]`.
     distances: Option<Param<Tensor<2>>>,
     blocks: Vec<Block>,
-    /// None where the last block ends with a norm.
+    /// The norm before the head; none if the last block ends with a norm.
     norm: Option<Norm>,
     head: Head,
     length: usize,
@@ -254,7 +254,7 @@ impl Backbone for TransformerLm {
 }
 
 impl TransformerLm {
-    /// Tells the layers what they need to know.
+    /// Puts the state that the layers need into the pass.
     fn prepare(&self, pass: &mut Pass, ids: &Tensor<2, Int>) {
         pass.put(TokenIds(ids.clone()));
         if let Some(distances) = &self.distances {
@@ -282,7 +282,7 @@ mod tests {
         of(device, TransformerLmConfig::default())
     }
 
-    /// A small one, with these settings besides.
+    /// A small decoder with these other settings.
     fn of(device: &Device, config: TransformerLmConfig) -> TransformerLm {
         let (library, moe) = library();
         built(device, config, &MoeConfig { layers: Placement::Every(2), ..moe }, &library)
@@ -352,7 +352,7 @@ mod tests {
         let device = Device::flex().autodiff();
         let ids = Tensor::<2, Int>::from_ints([[1, 2, 3, 4, 5, 6]], &device);
         for config in kinds() {
-            // A normal head of a tied embedding is too flat for so few steps.
+            // The normalised head of a tied embedding is too flat for so few steps.
             if config.head.norm == HeadNorm::None {
                 loss_falls(of(&device, config), Input::Tokens(ids.clone()), 6);
             }
@@ -394,7 +394,8 @@ mod tests {
         }
     }
 
-    /// Two windows of a network that looks back, the second with a cache.
+    /// The outputs of two windows of a network that attends to earlier windows, the second window with a
+    /// cache.
     fn second_window(network: &TransformerLm, mut pass: Pass, cache: Cache) -> (Tensor<3>, Cache) {
         let ids = Tensor::<2, Int>::from_ints([[6, 0, 1, 3, 2, 1]], &Device::flex());
         pass.put(cache);
@@ -411,14 +412,14 @@ mod tests {
         let (alone, cache) = first();
         let (after, _) = second_window(&network, Pass::eval(), cache.clone());
         assert!(gap(alone, after.clone()) > 1e-4);
-        // As one text that is read on; and from what was written down.
+        // The same as one text that is continued, and as restored from stored inputs.
         let (_, whole) = second_window(&network, Pass::eval(), Cache::new(6));
         let (read_on, _) = second_window(&network, Pass::eval(), whole);
         assert!(gap(read_on, after.clone()) < 1e-6);
         let restored = Cache::restored(cache.inputs());
         assert_eq!(cache.inputs().len(), 2);
         assert!(gap(second_window(&network, Pass::eval(), restored).0, after) == 0.0);
-        // Rotary windows stand for themselves.
+        // Windows with rotary positions are independent.
         let rotary = self::network(&device);
         let (alone, cache) = second_window(&rotary, Pass::eval(), Cache::of_stream());
         assert!(gap(alone, second_window(&rotary, Pass::eval(), cache).0) == 0.0);
@@ -481,7 +482,7 @@ mod tests {
         let glam = || Placement::Blocks(vec![0, 2]);
         assert_eq!(answers(ball(0.0), glam()), answers(Choice::of("add"), glam()));
         assert_ne!(answers(ball(0.7), glam()), answers(Choice::of("add"), glam()));
-        // With one MoE layer there is nothing that could go on.
+        // With one MoE layer there is no state that could continue.
         let one = || Placement::Blocks(vec![1]);
         assert_eq!(answers(ball(0.7), one()), answers(Choice::of("add"), one()));
     }

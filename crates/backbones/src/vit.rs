@@ -11,11 +11,10 @@
 //!        or the mean of LN(z_L) over the patches;
 //!        of DeiT the mean of two heads, see `vit_distillation.rs`
 //!
-//! Differs from the papers: unless the config says otherwise, the mean over patches instead of a
-//! class token, the epsilon of norms and the initial weights. `pool = "class-token"`,
-//! `init = "flax"`, `epsilon = 1e-6` are as published; there the head begins at 0, with a bias of
-//! -ln(classes). No dropout. `wiring = "output-norm"` is the momentum V-MoE of `block.rs`; whatever the
-//! wiring, (4) has its norm.
+//! Differs from the papers: by default, the mean over patches in place of a class token, the epsilon of norms
+//! and the initial weights. `pool = "class-token"`, `init = "flax"`, `epsilon = 1e-6` are as published; there
+//! the head begins at 0, with a bias of -ln(classes). No dropout. `wiring = "output-norm"` is the momentum
+//! V-MoE of `block.rs`; (4) has its norm with every wiring.
 
 use burn::{
     module::{Module, Param},
@@ -37,9 +36,9 @@ use crate::{
 pub enum Pool {
     /// The mean over the patches.
     Mean,
-    /// A token of its own, the first one.
+    /// A class token, the first token.
     ClassToken,
-    /// The same, and a second one for distillation with a head of its own (DeiT).
+    /// A class token, and a second one for distillation with its own head (DeiT).
     Distilled,
 }
 
@@ -72,7 +71,7 @@ impl VitConfig {
         AttentionConfig::unordered(self.width, self.heads)
     }
 
-    /// The tokens of an image: patches, and those of their own.
+    /// The number of tokens of an image: patches, and additional tokens.
     pub(crate) fn tokens(&self, height: usize, width: usize) -> usize {
         let own = match self.pool {
             Pool::Mean => 0,
@@ -210,7 +209,7 @@ impl Vit {
     }
 }
 
-/// z_0, `[B, N, D]`, of images; (1), with these tokens `[1, 1, D]` before the patches. Leaves the number of
+/// z_0 of images, `[B, N, D]`, by (1), with these tokens `[1, 1, D]` before the patches. Stores the number of
 /// each token in the pass.
 pub(crate) fn embedded(
     pass: &mut Pass,
@@ -239,7 +238,7 @@ pub(crate) fn pooled(z: Tensor<3>, norm: &Norm, class: bool) -> Tensor<3> {
     if class { z.narrow(1, 0, 1) } else { z.mean_dim(1) }
 }
 
-/// `[B, channels, height, width] -> [B, N, channels * patch * patch]`, row by row.
+/// Cuts images into patches, row by row: `[B, channels, height, width] -> [B, N, channels * patch * patch]`.
 pub(crate) fn cut(pixels: Tensor<4>, p: usize) -> Tensor<3> {
     let [b, c, h, w] = pixels.dims();
     let tiles = pixels.reshape([b, c, h / p, p, w / p, p]).permute([0, 2, 4, 1, 3, 5]);
@@ -285,10 +284,10 @@ mod tests {
         // 4 patches of 4 pixels: embed 2*4*8 = 64; attention 8*64 + 4*4*8 = 640; ffn 4*8*128 = 4096.
         // head 2*8*3 = 48.
         assert_eq!(flops(&config), 4.0 * (64.0 + 640.0 + 4096.0) + 48.0);
-        // A class token is a fifth token of the blocks, for attention too.
+        // A class token is a fifth token of the blocks, also in attention.
         let config = VitConfig { pool: Pool::ClassToken, ..config };
         assert_eq!(flops(&config), 4.0 * 64.0 + 5.0 * (672.0 + 4096.0) + 48.0);
-        // A token for distillation is a sixth one, with a head of its own.
+        // A token for distillation is a sixth one, with its own head.
         let config = VitConfig { pool: Pool::Distilled, ..config };
         assert_eq!(flops(&config), 4.0 * 64.0 + 6.0 * (704.0 + 4096.0) + 2.0 * 48.0);
     }

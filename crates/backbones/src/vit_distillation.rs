@@ -1,4 +1,4 @@
-//! The token of a vision transformer that learned from a teacher, and its head.
+//! The distillation token of a vision transformer that learned from a teacher, and its head.
 //!
 //! Touvron et al. *Training data-efficient image transformers & distillation through attention*. ICML 2021.
 //! <https://arxiv.org/abs/2012.12877>
@@ -7,8 +7,8 @@
 //! y   = (head(LN(z_L)_0) + head_distill(LN(z_L)_1)) / 2
 //!
 //! Differs from the paper: it adds the softmax of both heads; here, as in its published code and in the
-//! transformers library, the mean of the scores. There is no teacher here, so training is of that mean too; the
-//! paper's training has the label for one head and the teacher's for the other.
+//! transformers library, it is the mean of the scores. There is no teacher here, so that this mean is trained
+//! too; the paper trains one head with the label and the other with the teacher's label.
 
 use burn::{
     module::{Module, Param},
@@ -18,7 +18,7 @@ use burn::{
 use kernels::linear_layer;
 use moe::Init;
 
-/// The token for distillation, which stands after the class token.
+/// The token for distillation, which follows the class token.
 #[derive(Module, Debug)]
 pub(crate) struct Distillation {
     /// `[1, 1, D]`.
@@ -36,7 +36,7 @@ impl Distillation {
         }
     }
 
-    /// `[B, 1, outputs]` of the last stream after its norm, `[B, N, D]`.
+    /// The scores, `[B, 1, outputs]`, from the last stream after its norm, `[B, N, D]`.
     pub(crate) fn scores(&self, z: Tensor<3>) -> Tensor<3> {
         linear_layer(&self.head, z.narrow(1, 1, 1))
     }

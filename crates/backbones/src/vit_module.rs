@@ -1,8 +1,8 @@
-//! A part of a vision transformer: the blocks of some of its slots, the patches with the first, the head
-//! with the last.
+//! A part of a vision transformer: the blocks of some of its slots, with the patches if it has the first
+//! block and the head if it has the last.
 //!
-//! The parameters of a part have the paths that they have in the whole network, `blocks.2.attention`, so
-//! that they can be taken from a whole network, and a whole network can be put together from parts.
+//! The parameters of a part have the same paths as in the whole network, `blocks.2.attention`, so that they
+//! can be taken from a whole network, and parts can be assembled into one.
 
 use std::ops::Range;
 
@@ -32,12 +32,12 @@ pub struct VitModule {
     has_class: bool,
 }
 
-/// The message of an error that the slot excludes.
+/// The message of an error that the choice of the slot excludes.
 const MISSING: &str = "the part has no such end";
 
 impl VitModule {
-    /// The part of a network without a token for distillation that has block i if `has(i)`, the patches with the first block, and the head
-    /// with the last.
+    /// The part of a network without a token for distillation that has the blocks i with `has(i)`, the
+    /// patches if it has the first block, and the head if it has the last one.
     pub fn of(vit: Vit, has: impl Fn(usize) -> bool) -> Self {
         let (first, last) = (has(0), has(vit.blocks.len() - 1));
         let has_class = vit.class.is_some();
@@ -54,7 +54,7 @@ impl VitModule {
         }
     }
 
-    /// Images to the stream before the first block, `[B, N, D]`.
+    /// Maps images to the stream before the first block, `[B, N, D]`.
     ///
     /// # Panics
     /// If the part has no patches.
@@ -65,12 +65,12 @@ impl VitModule {
         embedded(pass, input, patches, &class, positions, self.patch)
     }
 
-    /// The stream `[B, N, D]` through those of the blocks that the part has.
+    /// Maps the stream `[B, N, D]` through those of the given blocks that the part has.
     pub fn run(&self, pass: &mut Pass, blocks: Range<usize>, z: Tensor<3>) -> Tensor<3> {
         self.blocks[blocks].iter().flatten().fold(z, |z, block| block.forward(pass, z))
     }
 
-    /// The stream after the last block to scores, `[B, 1, outputs]`.
+    /// Maps the stream after the last block to scores, `[B, 1, outputs]`.
     ///
     /// # Panics
     /// If the part has no head.
@@ -79,7 +79,7 @@ impl VitModule {
         linear_layer(head.expect(MISSING), pooled(z, norm, self.has_class))
     }
 
-    /// Blocks of the whole network.
+    /// The number of blocks of the whole network.
     pub fn depth(&self) -> usize {
         self.blocks.len()
     }
@@ -95,7 +95,7 @@ impl VitModule {
     }
 }
 
-/// The blocks of each slot, which has as many as any other.
+/// The blocks of each slot; all slots have the same number.
 ///
 /// # Errors
 /// If the slots do not divide the depth.

@@ -3,27 +3,27 @@
 //! Dosovitskiy et al. *An Image is Worth 16x16 Words*. ICLR 2021. <https://arxiv.org/abs/2010.11929>,
 //! section 3.2: "we perform 2D interpolation of the pre-trained position embeddings".
 //!
-//! The rule of the published code (`zoom` of SciPy with splines of order 1): the vectors of the
-//! patches stand on a square grid; the corners of the new grid are the corners of the old one, and
-//! between four vectors is their bilinear mixture. The vector of a class token stays.
+//! The rule of the published code (`zoom` of SciPy with splines of order 1): the vectors of the patches form
+//! a square grid; the corners of the new grid are the corners of the old one, and vectors between four old
+//! ones are their bilinear mixture. The vector of a class token is unchanged.
 
 use burn::{module::Param, prelude::*};
 use moe::{PathMapper, map_paths};
 
 use crate::AnyBackbone;
 
-/// A network whose position embeddings are zoomed to `tokens` tokens; one that has none, or has as
-/// many, is as it was.
+/// A network whose position embeddings are resized to `tokens` tokens; a network without position embeddings,
+/// or with this many, is unchanged.
 ///
 /// # Errors
-/// If the tokens before or after are no square grid, with or without a class token in both.
+/// If the tokens before or after form no square grid, with or without a class token in both.
 pub fn zoomed(network: AnyBackbone, tokens: usize) -> Result<AnyBackbone, String> {
     let mut zoom = Zoom { tokens, wrong: None };
     let network = map_paths(network, &mut zoom);
     zoom.wrong.map_or(Ok(network), Err)
 }
 
-/// Zooms the parameter `positions` of a network.
+/// Resizes the parameter `positions` of a network.
 struct Zoom {
     tokens: usize,
     wrong: Option<String>,
@@ -56,10 +56,10 @@ impl PathMapper for Zoom {
     }
 }
 
-/// Vectors `[n, width]` for `tokens` tokens.
+/// Position vectors `[n, width]`, resized to `tokens` tokens.
 ///
 /// # Errors
-/// If the tokens before or after are no square grid, with or without a class token in both.
+/// If the tokens before or after form no square grid, with or without a class token in both.
 pub fn zoom(vectors: &[f32], width: usize, tokens: usize) -> Result<Vec<f32>, String> {
     let before = vectors.len() / width;
     let ((old, class), (new, wanted)) = (grid(before)?, grid(tokens)?);
@@ -99,7 +99,7 @@ fn grid(tokens: usize) -> Result<(usize, bool), String> {
     }
 }
 
-/// The place before and the distance beyond it on the old axis, of place `i` on the new one.
+/// For index `i` on the new axis, the index before it on the old axis, and the distance beyond that.
 fn place(i: usize, old: usize, new: usize) -> (usize, f32) {
     if new == 1 {
         return (0, 0.0);
@@ -122,8 +122,8 @@ mod tests {
 
     #[test]
     fn scipy_gives_the_same() {
-        // scipy.ndimage.zoom(v.reshape(4, 4, 2), (6 / 4, 6 / 4, 1), order=1), v = sin(0), sin(1), ...;
-        // and with 3 / 4.
+        // The values are those of scipy.ndimage.zoom(v.reshape(4, 4, 2), (6 / 4, 6 / 4, 1), order=1), v =
+        // sin(0), sin(1), ...; and with 3 / 4.
         let vectors: Vec<f32> = (0..32).map(|i| (i as f32).sin()).collect();
         let larger = [(3, 0.4212604), (17, -0.4611308), (40, -0.44306687), (70, -0.9880316)];
         let smaller = [(3, -0.40890214), (9, 0.101_677_42), (17, -0.40403765)];

@@ -1,8 +1,8 @@
-//! Whole decoders against published code: Mixtral and Llama of the transformers library to 1e-4, and
-//! the language model of rachtsy/MomentumSMoE.
+//! Comparison of whole decoders with published code: Mixtral and Llama of the transformers library to 1e-4,
+//! and the language model of rachtsy/MomentumSMoE.
 //!
-//! A fixture in `fixtures/` has a decoder, how its parameters are filled, and logits;
-//! `scripts/golden/transformers_decoders.py` wrote them.
+//! A fixture in `fixtures/` has a decoder, the rule by which its parameters are filled, and logits; it was
+//! written by `scripts/golden/transformers_decoders.py`.
 
 mod common;
 
@@ -28,7 +28,7 @@ struct Fixture {
     logits: Vec<f32>,
 }
 
-/// The decoder with these parameters, which are all that it has.
+/// The decoder with these parameters, which must be all of its parameters.
 fn network(
     backbone: &Choice,
     moe: &MoeConfig,
@@ -84,7 +84,7 @@ fn every_setting_is_seen() {
     assert!(found.iter().zip(&fixture.logits).any(|(a, b)| (a - b).abs() > 0.1));
 }
 
-/// The width, and that of the experts.
+/// The width, and the hidden width of the experts.
 const D: usize = 16;
 const H: usize = 16;
 /// Experts, vocabulary, span.
@@ -92,7 +92,7 @@ const E: usize = 16;
 const V: usize = 11;
 const A: usize = 6;
 
-/// The published model's parameters, numbered in the order in which it makes them.
+/// The published model's parameters, numbered in the order in which that model creates them.
 #[derive(Default)]
 struct Numbered {
     next: u64,
@@ -117,7 +117,7 @@ impl Numbered {
         }
     }
 
-    /// Maps are `[out, in]` there. Query, output, value, key.
+    /// Adds the maps of attention, which are `[out, in]` in the published model: query, output, value, key.
     fn attention(&mut self, path: &str) {
         let [q, o, v, k] = [0; 4].map(|_| self.made([D, D]).transpose());
         self.put(&format!("{path}.qkv.weight"), Tensor::cat(vec![q, k, v], 1));
@@ -146,14 +146,14 @@ impl Numbered {
         } else {
             self.networks(&at("feed_forward.Dense"), 1);
         }
-        // Each block has three norms; with experts the last is idle, without them the second.
+        // Each block has three norms; with experts the last one is unused, without experts the second one.
         self.norm(Some(at("attention_norm")));
         self.norm(moe.then(|| at("output_norm")));
         self.norm((!moe).then(|| at("feed_forward_norm")));
     }
 }
 
-/// The published model: -log p of the next tokens, on average, and five log p of one place.
+/// The results of the published model: the mean -log p of the next tokens, and five log p of one position.
 fn published(moe_in: &[bool], residual: Choice) -> (f32, Vec<f32>) {
     let mut numbers = Numbered::default();
     let distances = numbers.made([1, D / 2, A]).squeeze_dim::<2>(0);

@@ -1,5 +1,5 @@
-//! Padding behind sources and targets changes nothing, whatever the router: outputs of real tokens, losses
-//! and loads are the same with 0, 1 and 20 tokens of it, in training and in evaluation.
+//! Padding after sources and targets changes nothing, with any router: outputs of real tokens, losses and
+//! loads are the same with 0, 1 and 20 tokens of padding, in training and in evaluation.
 
 mod common;
 
@@ -13,7 +13,7 @@ const REAL: usize = 8;
 const VOCAB: usize = 11;
 const SENTENCES: usize = 3;
 
-/// Rows of real tokens, filled up with others.
+/// Rows of real tokens, padded with other tokens.
 fn filled(padding: usize, salt: usize) -> Tensor<2, Int> {
     let id = |row: usize, at: usize| match at < REAL {
         true => (row * 5 + at * 3 + at * at * salt) % VOCAB,
@@ -34,7 +34,7 @@ fn pair(padding: usize) -> Input {
     })
 }
 
-/// An encoder-decoder all of whose feed-forward halves have this router; the reason if there is none.
+/// An encoder-decoder whose feed-forward halves all have this router; the reason if there is none.
 fn network(router: &str) -> Result<AnyBackbone, String> {
     let library = library();
     let moe = MoeConfig {
@@ -52,7 +52,7 @@ fn network(router: &str) -> Result<AnyBackbone, String> {
     (build.init)(&choice, &spec, &init).map_err(|err| err.to_string())
 }
 
-/// What a pass gave: outputs of real tokens, losses, the loads of all layers, one after the other.
+/// The results of a pass: outputs of real tokens, losses, and the loads of all layers, one after the other.
 fn found(network: &AnyBackbone, mut pass: Pass, padding: usize) -> [Vec<f64>; 3] {
     let y = network.forward(&mut pass, pair(padding)).narrow(1, 0, REAL);
     let outputs = y.into_data().iter::<f32>().map(f64::from).collect();
@@ -60,7 +60,7 @@ fn found(network: &AnyBackbone, mut pass: Pass, padding: usize) -> [Vec<f64>; 3]
     [outputs, losses, pass.reports().iter().flat_map(|report| report.load.clone()).collect()]
 }
 
-/// A training pass with so much padding, and then, with the states that it left, an evaluation.
+/// The results of a training pass with this much padding, and of an evaluation with the states after it.
 fn with_padding(router: &str, padding: usize) -> Result<[[Vec<f64>; 3]; 2], String> {
     let network = network(router)?;
     let train = Pass::train(0, 3, 0.5).with_reports();

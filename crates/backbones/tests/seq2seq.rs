@@ -1,8 +1,9 @@
-//! Whole encoder-decoders against the transformers library, to 1e-4: Marian (post-norm, sines, ReLU) and
-//! BART (learned positions, a norm after the embedding, GELU), with padded sources; and BERT, an encoder.
+//! Comparison of whole encoder-decoders with the transformers library, to 1e-4: Marian (post-norm, sines,
+//! ReLU) and BART (learned positions, a norm after the embedding, GELU), with padded sources; and BERT, an
+//! encoder.
 //!
-//! A fixture in `fixtures/` has a network, how its parameters are filled, token ids and logits;
-//! `scripts/golden/transformers_seq2seq.py` wrote them.
+//! A fixture in `fixtures/` has a network, the rule by which its parameters are filled, token ids and logits;
+//! it was written by `scripts/golden/transformers_seq2seq.py`.
 
 mod common;
 
@@ -37,7 +38,7 @@ fn tokens(ids: &[Vec<i32>]) -> Tensor<2, Int> {
     Tensor::from_data(TensorData::new(ids.concat(), [ids.len(), ids[0].len()]), &Device::flex())
 }
 
-/// The logits, and how many parameters of the network the fixture fills, and how many there are.
+/// The logits, the number of the network's parameters that the fixture fills, and the number of all.
 fn logits(fixture: &Fixture) -> (Vec<f32>, [usize; 2]) {
     let (library, vocab) = (library(), fixture.vocab);
     let moe = MoeConfig { layers: Placement::NONE, ..MoeConfig::default() };

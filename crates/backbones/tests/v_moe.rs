@@ -1,5 +1,5 @@
-//! A whole V-MoE against the published code, google-research/vmoe: logits, the layer's output, which
-//! pairs are kept, the balance loss, to 1e-5. And a layer of one expert against a dense network.
+//! Comparison of a whole V-MoE with the published code, google-research/vmoe: logits, the layer's output, the
+//! kept pairs, the balance loss, to 1e-5. And a layer of one expert against a dense network.
 
 mod common;
 
@@ -15,7 +15,7 @@ use serde_json::json;
 
 use common::{close, fill};
 
-/// Adds, and remembers what was added.
+/// A residual rule that adds, and records what was added.
 #[derive(Module, Debug)]
 struct Spy {
     nothing: usize,
@@ -66,7 +66,7 @@ fn published(capacity: serde_json::Value) -> AnyBackbone {
     published_without(&[], capacity)
 }
 
-/// The same without some of its experts: what they would have given is 0.
+/// The same network without some of its experts: their outputs are 0.
 fn published_without(gone: &[usize], capacity: serde_json::Value) -> AnyBackbone {
     let kept: Vec<usize> = (0..4).filter(|expert| !gone.contains(expert)).collect();
     let vit = json!({
@@ -91,8 +91,8 @@ fn published_without(gone: &[usize], capacity: serde_json::Value) -> AnyBackbone
     with_parameters(network_of(vit, &moe, 8), leaves).unwrap()
 }
 
-/// The parameters by path. The published ones are numbered in the order of their sorted tree, and
-/// each is filled with numbers of its own.
+/// The parameters by path. The published ones are numbered in the order of their sorted tree, and each is
+/// filled with its own numbers.
 fn leaves() -> BTreeMap<String, TensorData> {
     let leaf = |number: u64, shape: &[usize]| fill(1000 + number, shape, 0.8);
     let mut leaves = BTreeMap::new();
@@ -111,7 +111,7 @@ fn leaves() -> BTreeMap<String, TensorData> {
         let part = |number, shape: &[usize; 2]| {
             Tensor::<2>::from_data(leaf(number, shape), &Device::flex())
         };
-        // Key, output, query, value there; query, key, value side by side here.
+        // The published order is key, output, query, value; here it is query, key, value side by side.
         let side_by_side = |bias: u64, shape: &[usize; 2]| {
             Tensor::cat([key + 4, key, key + 6].map(|first| part(first + bias, shape)).into(), 1)
         };
@@ -140,7 +140,7 @@ fn leaves() -> BTreeMap<String, TensorData> {
     leaves
 }
 
-/// Logits, sum of squares of the layer's output, and pairs that are kept, of two images which share
+/// Logits, the sum of squares of the layer's output, and the number of kept pairs, for two images that share
 /// their buffers.
 fn run(capacity: serde_json::Value) -> (Vec<f32>, f32, f64, Pass) {
     look(published(capacity))
@@ -194,7 +194,7 @@ fn without_an_expert_its_choices_give_nothing() {
     let (_, squares, kept, _) = run(capacity());
     close(&[squares], &[202.31887]);
     assert_eq!(kept, 68.0);
-    // The numbers are of the published rule in double precision.
+    // The numbers were computed by the published rule in double precision.
     let (logits, squares, kept, _) = look(published_without(&[3], capacity()));
     let first = [
         0.330849, 0.314817, -1.691215, -0.452999, 0.186820, 0.456934, 0.087145, 2.328457,
@@ -205,7 +205,7 @@ fn without_an_expert_its_choices_give_nothing() {
     assert_eq!(kept, 34.0); // experts 0 to 2 have 0, 15 and 19 of the 68 choices
 }
 
-/// The same network with one expert in each block, or dense; parameters of one name are the same.
+/// The same network with one expert in each block, or dense; parameters with the same name are equal.
 fn one_expert(router: Option<&str>, width: usize, salt: u64) -> AnyBackbone {
     let hidden = 2 * width + 3;
     let vit = json!({
@@ -254,7 +254,7 @@ fn a_network_goes_on_at_another_resolution() {
     let pixels = Tensor::<4>::from_data(fill(999, &[2, 1, 12, 12], 2.0), &Device::flex());
     let logits = larger.forward(&mut Pass::eval(), Input::Image(pixels));
     assert_eq!(logits.dims(), [2, 1, 10]);
-    // There and back: the corners of the grid are the same vectors, and so is everything else.
+    // Resized up and down again: the corners of the grid are the same vectors, and so is everything else.
     let again = zoomed(larger, 4 * 4 + 1).unwrap();
     let of = |network: &AnyBackbone| {
         let pixels = Tensor::<4>::from_data(fill(999, &[2, 1, 8, 8], 2.0), &Device::flex());

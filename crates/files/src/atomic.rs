@@ -1,4 +1,4 @@
-//! Files that are there as a whole, or not at all: after a kill, a full disk, or a power cut.
+//! Files that exist as a whole, or not at all: after a kill, a full disk, or a power cut.
 
 use std::{
     fs::{self, File},
@@ -8,9 +8,9 @@ use std::{
 
 use crate::part::Part;
 
-/// Writes a file beside its place and moves it there: a reader, at whatever moment the writer is
-/// killed or the power is cut, finds the old content or the new. Once it returns, the new content is on
-/// the disk. A file that is replaced keeps its permissions.
+/// Writes a file beside its final path and moves it there. A reader finds either the old or the new content,
+/// at whatever moment the writer is killed or the power is cut. When the function returns, the new content is
+/// on the disk. A file that is replaced keeps its permissions.
 ///
 /// # Errors
 /// If the path exists and is not a regular file, for example a link, or if it cannot be written.
@@ -18,7 +18,7 @@ pub fn write_atomic(path: &Path, content: &[u8]) -> io::Result<()> {
     write_atomic_with(path, |file| file.write_all(content))
 }
 
-/// The same of what `write` writes, part by part, so that it need not be in memory as a whole.
+/// The same for the output of `write`, part by part, so that the content need not be in memory as a whole.
 ///
 /// # Errors
 /// As [`write_atomic`], and those of `write`.
@@ -30,7 +30,8 @@ pub fn write_atomic_with(
     sync_name(path)
 }
 
-/// The same without the name: once it returns the content is on the disk, and its folder has to be synced.
+/// The same without the name: when it returns the content is on the disk, and its folder still has to be
+/// synced.
 pub(crate) fn replace(
     path: &Path,
     write: impl FnOnce(&mut File) -> io::Result<()>,
@@ -72,7 +73,7 @@ pub fn create_folder(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Writes the name of a new file to the disk; without it the file can be lost with the power.
+/// Syncs the name of a new file to the disk; without it the file can be lost in a power cut.
 ///
 /// # Errors
 /// If the system refuses.
@@ -87,11 +88,11 @@ pub(crate) fn folder_of(path: &Path) -> &Path {
     }
 }
 
-/// Writes the names of a folder to the disk; without it a file that was moved can be lost with the power.
+/// Syncs the names of a folder to the disk; without it a moved file can be lost in a power cut.
 #[cfg(unix)]
 pub(crate) fn sync_folder(folder: &Path) -> io::Result<()> {
     match File::open(folder).and_then(|folder| folder.sync_all()) {
-        // Some file systems cannot, and some folders may be written but not read.
+        // Some file systems cannot sync folders, and some folders may be written but not read.
         Err(err)
             if matches!(
                 err.kind(),
@@ -106,7 +107,7 @@ pub(crate) fn sync_folder(folder: &Path) -> io::Result<()> {
     }
 }
 
-/// Elsewhere folders cannot be opened.
+/// On other systems folders cannot be opened.
 #[cfg(not(unix))]
 pub(crate) fn sync_folder(_folder: &Path) -> io::Result<()> {
     Ok(())

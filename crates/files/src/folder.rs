@@ -1,4 +1,4 @@
-//! Folders that are there as a whole, or not at all.
+//! Folders that exist as a whole, or not at all.
 
 use std::{
     fs::{self, File},
@@ -11,11 +11,11 @@ use crate::{
     part::Part,
 };
 
-/// Has a folder written beside its place and moves it there. Once this returns, the folder and all files in
-/// it are on the disk; if it fails, nothing is left.
+/// Lets `write` fill a folder beside its final path, and moves it there. When this returns, the folder and
+/// all files in it are on the disk; if it fails, nothing is left.
 ///
 /// # Errors
-/// If something is there already, if the writer fails, or the system refuses.
+/// If the path already exists, if the writer fails, or the system refuses.
 pub fn write_folder<E: From<io::Error>>(
     path: &Path,
     write: impl FnOnce(&Path) -> Result<(), E>,
@@ -29,7 +29,7 @@ pub fn write_folder<E: From<io::Error>>(
     part.moved(written, path).and_then(|()| Ok(sync_folder(folder_of(path))?))
 }
 
-/// Writes a folder and all that is in it to the disk.
+/// Syncs a folder and everything in it to the disk.
 fn sync_all(folder: &Path) -> io::Result<()> {
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();

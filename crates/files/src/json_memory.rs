@@ -1,19 +1,19 @@
-//! The memory that the values of a JSON text take, before they are made: brackets take a hundred times what they
-//! are in the text.
+//! The memory that the values of a JSON text will take, computed before they are made: brackets take a
+//! hundred times their size in the text.
 
-/// A list with anything in it has room for four values, of 72 bytes each.
+/// A list that is not empty has capacity for four values, of 72 bytes each.
 const LIST: u64 = 4 * 72;
-/// One more value of a list, whose room is doubled as it grows.
+/// One more value of a list, whose capacity is doubled as it grows.
 const ITEM: u64 = 2 * 72;
-/// A table with anything in it.
+/// A table that is not empty.
 const TABLE: u64 = 500;
-/// One more field of a table: the same of a hash, a name and a value.
+/// One more field of a table: twice a hash, a name and a value.
 const FIELD: u64 = 2 * 104 + 40;
 
 /// An upper bound of the bytes of memory of a `serde_json::Value` of this text; its letters count twice.
 pub fn json_memory(text: &[u8]) -> u64 {
     let mut memory = 2 * text.len() as u64;
-    // A bit for each bracket that is open, 1 for tables. Values in more than 128 of them are not read.
+    // One bit for each open bracket, 1 for tables. Values within more than 128 brackets are not read.
     let mut tables = 0_u128;
     let (mut at, mut in_text) = (0, false);
     while let Some(byte) = text.get(at) {

@@ -1,10 +1,11 @@
-//! Keys that an object of a JSON file has twice, of which readers silently take the last.
+//! Keys that occur twice in an object of a JSON file, of which readers silently take the last.
 
 use std::{collections::HashSet, fmt};
 
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 
-/// The place of the first key that an object has twice; none if there is none, or if it is no JSON.
+/// The place of the first key that occurs twice in an object; none if there is none, or if the bytes are no
+/// JSON.
 pub fn repeated_key(bytes: &[u8]) -> Option<String> {
     let mut found = None;
     let mut reader = serde_json::Deserializer::from_slice(bytes);
@@ -12,11 +13,11 @@ pub fn repeated_key(bytes: &[u8]) -> Option<String> {
     found
 }
 
-/// Walks through a value, and notes the first key that is there twice.
+/// Walks through a value, and records the first key that occurs twice.
 struct KeyWalk<'a>(&'a mut Option<String>);
 
 impl KeyWalk<'_> {
-    /// Puts the place of the value inside before what was found in it.
+    /// Puts the place of an inner value before the place that was found in it.
     fn inside(&mut self, was_known: bool, place: impl fmt::Display) {
         if let (false, Some(found)) = (was_known, &mut *self.0) {
             *found = match found.starts_with('[') {

@@ -1,4 +1,5 @@
-//! Files that are being written, under names beside their place, and their removal when the process ends.
+//! Files that are being written, under temporary names beside their final paths, and their removal when the
+//! process ends.
 
 use std::{
     collections::BTreeSet,
@@ -45,7 +46,7 @@ impl Part {
         Ok(Self { path })
     }
 
-    /// Moves it to its place. If that fails, or the writing before it has, nothing is left.
+    /// Moves the file or folder to its final path. If that fails, or `written` is an error, nothing is left.
     pub(crate) fn moved<E: From<io::Error>>(
         self,
         written: Result<(), E>,
@@ -53,7 +54,7 @@ impl Part {
     ) -> Result<(), E> {
         let moved = written.and_then(|()| Ok(fs::rename(&self.path, place)?));
         if moved.is_err() {
-            remove(&self.path); // nothing half-written; the error is the one to tell
+            remove(&self.path); // nothing half-written remains; the error is the one to report
         }
         moved
     }
@@ -65,14 +66,14 @@ impl Drop for Part {
     }
 }
 
-/// A file beside a place that is there for a while, and is removed when this is dropped.
+/// A temporary file beside a path, which is removed when this is dropped.
 pub struct Scratch {
     /// Its path, which no other thread or process takes.
     pub path: PathBuf,
 }
 
 impl Scratch {
-    /// One beside this path; nothing is made yet.
+    /// A temporary file beside this path; the file is not made yet.
     pub fn beside(path: &Path) -> Self {
         let path = part_of(path);
         parts().insert(path.clone());
@@ -82,20 +83,20 @@ impl Scratch {
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        let _ = fs::remove_file(&self.path); // it may not have been made
+        let _ = fs::remove_file(&self.path); // the file may not have been made
         parts().remove(&self.path);
     }
 }
 
-/// Removes what this process has half-written, and lets it begin nothing more: for a process that ends now, by a
-/// signal.
+/// Removes what this process has half-written, and prevents further writes: for a process that is about to
+/// end, by a signal.
 pub fn abandon_parts() {
     let parts = parts();
     parts.iter().for_each(|part| remove(part));
-    mem::forget(parts); // no other thread gets it
+    mem::forget(parts); // no other thread can lock it again
 }
 
-/// Removes a file or a folder, as far as that can be done.
+/// Removes a file or a folder, ignoring errors.
 fn remove(part: &Path) {
     let _ = match part.is_dir() {
         true => (0..TRIES).find_map(|_| fs::remove_dir_all(part).ok()),
@@ -103,8 +104,8 @@ fn remove(part: &Path) {
     };
 }
 
-/// A name beside the file that no other thread or process takes: two that write one file at once do not
-/// meet.
+/// A name beside the file that no other thread or process uses, so that two writers of one file do not
+/// collide.
 fn part_of(path: &Path) -> PathBuf {
     static COUNT: AtomicU64 = AtomicU64::new(0);
     let mut name = OsString::from(path);
@@ -112,8 +113,8 @@ fn part_of(path: &Path) -> PathBuf {
     name.into()
 }
 
-/// Removes what killed writers of a file, or of all files of a folder if none is named, have left beside
-/// it. For those alone who know that nobody writes there now: holders of a lock.
+/// Removes what killed writers of a file, or of all files of a folder if none is named, have left beside it.
+/// It may be called only if nobody writes there now: by the holder of a lock.
 pub fn remove_parts(folder: &Path, of: Option<&str>) -> io::Result<()> {
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
@@ -124,7 +125,7 @@ pub fn remove_parts(folder: &Path, of: Option<&str>) -> io::Result<()> {
     Ok(())
 }
 
-/// Whether this is the name of a file that was being written, in the place of a certain one or of any.
+/// Whether this is the name of a file that was being written, for a certain final name or for any.
 fn is_part(name: &str, of: Option<&str>) -> bool {
     let Some(name) = name.strip_suffix(".part") else { return false };
     let number = |of| name.strip_prefix(of)?.strip_prefix('.');

@@ -6,13 +6,13 @@ use std::{
     path::Path,
 };
 
-/// The most bytes of a text: results of millions of runs.
+/// The maximum size of a text in bytes: results of millions of runs.
 const MOST_TEXT: u64 = 256 << 20;
 
-/// The bytes of a regular file that has at most `most`.
+/// The bytes of a regular file of at most `most` bytes.
 ///
 /// # Errors
-/// If the path is something else, is larger, or cannot be read.
+/// If the path is not a regular file, is larger, or cannot be read.
 pub fn read_regular(path: &Path, most: u64) -> io::Result<Vec<u8>> {
     let invalid = |why: String| io::Error::new(io::ErrorKind::InvalidInput, why);
     let facts = fs::metadata(path)?;
@@ -23,12 +23,12 @@ pub fn read_regular(path: &Path, most: u64) -> io::Result<Vec<u8>> {
         return Err(invalid(format!("{} bytes; at most {most} are read", facts.len())));
     }
     let mut bytes = room(facts.len())?;
-    // It may have grown since.
+    // The file may have grown since.
     File::open(path)?.take(most).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 
-/// Room for `length` bytes, if the memory has it.
+/// A buffer of `length` bytes, if there is enough memory.
 fn room(length: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     match usize::try_from(length).map(|length| bytes.try_reserve_exact(length)) {
@@ -43,7 +43,7 @@ fn room(length: u64) -> io::Result<Vec<u8>> {
 /// The text of a regular file of at most 256 MiB.
 ///
 /// # Errors
-/// If the path is something else, is larger, cannot be read, or is no UTF-8.
+/// If the path is not a regular file, is larger, cannot be read, or is not UTF-8.
 pub fn read_text(path: &Path) -> io::Result<String> {
     let bytes = read_regular(path, MOST_TEXT)?;
     String::from_utf8(bytes).map_err(|err| io::Error::new(io::ErrorKind::InvalidData, err))

@@ -11,27 +11,28 @@ use std::{
 
 use crate::atomic::{folder_of, replace, sync_folder};
 
-/// The number of files that are written at a time. Each waits for the disk, which syncs several about as fast as one.
+/// The number of files that are written at the same time. Each write waits for the disk, which syncs several
+/// files about as fast as one.
 const WRITERS: usize = 16;
 
-/// Writes files as `write_atomic` does each of them, several at a time, and syncs each folder once.
+/// Writes each file as `write_atomic` does, several at a time, and syncs each folder once.
 ///
 /// # Errors
-/// Names the file. Those before it are written, and perhaps some after it.
+/// Names the file. The files before it are written, and perhaps some after it.
 pub fn write_files(files: &[(PathBuf, &[u8])]) -> io::Result<()> {
     let next = AtomicUsize::new(0);
     let write = || -> io::Result<()> {
         while let Some((path, content)) = files.get(next.fetch_add(1, Ordering::Relaxed)) {
             let written = replace(path, |file| file.write_all(content));
             written.map_err(|err| {
-                next.store(files.len(), Ordering::Relaxed); // the others stop as well
+                next.store(files.len(), Ordering::Relaxed); // the other threads stop as well
                 named(path, &err)
             })?;
         }
         Ok(())
     };
     thread::scope(|scope| {
-        // Where the system gives no more threads there are fewer writers.
+        // If the system provides no more threads, there are fewer writers.
         let more = || thread::Builder::new().spawn_scoped(scope, write).ok();
         let writers: Vec<_> = (1..WRITERS.min(files.len())).map_while(|_| more()).collect();
         let own = write();
@@ -46,7 +47,7 @@ pub fn write_files(files: &[(PathBuf, &[u8])]) -> io::Result<()> {
         .try_for_each(|folder| sync_folder(folder).map_err(|err| named(folder, &err)))
 }
 
-/// An error with the path before it.
+/// An error that begins with the path.
 fn named(path: &Path, err: &io::Error) -> io::Error {
     io::Error::new(err.kind(), format!("{}: {err}", path.display()))
 }

@@ -1,18 +1,19 @@
-//! The files below a folder, those behind links too.
+//! The files below a folder, including those behind links.
 
 use std::{
     fs, io,
     path::{Path, PathBuf},
 };
 
-/// The most folders that are read behind links: links to folders with links can make many of few.
+/// The maximum number of folders that are read behind links: links to folders with links can make many
+/// folders of few.
 const LINKED: usize = 100_000;
 
-/// The full paths of the files below a folder, by name. Links to folders are followed, except those to a
-/// folder that they are in.
+/// The full paths of the files below a folder, sorted by name. Links to folders are followed, except links to
+/// a folder that contains them.
 ///
 /// # Errors
-/// The folder that cannot be read, and why; or that there are more than 100,000 behind links.
+/// The folder that cannot be read, and the reason; or that there are more than 100,000 behind links.
 pub fn files_below(folder: &Path) -> Result<Vec<PathBuf>, (PathBuf, io::Error)> {
     let mut walk = FolderWalk::default();
     walk.folder(folder, false)?;
@@ -22,7 +23,7 @@ pub fn files_below(folder: &Path) -> Result<Vec<PathBuf>, (PathBuf, io::Error)> 
 #[derive(Default)]
 struct FolderWalk {
     files: Vec<PathBuf>,
-    /// The folders that the present one is in, without links.
+    /// The folders that contain the current one, without links.
     above: Vec<PathBuf>,
     /// Folders behind links.
     linked: usize,
@@ -53,7 +54,7 @@ impl FolderWalk {
     }
 }
 
-/// The entries of a folder, by name.
+/// The entries of a folder, sorted by name.
 fn entries(folder: &Path) -> io::Result<Vec<PathBuf>> {
     let entries = fs::read_dir(folder)?.map(|entry| Ok(entry?.path()));
     let mut paths: Vec<PathBuf> = entries.collect::<io::Result<_>>()?;

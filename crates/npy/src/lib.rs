@@ -2,11 +2,11 @@
 //!
 //! *NEP 1: A Simple File Format for NumPy Arrays*. <https://numpy.org/neps/nep-0001-npy-format.html>
 //!
-//! Errors are texts without the file's name, which the caller adds.
+//! Errors are texts without the file's name, which the caller has to add.
 
 const MAGIC: &[u8] = b"\x93NUMPY";
 
-/// An array as it stands in a file, in C order.
+/// An array as stored in a file, in C order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Raw<'a> {
     /// The type of a number in the file, `<u2` for example.
@@ -21,7 +21,7 @@ pub struct Raw<'a> {
 ///
 /// # Errors
 ///
-/// If it is no such file, is in Fortran order, or is cut off in its header.
+/// If the file is no `.npy` file, is in Fortran order, or is cut off in its header.
 pub fn open(bytes: &[u8]) -> Result<Raw<'_>, String> {
     let (header, start) = header(bytes)?;
     let damaged = || format!("its header {:?} does not describe an array", header.trim());
@@ -40,7 +40,7 @@ pub fn open(bytes: &[u8]) -> Result<Raw<'_>, String> {
     Ok(Raw { kind: kind.to_string(), shape, numbers: &bytes[start..] })
 }
 
-/// The header's text, and where the numbers begin.
+/// The header's text, and the offset of the numbers.
 fn header(bytes: &[u8]) -> Result<(String, usize), String> {
     if !bytes.starts_with(MAGIC) {
         return Err("not a .npy file: it does not begin with \\x93NUMPY".into());
@@ -57,11 +57,11 @@ fn header(bytes: &[u8]) -> Result<(String, usize), String> {
 }
 
 impl Raw<'_> {
-    /// Checks that there are as many bytes as the shape needs, with `bytes` for each number.
+    /// Checks that the number of bytes is that of the shape, with `bytes` for each number.
     ///
     /// # Errors
     ///
-    /// If not: how many there are, and how many are needed.
+    /// Names the number of bytes that there are, and the number required.
     pub fn check(&self, bytes: usize) -> Result<(), String> {
         let (shape, there) = (&self.shape, self.numbers.len());
         let size = shape.iter().try_fold(bytes, |size, n| size.checked_mul(*n));
@@ -77,7 +77,7 @@ impl Raw<'_> {
 ///
 /// # Errors
 ///
-/// As [`open`], and if its numbers are of another type, or fewer or more than the shape says.
+/// As [`open`], and if the numbers have another type, or are fewer or more than the shape says.
 pub fn read_u16(bytes: &[u8]) -> Result<(Vec<usize>, Vec<u16>), String> {
     let raw = open(bytes)?;
     if raw.kind != "<u2" {
@@ -95,7 +95,7 @@ pub fn write_u16(shape: &[usize], numbers: &[u16]) -> Vec<u8> {
     bytes
 }
 
-/// The first bytes of a file of format 1; the numbers follow.
+/// The beginning of a file of format 1; the numbers follow.
 pub fn start(kind: &str, shape: &[usize]) -> Vec<u8> {
     let sizes: String = shape.iter().map(|size| format!("{size}, ")).collect();
     let sizes = if shape.len() == 1 { sizes.trim_end() } else { sizes.trim_end_matches(", ") };

@@ -1,4 +1,4 @@
-//! `develop IN.dng OUT`: the codes of a DNG file, three bytes a pixel.
+//! `develop IN.dng OUT`: converts a DNG file to codes, three bytes per pixel.
 
 use std::{env, error::Error, fs};
 

@@ -8,11 +8,11 @@ use crate::{
     dng::{self, Dng},
 };
 
-/// The mosaic of a camera's file, and what its conversion needs.
+/// The mosaic of a camera's file, and the parameters of its conversion.
 ///
 /// # Errors
 ///
-/// If the file is damaged, of no known format, or without a mosaic of 2 x 2 colours.
+/// If the file is damaged, of an unknown format, or without a mosaic of 2 x 2 colours.
 pub fn read(bytes: &[u8], file: &str) -> Result<Dng> {
     dng::read(bytes, file).or_else(|err| decode(bytes, file, err))
 }
@@ -69,7 +69,7 @@ fn of_image(image: &rawloader::RawImage) -> std::result::Result<Dng, String> {
     Ok(Dng { mosaic, make: image.make.clone(), model: image.model.clone(), neutral, matrix })
 }
 
-/// The one level of all colours.
+/// The level, which must be the same for all colours.
 #[cfg(feature = "camera-files")]
 fn level(name: &str, levels: &[u16; 4]) -> std::result::Result<f32, String> {
     // A fourth colour may have no level of its own.

@@ -13,7 +13,7 @@ pub enum Colour {
     Blue,
 }
 
-/// A Bayer pattern: the colours of the square of 2 x 2 at the origin, row by row, which repeats.
+/// A Bayer pattern: the colours of the square of 2 x 2 at the origin, row by row, repeated over the image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cfa([Colour; 4]);
 
@@ -35,7 +35,7 @@ impl Cfa {
     ///
     /// # Errors
     ///
-    /// If it is no Bayer pattern: green twice on a diagonal, red and blue on the other one.
+    /// If the colours are no Bayer pattern: green twice on a diagonal, red and blue on the other one.
     pub fn new(colours: [Colour; 4]) -> Result<Self, String> {
         match Self::ALL.into_iter().find(|known| known.0 == colours) {
             Some(known) => Ok(known),
@@ -51,7 +51,7 @@ impl Cfa {
         self.0[row % 2 * 2 + column % 2]
     }
 
-    /// The pattern of what begins at this pixel.
+    /// The pattern of a crop that begins at this pixel.
     pub fn from(self, row: usize, column: usize) -> Self {
         Self([0, 1, 2, 3].map(|place| self.at(row + place / 2, column + place % 2)))
     }

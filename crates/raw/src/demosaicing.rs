@@ -1,16 +1,16 @@
 //! Interpolation of the two missing colours of each pixel.
 //!
-//! Bilinear: what a pixel lacks is the mean of the nearest pixels that have it, two or four; at the border
-//! the mean of those that there are, as LibRaw does. Inside it is the convolution of the sparse planes with
-//! 1/4 [[1, 2, 1], [2, 4, 2], [1, 2, 1]] for red and blue, and 1/4 [[0, 1, 0], [1, 4, 1], [0, 1, 0]] for
-//! green.
+//! Bilinear: a missing colour of a pixel is the mean of the nearest pixels with this colour, two or four; at
+//! the border it is the mean of those that exist, as in LibRaw. Inside it is the convolution of the sparse
+//! planes with 1/4 [[1, 2, 1], [2, 4, 2], [1, 2, 1]] for red and blue, and 1/4 [[0, 1, 0], [1, 4, 1], [0, 1,
+//! 0]] for green.
 //!
 //! Malvar, He, Cutler. *High-Quality Linear Interpolation for Demosaicing of Bayer-Patterned Color Images*.
-//! ICASSP 2004, by the crate `demosaic`. It repeats the last pixel beyond the border, which has another
-//! colour; therefore the mosaic is given two pixels of its mirror image on each side first ("reflect 101"),
-//! and they are cut off again.
+//! ICASSP 2004, by the crate `demosaic`. The crate repeats the last pixel beyond the border, which has
+//! another colour; therefore the mosaic is first extended by two pixels of its mirror image on each side
+//! ("reflect 101"), and they are cut off again.
 //!
-//! The crate's bilinear interpolation is not used: it changes the colour that a pixel has.
+//! The crate's bilinear interpolation is not used: it changes the measured colour of a pixel.
 
 use demosaic::{Algorithm, CfaPattern, demosaic};
 
@@ -25,7 +25,7 @@ pub enum Method {
     Malvar,
 }
 
-/// Numbers of a mosaic of this many rows and columns, to red, green and blue of each pixel.
+/// Interpolates a mosaic of this many rows and columns to red, green and blue of each pixel.
 ///
 /// # Panics
 ///
@@ -50,7 +50,7 @@ pub fn interpolate(
     }
 }
 
-/// One row, of a mosaic with at least three rows and columns.
+/// Interpolates one row of a mosaic with at least three rows and columns.
 pub(crate) fn bilinear_row(
     mosaic: &[f32],
     [height, width]: [usize; 2],
@@ -88,7 +88,7 @@ pub(crate) fn bilinear_row(
     (line[0], line[width - 1]) = (border(0), border(width - 1));
 }
 
-/// The pixel's own colour, and of the others the mean of the neighbours that there are.
+/// The pixel's own colour, and for the other colours the mean of the existing neighbours.
 fn at_border(
     mosaic: &[f32],
     [height, width]: [usize; 2],
@@ -140,7 +140,7 @@ fn malvar(mosaic: &[f32], [height, width]: [usize; 2], cfa: Cfa) -> Vec<[f32; 3]
 mod tests {
     use super::*;
 
-    /// The mosaic of the worked example, whose values colour-demosaicing 0.2.7 gives.
+    /// The mosaic of the worked example, whose values come from colour-demosaicing 0.2.7.
     fn example(side: usize) -> Vec<f32> {
         let number = |r: usize, c: usize| (7 * c * c + 13 * r * c + 29 * r * r + 5 * c) % 97;
         (0..side * side).map(|at| number(at / side, at % side) as f32 / 97.0).collect()

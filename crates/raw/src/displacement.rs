@@ -1,28 +1,28 @@
 //! Changes of a crop in training under which every pixel keeps its colour.
 //!
-//! A mosaic that is flipped, or moved by one pixel, has another pattern: red is where green was. Moves by whole
-//! squares of 2 x 2 pixels keep the pattern, and so does a flip about a column of pixels instead of the middle
-//! between two. What comes in from beyond the border is the mirror image about the outermost pixels, in which
-//! colours stand where they belong.
+//! A mosaic that is flipped, or moved by one pixel, has another pattern: red is where green was. Moves by
+//! whole squares of 2 x 2 pixels keep the pattern, and so does a flip about a column of pixels instead of the
+//! middle between two columns. Pixels from beyond the border are those of the mirror image about the
+//! outermost pixels, which keeps every colour at its place.
 
 /// A move by whole squares of the pattern, and a flip.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Displacement {
-    /// Squares of two rows down and two columns to the right, from where a pixel is taken.
+    /// The offset of the pixel that is read, in squares: two rows down and two columns to the right each.
     pub squares: [isize; 2],
-    /// Whether it is flipped left to right.
+    /// Whether the plane is flipped left to right.
     pub flip: bool,
 }
 
 impl Displacement {
-    /// A plane of `height` rows and `width` columns, displaced. All planes of an image, and of the mosaic that shows the
-    /// same, are displaced alike.
+    /// A plane of `height` rows and `width` columns, displaced. All planes of an image, and of a mosaic of
+    /// the same image, must be displaced in the same way.
     ///
     /// # Panics
     ///
     /// If the plane has fewer than `height * width` numbers.
     pub fn of<T: Copy>(self, plane: &[T], [height, width]: [usize; 2]) -> Vec<T> {
-        // After as many squares as pixels less one the mirror images are the same again.
+        // With as many squares as pixels minus one, the mirror images repeat.
         let pixels =
             |squares: isize, size: usize| 2 * squares.rem_euclid((size.max(2) - 1) as isize);
         let [down, right] = [pixels(self.squares[0], height), pixels(self.squares[1], width)];
@@ -38,8 +38,8 @@ impl Displacement {
     }
 }
 
-/// The place in a line that one beyond its ends mirrors: an even number of pixels away, as twice the length less
-/// two is.
+/// The index in a line of which an index beyond its ends is the mirror image. The distance of both is even,
+/// as is the period, twice the length minus two.
 fn mirrored(at: isize, size: usize) -> usize {
     let period = 2 * size.saturating_sub(1);
     if period == 0 {

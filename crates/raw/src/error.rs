@@ -1,12 +1,12 @@
 //! Errors in a file, with their place.
 
-/// A fault of an input: the file, the place in it, what is there and what was expected.
+/// A fault of an input: the file, the place in it, the value found and the value expected.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{file}: {}{problem}", if entry.is_empty() { String::new() } else { format!("{entry}: ") })]
 pub struct Error {
     /// The file.
     pub file: String,
-    /// The place in the file, empty if the fault is the file's as a whole.
+    /// The place in the file; empty for a fault of the file as a whole.
     pub entry: String,
     /// The value that was found and the one that was expected.
     pub problem: String,

@@ -8,11 +8,11 @@
 //! | `pack3` | 3 x H/2 x W/2 | red, the mean of both greens, blue |
 //! | `bca` | 1 x H x W | the mosaic; the network of that name makes the four planes itself |
 //!
-//! Numbers are normal, 0 at black and 1 at white.
+//! Values are normalised, 0 at black and 1 at white.
 
 use crate::{Colour, Mosaic};
 
-/// The form in which networks get a mosaic.
+/// The form of a mosaic as input of a network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Form {
     /// The mosaic.
@@ -56,8 +56,8 @@ impl Form {
         }
     }
 
-    /// The planes of a mosaic. Packed ones have whole squares only: an odd row or column at the end is
-    /// left out.
+    /// The planes of a mosaic. Packed planes have whole squares only: an odd row or column at the end is left
+    /// out.
     pub fn of(self, mosaic: &Mosaic) -> Planes {
         let values = match self {
             Self::Raw1 | Self::Bca => {
@@ -85,7 +85,7 @@ fn sparse(mosaic: &Mosaic) -> Vec<f32> {
     planes
 }
 
-/// Red, two greens, blue.
+/// The planes of red, the two greens and blue.
 fn packed(mosaic: &Mosaic) -> [Vec<f32>; 4] {
     let width = mosaic.width;
     mosaic.cfa.places().map(|place| {
@@ -103,7 +103,7 @@ mod tests {
     use super::*;
     use crate::Cfa;
 
-    /// Green 1 and 4, red 2, blue 3; then ten times as much.
+    /// Greens 1 and 4, red 2, blue 3; then ten times these values.
     fn mosaic() -> Mosaic {
         let values = vec![1, 2, 10, 20, 3, 4, 30, 40];
         Mosaic::new([4, 2], Cfa::GRBG, [0.0, 100.0], values).unwrap()

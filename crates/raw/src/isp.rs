@@ -1,4 +1,4 @@
-//! From a mosaic to an RGB image of 8 bits, as LibRaw converts.
+//! Conversion of a mosaic to an RGB image of 8 bits, as in LibRaw.
 //!
 //! x = clip((raw - black) / (white - black))                                          (1)
 //! x = clip(x m_c), m_c = 1 / neutral_c over the least of the three                   (2)
@@ -6,14 +6,14 @@
 //! rgb = clip(D x), D the inverse of A, A = ColorMatrix * M with rows of sum 1        (4)
 //! code = round(255 gamma(rgb))                                                       (5)
 //!
-//! M is from linear sRGB to XYZ (D65), with LibRaw's numbers. The mosaic is clipped in (2) before it is
-//! interpolated, as LibRaw does: pixels with too much light differ by up to 119 codes otherwise.
+//! M converts linear sRGB to XYZ (D65), with LibRaw's numbers. The mosaic is clipped in (2) before it is
+//! interpolated, as in LibRaw: overexposed pixels differ by up to 119 codes otherwise.
 //!
 //! Adobe. *Digital Negative Specification*, 1.7, chapter 6. LibRaw 0.22, functions `scale_colors`,
 //! `lin_interpolate`, `convert_to_rgb`, `gamma_curve`. ITU-R BT.709-6; IEC 61966-2-1 (sRGB).
 //!
-//! Differs from LibRaw: numbers in single precision between the steps, where LibRaw has 16 bits, and the
-//! code is rounded, where LibRaw cuts off.
+//! Differs from LibRaw: values have single precision between the steps, where LibRaw has 16 bits, and the
+//! code is rounded, where LibRaw truncates.
 
 use crate::{
     Method, Mosaic,
@@ -32,7 +32,7 @@ pub enum Gamma {
 }
 
 impl Gamma {
-    /// The code of light from 0 to 1, from 0 to 1.
+    /// The code, from 0 to 1, of light from 0 to 1.
     pub fn of(self, light: f32) -> f32 {
         match self {
             Self::Linear => light,
@@ -54,8 +54,8 @@ pub fn quantise(code: f32) -> u8 {
 pub struct Isp {
     /// The response to a white object in red, green and blue: DNG's AsShotNeutral.
     pub neutral: [f32; 3],
-    /// From XYZ (D65) to the camera's colours, row by row: DNG's ColorMatrix. None leaves the colours as
-    /// the camera has them.
+    /// The matrix from XYZ (D65) to the camera's colours, row by row: DNG's ColorMatrix. None leaves the
+    /// colours as the camera has them.
     pub matrix: Option<[f32; 9]>,
     /// The interpolation of missing colours.
     pub method: Method,
@@ -63,7 +63,7 @@ pub struct Isp {
     pub gamma: Gamma,
 }
 
-/// From linear sRGB to XYZ, with the numbers of LibRaw 0.22; those of dcraw have six digits.
+/// The matrix from linear sRGB to XYZ, with the numbers of LibRaw 0.22; those of dcraw have six digits.
 const SRGB_TO_XYZ: [[f64; 3]; 3] = [
     [0.412_456_4, 0.357_576_1, 0.180_437_5],
     [0.212_672_9, 0.715_152_2, 0.072_175_0],
@@ -89,7 +89,7 @@ impl Isp {
         Ok(multipliers.map(|m| m / least))
     }
 
-    /// D of (4): from the camera's colours to linear sRGB.
+    /// D of (4): the matrix from the camera's colours to linear sRGB.
     ///
     /// # Errors
     ///
@@ -151,11 +151,11 @@ pub struct Developer {
 }
 
 impl Developer {
-    /// For mosaics of this size and pattern.
+    /// A converter for mosaics of this size and pattern.
     ///
     /// # Errors
     ///
-    /// If the mosaic has fewer than three rows or columns, or the numbers of the conversion do not fit.
+    /// If the mosaic has fewer than three rows or columns, or the settings of the conversion are invalid.
     pub fn new(isp: Isp, mosaic: &Mosaic) -> Result<Self, String> {
         let (height, width) = (mosaic.height, mosaic.width);
         if height < 3 || width < 3 {
@@ -174,7 +174,7 @@ impl Developer {
         })
     }
 
-    /// (1) and (2).
+    /// Computes (1) and (2).
     ///
     /// # Panics
     ///
@@ -200,7 +200,7 @@ impl Developer {
         &self.balanced
     }
 
-    /// (3) to (5), from what [`Developer::balance`] made.
+    /// Computes (3) to (5), from the result of [`Developer::balance`].
     ///
     /// # Panics
     ///
@@ -225,7 +225,7 @@ impl Developer {
         self.line = line;
     }
 
-    /// (4) and (5).
+    /// The code of a pixel, (4) and (5).
     fn code(&self, [r, g, b]: &[f32; 3]) -> [u8; 3] {
         self.to_srgb.map(|[x, y, z]| {
             let light = (x * r + y * g + z * b).clamp(0.0, 1.0);
@@ -270,7 +270,7 @@ mod tests {
 
     #[test]
     fn white_is_white_whatever_the_matrix() {
-        // As much of each colour as AsShotNeutral says.
+        // The amounts of the colours are those of AsShotNeutral.
         let isp = Isp { neutral: [0.5, 1.0, 0.6], matrix: Some(MATRIX), ..Isp::PLAIN };
         let light = [5_000, 10_000, 6_000];
         let values = (0..36).map(|at| light[Cfa::GRBG.at(at / 6, at % 6) as usize]).collect();

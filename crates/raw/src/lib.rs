@@ -1,9 +1,9 @@
-//! RAW images: mosaics of one colour a pixel, as sensors give them, without any network.
+//! RAW images: mosaics of one colour per pixel, as recorded by sensors, without any network.
 //!
 //! - [`Mosaic`] with its [`Cfa`] pattern and levels; crops keep the pattern.
 //! - [`dng`]: uncompressed DNG files, read and written; [`npy_crop`]: crops as NumPy files.
 //! - [`camera`]: files of cameras, with the feature `camera-files`.
-//! - [`Form`]: the inputs that networks take from a mosaic.
+//! - [`Form`]: the forms of a mosaic as input of a network.
 //! - [`Displacement`]: random changes in training under which pixels keep their colours.
 //! - [`Isp`]: the conversion to RGB, equal to LibRaw's within one code of 255.
 

@@ -1,4 +1,4 @@
-//! A mosaic: one number a pixel, of one colour.
+//! A mosaic: one number per pixel, each of one colour.
 
 use crate::{Cfa, Error, Result};
 
@@ -9,13 +9,13 @@ pub struct Mosaic {
     pub width: usize,
     /// Rows.
     pub height: usize,
-    /// Which colour each pixel has.
+    /// The colour of each pixel.
     pub cfa: Cfa,
-    /// The number that means no light.
+    /// The black level: the value without light.
     pub black: f32,
     /// The white level: the value of a saturated pixel.
     pub white: f32,
-    /// Row by row.
+    /// The values, row by row.
     pub values: Vec<u16>,
 }
 
@@ -24,7 +24,7 @@ impl Mosaic {
     ///
     /// # Errors
     ///
-    /// If they are not `width * height`, there are none, or `white` is not above `black`.
+    /// If there are not `width * height` numbers, if there are none, or if `white` is not above `black`.
     pub fn new(
         [width, height]: [usize; 2],
         cfa: Cfa,
@@ -43,11 +43,11 @@ impl Mosaic {
         Ok(Self { width, height, cfa, black, white, values })
     }
 
-    /// A part of it, with the pattern that begins at its first pixel.
+    /// A part of the mosaic, with the pattern that begins at its first pixel.
     ///
     /// # Errors
     ///
-    /// If the part does not lie within the mosaic.
+    /// If the part is not within the mosaic.
     pub fn crop(
         &self,
         [row, column]: [usize; 2],
@@ -68,18 +68,18 @@ impl Mosaic {
         Ok(Self { width, height, cfa: self.cfa.from(row, column), values, ..*self })
     }
 
-    /// The place of a number between black, 0, and white, 1; less and more are cut off.
+    /// A value, normalised to 0 at black and 1 at white; values outside are clipped.
     pub fn normal(&self, value: u16) -> f32 {
         ((f32::from(value) - self.black) / (self.white - self.black)).clamp(0.0, 1.0)
     }
 }
 
-/// A crop of a mosaic from a NumPy file of `<u2`, rows and columns, both even in number so that it has
+/// A crop of a mosaic from a NumPy file of `<u2`, with an even number of rows and of columns, so that it has
 /// whole squares of the pattern.
 ///
 /// # Errors
 ///
-/// If the file is damaged or of another type, or the crop is no such one.
+/// If the file is damaged or of another type, or the crop has another shape.
 pub fn npy_crop(bytes: &[u8], file: &str, cfa: Cfa, levels: [f32; 2]) -> Result<Mosaic> {
     let fault = |problem| Error::file(file, problem);
     let (shape, values) = npy::read_u16(bytes).map_err(fault)?;

@@ -1,4 +1,4 @@
-//! Against LibRaw, by scripts/golden/raw_libraw.py.
+//! Comparison with LibRaw, by scripts/golden/raw_libraw.py.
 
 use raw::{Cfa, Gamma, Isp, Method, Mosaic, interpolate};
 use serde_json::Value;
@@ -49,11 +49,11 @@ fn codes_are_within_one_of_libraws() {
         sum += gaps.map(usize::from).sum::<usize>();
         count += codes.len();
     }
-    // LibRaw cuts off, so half of the codes are one less.
+    // LibRaw truncates, so half of the codes are one less.
     assert!(count == 6 * 24 * 28 * 3 && sum * 10 < count * 6, "{sum} of {count}");
 }
 
-/// Before colours and curve, in parts of 65,535, the border included.
+/// Compares values before the conversion of colours and the curve, in parts of 65,535, with the border.
 #[test]
 fn interpolation_is_within_two_parts_of_65535() {
     for case in cases() {
@@ -68,7 +68,7 @@ fn interpolation_is_within_two_parts_of_65535() {
     }
 }
 
-/// The other order, interpolation before clipping, is far off where there is too much light.
+/// In the other order, interpolation before clipping, overexposed pixels are far off.
 #[test]
 fn the_place_of_the_clip_matters() {
     let case = &cases()[1];

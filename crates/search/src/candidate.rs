@@ -11,14 +11,14 @@ use crate::Member;
 pub struct Candidate {
     /// The member.
     pub member: Member,
-    /// Its value, lower is better; none if it could not be determined (a training that diverged).
+    /// The value, lower is better; none if it could not be determined (a training that diverged).
     pub value: Option<f64>,
-    /// Its cost, if there is a limit.
+    /// The cost, if there is a limit.
     pub cost: Option<f64>,
 }
 
 impl Candidate {
-    /// The better one first; one without a value is last.
+    /// Orders the better candidate first; one without a value is last.
     pub fn compare(&self, other: &Self) -> Ordering {
         let value = |candidate: &Self| candidate.value.unwrap_or(f64::INFINITY);
         value(self).total_cmp(&value(other))
@@ -30,7 +30,7 @@ impl Candidate {
 pub struct Found {
     /// All candidates, in the order in which they were evaluated; at least one.
     pub candidates: Vec<Candidate>,
-    /// The populations of an evolution, the first before its first iteration: places in `candidates`.
+    /// The populations of an evolution, the first one before the first iteration: indices into `candidates`.
     pub populations: Vec<Vec<usize>>,
 }
 
@@ -41,7 +41,7 @@ impl Found {
         best.expect("a search has looked at one candidate at least")
     }
 
-    /// The best value after each evaluation; infinite as long as there is none.
+    /// The best value after each evaluation; infinite as long as there is no value.
     pub fn progress(&self) -> Vec<f64> {
         let mut best = f64::INFINITY;
         let mut after = |candidate: &Candidate| {

@@ -11,8 +11,8 @@
 //!   pop = parents + mutants + children
 //! answer: the best ever
 //!
-//! Differs from the published code: what was proposed before is proposed no second time (as in the code of
-//! Mixture-of-Supernets), so each evaluation is of another member. Where a thousand tries give nothing new,
+//! Differs from the published code: a member is never proposed twice (as in the code of
+//! Mixture-of-Supernets), so each evaluation is of another member. If a thousand tries give no new member,
 //! the population is smaller.
 
 use rand::{RngExt, SeedableRng};
@@ -21,21 +21,21 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Candidate, Found, Member, Search, SearchError, trials::Seen};
 
-/// The numbers of an evolution; the defaults are the paper's.
+/// The settings of an evolution; the defaults are the paper's.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Evolution {
-    /// Members before the first iteration.
+    /// The number of members before the first iteration.
     pub population: usize,
-    /// Members that stay, and from which others are made.
+    /// The number of members that are kept, and from which others are made.
     pub parents: usize,
-    /// New members in each iteration that are changed parents.
+    /// The number of new members in each iteration that are changed parents.
     pub mutations: usize,
-    /// New members in each iteration that are mixed from two parents.
+    /// The number of new members in each iteration that are mixed from two parents.
     pub crossovers: usize,
-    /// The chance that a gene of a changed parent is drawn anew.
+    /// The probability that a gene of a changed parent is drawn anew.
     pub mutation_chance: f64,
-    /// Iterations.
+    /// The number of iterations.
     pub iterations: usize,
 }
 
@@ -53,10 +53,10 @@ impl Default for Evolution {
 }
 
 impl Evolution {
-    /// Checks that the numbers fit each other.
+    /// Checks that the settings are consistent.
     ///
     /// # Errors
-    /// Names the one that does not.
+    /// Names the setting that is invalid.
     pub fn check(&self) -> Result<(), SearchError> {
         let wrong = |message: String| Err(SearchError::Settings(message));
         let Self { population, parents, mutations, crossovers, iterations, mutation_chance } = self;
@@ -90,14 +90,14 @@ impl Evolution {
     }
 }
 
-/// The most members of a population, of its offspring, and the most iterations.
+/// The maximum number of members of a population and of its offspring, and of iterations.
 const MOST: usize = 100_000;
 
 impl Search<'_> {
-    /// Evolutionary search with these numbers, as the head of this file has it.
+    /// Evolutionary search with these settings, as described at the head of this file.
     ///
     /// # Errors
-    /// If the numbers do not fit, if no member keeps the limit, or if one cannot be evaluated.
+    /// If the settings are invalid, if no member keeps the limit, or if one cannot be evaluated.
     pub fn evolution(&mut self, numbers: &Evolution) -> Result<Found, SearchError> {
         numbers.check()?;
         let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
@@ -146,7 +146,7 @@ impl Search<'_> {
     }
 }
 
-/// The best of a population, the better first, the earlier among equals.
+/// The best members of a population, better ones first, the earlier one among equals.
 fn best(population: &[usize], n: usize, found: &Found) -> Vec<usize> {
     let mut sorted = population.to_vec();
     sorted.sort_by(|a, b| found.candidates[*a].compare(&found.candidates[*b]).then(a.cmp(b)));
@@ -186,7 +186,7 @@ mod tests {
         numbers.map(|width| width.as_f64().unwrap()).sum()
     }
 
-    /// Best is a total width of 200.
+    /// The distance from the best member, which has a total width of 200.
     fn off(member: &Member) -> f64 {
         (total(member) - 200.0).abs()
     }
@@ -258,7 +258,7 @@ mod tests {
         let whole = folder.path().join("whole");
         let (expected, all) = evolve(Some(&whole), usize::MAX).unwrap();
         let text = fs::read(&whole).unwrap();
-        // Wherever it is cut: within the first line, between lines, within a line, near the end.
+        // The cuts are within the first line, between lines, within a line, and near the end.
         for cut in (0..text.len()).step_by(97).chain([text.len() - 1]) {
             let path = folder.path().join("cut");
             fs::write(&path, &text[..cut]).unwrap();
@@ -267,7 +267,7 @@ mod tests {
             assert!(done <= all);
             assert_eq!(fs::read(&path).unwrap(), text, "cut at {cut}");
         }
-        // One that is done evaluates nothing.
+        // A search that is complete evaluates nothing.
         assert_eq!(evolve(Some(&whole), 0).unwrap(), (expected.clone(), 0));
         let path = folder.path().join("killed");
         assert!(matches!(evolve(Some(&path), 20), Err(SearchError::Evaluation(_))));

@@ -3,17 +3,17 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// The choices under one name: one of several values, or a list of such choices.
+/// The choices under one name: one value out of several, or a list of such choices.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Gene {
     /// One of these values.
     One(Vec<Value>),
-    /// A list, each element of which is chosen by itself.
+    /// A list, each element of which is chosen independently.
     List(ListGene),
 }
 
-/// A list, each element of which is chosen by itself.
+/// A list, each element of which is chosen independently.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ListGene {
@@ -29,8 +29,8 @@ pub struct ListGene {
 pub enum Length {
     /// This number.
     Fixed(usize),
-    /// As many as the gene of this name says. If that is a list itself, this one is a list of lists: the
-    /// widths of all experts of each layer, say.
+    /// The value of the gene of this name. If that gene is a list, this one is a list of lists: for example
+    /// the widths of all experts of each layer.
     Gene(String),
 }
 
@@ -43,7 +43,7 @@ impl Gene {
         }
     }
 
-    /// The gene that says how long this one is, if another one does.
+    /// The gene that determines the length of this one, if there is one.
     pub(crate) fn length_gene(&self) -> Option<&str> {
         match self {
             Self::List(ListGene { length: Length::Gene(name), .. }) => Some(name),

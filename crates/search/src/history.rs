@@ -1,11 +1,11 @@
-//! The history of a search, in a file: one line of JSON for each cost and for each value, added as soon
-//! as it is known. The first line says of which search. The last member of each line, `check`, is the
-//! beginning of the SHA-256 of the bytes of the line before it.
+//! The history of a search, in a file: one line of JSON for each cost and for each value, added as soon as it
+//! is known. The first line identifies the search. The last member of each line, `check`, is the beginning of
+//! the SHA-256 of the bytes of the line before it.
 //!
 //! An incomplete end, left by a kill or a power cut, is dropped when the file is opened again, and computed
-//! again. Values are on the disk before the search continues from them. One process at a time has a history;
-//! others wait for it. A file that is no history keeps every byte: links are not followed, and nothing is cut
-//! off below a first line that is not that of a search.
+//! again. Values are on the disk before the search continues from them. One process at a time holds a
+//! history; others wait for it. A file that is no history is not changed: links are not followed, and nothing
+//! is truncated after a first line that is not the first line of a search.
 
 use std::{
     collections::HashMap,
@@ -23,7 +23,7 @@ use sha2::{Digest, Sha256};
 
 use crate::{Member, SearchError};
 
-/// Costs and values that are known; a default one is empty, and kept in memory only.
+/// Known costs and values; the default history is empty, and kept in memory only.
 #[derive(Debug, Default)]
 pub struct History {
     costs: HashMap<String, f64>,
@@ -37,7 +37,7 @@ pub struct History {
 struct Line {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     cost: Option<f64>,
-    /// None is no value; null one that could not be found out.
+    /// `None` for a line without a value; null for a value that could not be determined.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "some_or_null")]
     value: Option<Option<f64>>,
     member: Member,
@@ -63,16 +63,16 @@ mod some_or_null {
 }
 
 impl History {
-    /// That of the file, or a new one there. `about` says of which search it is.
+    /// The history of the file, or a new one there. `about` identifies the search.
     ///
     /// # Errors
-    /// If the file is of another search or of none, is a link or no regular file, or cannot be read or
+    /// If the file is of another search or no history, is a link or not a regular file, or cannot be read or
     /// written.
     pub fn open(path: &Path, about: &Value) -> Result<Self, SearchError> {
         Self::open_unless(path, about, &|| false)
     }
 
-    /// The same, which waits for another process that has the file until `stop` says so.
+    /// The same, but waiting for another process that holds the file is stopped when `stop` returns true.
     ///
     /// # Errors
     /// As [`History::open`], and if it was stopped.
@@ -136,12 +136,12 @@ impl History {
         self.values.get(&member.key()).copied()
     }
 
-    /// Notes the cost of a member.
+    /// Records the cost of a member.
     pub(crate) fn note_cost(&mut self, member: &Member, cost: f64) -> Result<(), SearchError> {
         self.note(Line { cost: Some(cost), value: None, member: member.clone() })
     }
 
-    /// Notes the value of a member.
+    /// Records the value of a member.
     pub(crate) fn note_value(
         &mut self,
         member: &Member,
@@ -159,7 +159,7 @@ impl History {
 
     fn write(&mut self, line: &str) -> Result<(), SearchError> {
         let Some((path, file)) = &mut self.file else { return Ok(()) };
-        // One call, so that a kill leaves at most one line in part.
+        // One call, so that a kill leaves at most one incomplete line.
         let written = file.write_all(with_check(line).as_bytes());
         written.map_err(|source| SearchError::File { path: path.clone(), source })
     }
@@ -171,12 +171,12 @@ impl History {
     }
 }
 
-/// The time between two attempts of a process that waits.
+/// The time between two attempts of a waiting process.
 const WAIT: Duration = Duration::from_millis(100);
-/// The most bytes of a history: a million lines of 1 KiB.
+/// The maximum size of a history in bytes: a million lines of 1 KiB.
 const MOST: u64 = 1 << 30;
 
-/// The file at a path, made if there is none, which no other process has.
+/// The file at a path, made if there is none, and locked against other processes.
 fn locked(path: &Path, stop: &dyn Fn() -> bool) -> Result<File, SearchError> {
     let failed = |source| SearchError::File { path: path.into(), source };
     loop {
@@ -191,14 +191,14 @@ fn locked(path: &Path, stop: &dyn Fn() -> bool) -> Result<File, SearchError> {
                 Err(TryLockError::Error(err)) => return Err(failed(err)),
             }
         }
-        // Its owner may have removed it.
+        // The previous holder may have removed it.
         if fs::symlink_metadata(path).is_ok_and(|facts| is_of(&facts, &file)) {
             return Ok(file);
         }
     }
 }
 
-/// Opens a regular file to read and to add to it. Of a link not even the target is made.
+/// Opens a regular file to read it and append to it. A link is not followed, and its target is not made.
 fn opened(path: &Path) -> io::Result<File> {
     let is_no_file =
         || io::Error::new(io::ErrorKind::InvalidInput, "not a regular file, so nothing is written");
@@ -208,7 +208,7 @@ fn opened(path: &Path) -> io::Result<File> {
         Ok(facts) if !facts.is_file() => return Err(is_no_file()),
         Ok(_) => {}
         Err(err) if err.kind() == io::ErrorKind::NotFound => {
-            // This fails where a link is, and where another process has made the file meanwhile.
+            // This fails if there is a link, and if another process has made the file meanwhile.
             match options.create_new(true).open(path) {
                 Err(err) if err.kind() == io::ErrorKind::AlreadyExists => {}
                 made => return made,
@@ -218,14 +218,14 @@ fn opened(path: &Path) -> io::Result<File> {
         Err(err) => return Err(err),
     }
     let file = options.open(path)?;
-    // Something else may have taken its place in between.
+    // Another file may have taken its place in between.
     match is_of(&fs::symlink_metadata(path)?, &file) {
         true => Ok(file),
         false => Err(is_no_file()),
     }
 }
 
-/// Whether these facts are of the regular file that is open.
+/// Whether these metadata are those of the open regular file.
 fn is_of(facts: &fs::Metadata, file: &File) -> bool {
     #[cfg(unix)]
     let same = |open: &fs::Metadata| {
@@ -249,13 +249,13 @@ fn read_all(file: &mut File) -> io::Result<Vec<u8>> {
 }
 
 /// Whether a file that ends within its first line is what a kill or a power cut leaves of this line: its
-/// beginning, and zeros where the disk has the file's length but not its content.
+/// beginning, followed by zeros if the disk has the file's length but not its content.
 fn begins(found: &[u8], line: &[u8]) -> bool {
     let written = found.iter().rposition(|byte| *byte != 0).map_or(0, |end| end + 1);
     found.len() <= line.len() && line.starts_with(&found[..written])
 }
 
-/// The text before and behind the digits at the end of a line.
+/// The text before and after the digits at the end of a line.
 const CHECK: [&str; 2] = [",\"check\":\"", "\"}"];
 
 /// A line of the file: an object, which is not empty, with its check.
@@ -343,7 +343,7 @@ mod tests {
         let (_folder, path) = place();
         let whole = noted(&path);
         let head = whole.iter().position(|byte| *byte == b'\n').unwrap() + 1;
-        // Within a letter of several bytes too.
+        // Cuts within a letter of several bytes are included.
         for cut in 0..=whole.len() {
             for zeros in [0, 3] {
                 let kept = [&whole[..cut], &vec![0; zeros]].concat();

@@ -1,12 +1,12 @@
-//! Search over a space of architectures or settings: a space maps names to lists of values; the value
-//! and the cost of a member are closures.
+//! Search over a space of architectures or settings: a space maps names to lists of values; the value and the
+//! cost of a member are computed by closures.
 //!
 //! [`Search::evolution`] is the search of AutoMoE: Jawahar et al. *AutoMoE: Heterogeneous
 //! Mixture-of-Experts with Adaptive Computation for Efficient Neural Machine Translation*. 2022.
 //! <https://arxiv.org/abs/2210.07535>, section 3.3. [`Search::random`] is its baseline with as many
 //! evaluations.
 //!
-//! Everything random follows from a seed. Each cost and each value is written to a history file at once, so
+//! All randomness is derived from a seed. Each cost and each value is written to a history file at once, so
 //! that a killed search resumes with the same members and ends with the same populations.
 
 mod candidate;
@@ -28,22 +28,22 @@ pub use trials::{Limit, Search};
 
 use std::{io, path::PathBuf};
 
-/// The reason why a closure gave no number.
+/// The reason why a closure returned no number.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// An error that ends a search.
 #[derive(Debug, thiserror::Error)]
 pub enum SearchError {
-    /// The space makes no sense.
+    /// The space is invalid.
     #[error("{0}")]
     Space(String),
-    /// The numbers of an evolution do not fit each other.
+    /// The settings of an evolution are inconsistent.
     #[error("{0}")]
     Settings(String),
-    /// A member is not of the space.
+    /// A member does not belong to the space.
     #[error("an architecture of another space: {0}")]
     Foreign(String),
-    /// Nothing that was drawn keeps the limit.
+    /// No member that was drawn keeps the limit.
     #[error(
         "the space has no member with {what} of at most {at_most}: the least of {drawn} that were drawn \
          is {least}, of {member}"
@@ -65,7 +65,7 @@ pub enum SearchError {
     OtherHistory {
         /// The file.
         path: PathBuf,
-        /// The part that differs.
+        /// The difference.
         what: String,
     },
     /// A line of the history cannot be read.
@@ -73,18 +73,18 @@ pub enum SearchError {
     Damaged {
         /// The file.
         path: PathBuf,
-        /// Its line, from 1.
+        /// The number of the line, from 1.
         line: usize,
-        /// Why.
+        /// The reason.
         why: String,
     },
-    /// It was stopped while it waited for the history.
+    /// The search was stopped while it waited for the history.
     #[error("stopped while another process has {path}")]
     Stopped {
         /// The file.
         path: PathBuf,
     },
-    /// It was stopped while members were drawn.
+    /// The search was stopped while members were drawn.
     #[error("stopped while members of the space were drawn")]
     Interrupted,
     /// The history cannot be read or written.

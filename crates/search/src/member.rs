@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-/// A member of a space: what is chosen, by name.
+/// A member of a space: the choices, by name.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Member(pub Map<String, Value>);
@@ -16,12 +16,12 @@ impl Member {
         self.0.get(name)
     }
 
-    /// Names and what is chosen, in the order of the space.
+    /// Names and choices, in the order of the space.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Value)> {
         self.0.iter().map(|(name, value)| (name.as_str(), value))
     }
 
-    /// A text that is equal for two members if and only if they are the same.
+    /// A text that is equal for two members if and only if the members are equal.
     pub(crate) fn key(&self) -> String {
         self.to_string()
     }

@@ -1,4 +1,4 @@
-//! Random search: as many different members as another search has evaluated, drawn by themselves.
+//! Random search: as many different members as another search has evaluated, drawn independently.
 
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -9,7 +9,7 @@ impl Search<'_> {
     /// Evaluates `evaluations` different members that keep the limit; fewer if the space has no more.
     ///
     /// # Errors
-    /// If none keeps the limit, or one cannot be evaluated.
+    /// If no member keeps the limit, or one cannot be evaluated.
     pub fn random(&mut self, evaluations: usize) -> Result<Found, SearchError> {
         if evaluations == 0 {
             return Err(SearchError::Settings("evaluations = 0: at least one is needed".into()));

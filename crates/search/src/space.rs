@@ -8,13 +8,13 @@ use serde_json::{Map, Value};
 
 use crate::{Gene, Length, ListGene, Member, SearchError};
 
-/// The longest list, so that a misspelt length takes no memory.
+/// The maximum length of a list, so that a mistyped length takes no memory.
 const LONGEST: usize = 10_000;
 
-/// Names, and what may be chosen under each.
+/// Names, and the possible choices under each.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Space {
-    /// Those whose length another one says come last.
+    /// The genes; those whose length is set by another gene come last.
     genes: Vec<(String, Gene)>,
 }
 
@@ -22,7 +22,8 @@ impl Space {
     /// A space of these genes.
     ///
     /// # Errors
-    /// If there is none, if one has no values or one of them twice, or if its length is not known.
+    /// If there are no genes, if a gene has no values or has one of them twice, or if its length is not
+    /// known.
     pub fn new(genes: Vec<(String, Gene)>) -> Result<Self, SearchError> {
         let wrong = |message: String| Err(SearchError::Space(message));
         if genes.is_empty() {
@@ -59,13 +60,13 @@ impl Space {
         self.genes.iter().map(|(name, gene)| (name.as_str(), gene))
     }
 
-    /// The space as it is kept.
+    /// The space as it is stored.
     pub(crate) fn to_value(&self) -> Value {
         let pair = |(name, gene): &(String, Gene)| (name.clone(), serde_json::json!(gene));
         Value::Object(self.genes.iter().map(pair).collect())
     }
 
-    /// Draws a member: each choice uniformly and by itself.
+    /// Draws a member: each choice uniformly and independently.
     pub fn draw(&self, rng: &mut ChaCha8Rng) -> Member {
         let mut member = Member::default();
         for (name, gene) in &self.genes {
@@ -78,7 +79,7 @@ impl Space {
         member
     }
 
-    /// Members among which every value of every gene is chosen at least once.
+    /// A list of members in which every value of every gene is chosen at least once.
     pub fn every_value(&self) -> Vec<Member> {
         let most = self.genes.iter().map(|(_, gene)| gene.values().len()).max().unwrap_or(0);
         let member = |number: usize| {
@@ -96,7 +97,7 @@ impl Space {
         (0..most).map(member).collect()
     }
 
-    /// A copy in which each choice is drawn anew with this chance, and that is repaired.
+    /// A repaired copy in which each choice is drawn anew with this probability.
     pub fn mutate(&self, member: &Member, chance: f64, rng: &mut ChaCha8Rng) -> Member {
         let change = |(name, gene): &(String, Gene)| {
             let value = changed(&member.0[name], self.depth(gene), &mut |old| match rng
@@ -112,7 +113,7 @@ impl Space {
         mutant
     }
 
-    /// Takes each choice from either parent with the same chance, and repairs the result.
+    /// Takes each choice from either parent with equal probability, and repairs the result.
     pub fn cross(&self, a: &Member, b: &Member, rng: &mut ChaCha8Rng) -> Member {
         let mixed = |(name, gene): &(String, Gene)| {
             (name.clone(), mixed(&a.0[name], &b.0[name], self.depth(gene), rng))
@@ -122,7 +123,7 @@ impl Space {
         child
     }
 
-    /// Cuts lists that are longer than the gene of their length says, and draws what is missing.
+    /// Cuts lists to the length that their gene sets, and draws missing elements.
     pub fn repair(&self, member: &mut Member, rng: &mut ChaCha8Rng) {
         for (name, gene) in &self.genes {
             let (Gene::List(list), Some(_)) = (gene, gene.length_gene()) else { continue };
@@ -140,10 +141,10 @@ impl Space {
         }
     }
 
-    /// Checks that it is a member.
+    /// Checks that this is a member of the space.
     ///
     /// # Errors
-    /// Names the choice, and what is known.
+    /// Names the choice, and the known values.
     pub fn check(&self, member: &Member) -> Result<(), SearchError> {
         let foreign = |message: String| Err(SearchError::Foreign(message));
         let known: Vec<&str> = self.genes().map(|(name, _)| name).collect();
@@ -184,7 +185,7 @@ impl Space {
     }
 }
 
-/// Checks that the length of `name`, which the gene `of` sets, is at least 1 in every case.
+/// Checks that the length of `name`, which the gene `of` determines, is at least 1 in every case.
 fn check_length(name: &str, of: &str, genes: &[(String, Gene)]) -> Result<(), SearchError> {
     let Some((_, gene)) = genes.iter().find(|(known, _)| known == of) else {
         let known: Vec<&str> = genes.iter().map(|(name, _)| name.as_str()).collect();
@@ -248,7 +249,7 @@ fn is_list(value: &Value, n: usize, each: &[Value]) -> bool {
     elements.is_some_and(|list| list.len() == n && list.iter().all(|value| each.contains(value)))
 }
 
-/// The same with each choice, which lies so deep in lists, changed.
+/// The same value with each choice, at this depth of lists, changed.
 fn changed(value: &Value, depth: usize, change: &mut dyn FnMut(&Value) -> Value) -> Value {
     match value {
         Value::Array(list) if depth > 0 => {
@@ -258,7 +259,8 @@ fn changed(value: &Value, depth: usize, change: &mut dyn FnMut(&Value) -> Value)
     }
 }
 
-/// Each choice, which lies so deep in lists, of either; where only one list continues, its own.
+/// Takes each choice, at this depth of lists, from either value; from the longer list where the other has
+/// ended.
 fn mixed(a: &Value, b: &Value, depth: usize, rng: &mut ChaCha8Rng) -> Value {
     let (Value::Array(first), Value::Array(second), true) = (a, b, depth > 0) else {
         return if rng.random_bool(0.5) { a.clone() } else { b.clone() };
@@ -298,7 +300,7 @@ pub(crate) mod tests {
     }
 
     fn automoe() -> Space {
-        // Widths before what says how many there are.
+        // Widths come before the gene that sets their number.
         space(json!({
             "widths": { "each": [1024, 2048, 3072], "length": "experts" },
             "d": [512, 640],

@@ -7,14 +7,14 @@ use serde_json::{Value, json};
 
 use crate::{BoxError, Candidate, Found, History, Member, SearchError, Space};
 
-/// The number of draws until one is new and keeps the limit.
+/// The maximum number of draws for a member that is new and keeps the limit.
 pub(crate) const TRIES: usize = 1000;
 
 /// A limit on the cost of members.
 pub struct Limit<'a> {
     /// The limited quantity: `flops_per_token`, `latency`.
     pub what: String,
-    /// The most that it may be.
+    /// The maximum of this quantity.
     pub at_most: f64,
     /// The cost of a member.
     pub cost: &'a mut dyn FnMut(&Member) -> Result<f64, BoxError>,
@@ -24,7 +24,7 @@ pub struct Limit<'a> {
 pub struct Search<'a> {
     /// The space.
     pub space: &'a Space,
-    /// The seed of everything that is drawn.
+    /// The seed of all random draws.
     pub seed: u64,
     /// The limit on the cost of members, if there is one.
     pub limit: Option<Limit<'a>>,
@@ -35,7 +35,7 @@ pub struct Search<'a> {
     pub at_once: usize,
     /// The costs and values that are known already, to which new ones are added.
     pub history: History,
-    /// Whether it is to end without an answer; asked before each draw.
+    /// Whether the search is to stop without an answer; called before each draw.
     pub stop: &'a dyn Fn() -> bool,
 }
 
@@ -53,7 +53,7 @@ impl Search<'_> {
         json!({ "space": space.to_value(), "seed": seed, "limit": limit, "settings": settings, "of": of })
     }
 
-    /// The cost of a member, from the history or measured; none if nothing is limited.
+    /// The cost of a member, from the history or measured; none if there is no limit.
     fn cost(&mut self, member: &Member) -> Result<Option<f64>, SearchError> {
         let Some(limit) = &mut self.limit else { return Ok(None) };
         if let Some(known) = self.history.cost(member) {
@@ -64,11 +64,11 @@ impl Search<'_> {
         Ok(Some(cost))
     }
 
-    /// A member that `draw` gives and that is not in `seen`, which then has it, and that keeps the limit;
-    /// none if that many tries give none.
+    /// A member from `draw` that is not in `seen`, to which it is added, and that keeps the limit; none if
+    /// the maximum number of tries gives none.
     ///
     /// # Errors
-    /// If there is no member yet and none that was drawn keeps the limit, or if it is to stop.
+    /// If there is no member yet and no member that was drawn keeps the limit, or if the search is to stop.
     pub(crate) fn propose(
         &mut self,
         seen: &mut Seen,
@@ -87,7 +87,7 @@ impl Search<'_> {
             let cost = self.cost(&member)?;
             let most = self.limit.as_ref().map_or(f64::INFINITY, |limit| limit.at_most);
             match cost {
-                // What is no number keeps no limit.
+                // A cost that is NaN does not keep the limit.
                 Some(cost) if cost > most || cost.is_nan() => {
                     if least.as_ref().is_none_or(|(known, _)| cost < *known) {
                         least = Some((cost, member));
@@ -111,7 +111,7 @@ impl Search<'_> {
         }
     }
 
-    /// Finds the values of new candidates and adds them to `found`; gives their places.
+    /// Determines the values of new candidates and adds these to `found`; returns their indices.
     pub(crate) fn evaluate_all(
         &mut self,
         new: Vec<Candidate>,
@@ -137,7 +137,7 @@ impl Search<'_> {
     }
 }
 
-/// Members that were proposed already.
+/// The members that were already proposed.
 #[derive(Default)]
 pub(crate) struct Seen(HashSet<String>);
 

@@ -1,5 +1,5 @@
-//! Scores a submission without the rest of the workspace, and says how long it took:
-//! `cargo run -p soccernet --example score -- TASK TRUTH PREDICTION`.
+//! Scores a submission without the rest of the workspace, and prints the time that it took: `cargo run -p
+//! soccernet --example score -- TASK TRUTH PREDICTION`.
 #![allow(clippy::print_stdout)]
 
 use std::{io::Write, path::Path, process::ExitCode, time::Instant};
@@ -21,7 +21,7 @@ fn main() -> ExitCode {
     match score_paths(task, Path::new(truth), Path::new(prediction), &Options::of(task)) {
         Ok(score) => {
             let text = format!("{}took {:.3} s\n", score.text(), start.elapsed().as_secs_f64());
-            // A reader that has seen enough, `head` say, is no error.
+            // A reader that closes the pipe early, such as `head`, is no error.
             drop(std::io::stdout().write_all(text.as_bytes()));
             ExitCode::SUCCESS
         }

@@ -23,24 +23,24 @@ use crate::{
 /// The result of a check.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Checked {
-    /// Files that are what their names say.
+    /// Files whose content has the format that their name indicates.
     pub right: Vec<String>,
-    /// The first fault of each file that is not.
+    /// The first fault of each file whose content does not.
     pub wrong: Vec<Error>,
-    /// Files with names that say nothing, such as videos and images.
+    /// Files whose name indicates no format, such as videos and images.
     pub unknown: Vec<String>,
 }
 
-/// Reads each file strictly, by the format that its name stands for.
+/// Reads each file strictly, by the format that its name indicates.
 pub fn check(source: &Source) -> Checked {
     check_by(source, format)
 }
 
-/// The same for a submission to a task, where the truth is not available: the file of a ranking may have any name.
+/// The same for a submission to a task, without the truth: the file of a ranking may have any name.
 ///
 /// # Errors
 ///
-/// If none of the files has a name that stands for a format.
+/// If none of the files has a name that indicates a format.
 pub fn check_submission(task: Task, source: &Source) -> Result<Checked> {
     let checked = check_by(source, |source, name, bytes| match task {
         Task::Reidentification2022 if name.ends_with(".json") => {
@@ -69,7 +69,7 @@ fn check_by(
     checked
 }
 
-/// Whether the file has its format; `None` if its name stands for none.
+/// Checks that the file has its format; `None` if its name indicates none.
 fn format(source: &Source, name: &str, bytes: &[u8]) -> Option<Result<()>> {
     let judge = &mut Judge::strict();
     let file = base(name);
@@ -102,13 +102,13 @@ fn format(source: &Source, name: &str, bytes: &[u8]) -> Option<Result<()>> {
     })
 }
 
-/// Whether a name is a prefix, digits and an end.
+/// Whether a name consists of a prefix, digits and an end.
 fn numbered(file: &str, prefix: &str, end: &str) -> bool {
     let digits = file.strip_prefix(prefix).and_then(|rest| rest.strip_suffix(end));
     digits.is_some_and(|digits| !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit()))
 }
 
-/// Boxes of a sequence, as long as `seqinfo.ini` two folders above says, if it is there.
+/// Checks the boxes of a sequence, whose length is that of `seqinfo.ini` two folders above, if it exists.
 fn boxes(source: &Source, name: &str, bytes: &[u8], kind: mot::Kind) -> Result<()> {
     let info = name.rsplitn(3, '/').nth(2).map(|folder| format!("{folder}/seqinfo.ini"));
     let length = match info.filter(|info| source.has(info)) {

@@ -82,7 +82,7 @@ pub fn camera(label: &str) -> Option<usize> {
     CAMERAS.iter().position(|name| *name == label).or(other)
 }
 
-/// The index of a kind of camera; case and blanks at the ends do not count.
+/// The index of a kind of camera, ignoring case and blanks at the ends.
 pub fn camera_trimmed(label: &str) -> Option<usize> {
     let label = label.trim();
     let other = label.eq_ignore_ascii_case("I don't know").then_some(12);

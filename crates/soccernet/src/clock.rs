@@ -5,19 +5,19 @@ use crate::{Judge, Result, json::Node};
 /// Frames of features and of the metrics in a second.
 pub const FRAMES_PER_SECOND: i64 = 2;
 
-/// A half and whole seconds within it, as `"1 - 00:29"` says them.
+/// A half and whole seconds within it, as in `"1 - 00:29"`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct GameTime {
-    /// The digit before the dash: 1 or 2, if the file is right.
+    /// The digit before the dash: 1 or 2 in a valid file.
     pub half: i64,
     /// Seconds since the half began.
     pub seconds: i64,
 }
 
 impl GameTime {
-    /// Reads a text by the places that the official evaluators look at: the half is the first
-    /// character, minutes and seconds are the fifth and fourth last and the last two.
-    /// So `"1 - 100:05"` is minute 0.
+    /// Reads a text at the positions that the official evaluators use: the half is the first character, the
+    /// minutes are the fifth and fourth characters from the end, the seconds the last two. So `"1 - 100:05"`
+    /// is minute 0.
     pub fn parse(text: &str) -> Option<Self> {
         let chars: Vec<char> = text.chars().collect();
         let number = |from: usize, to: usize| {
@@ -75,7 +75,7 @@ pub fn frame_of(position: i64) -> i64 {
     (FRAMES_PER_SECOND as f64 * (position as f64 / 1000.0)) as i64
 }
 
-/// Which time of a label counts.
+/// The time of a label that is evaluated.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum LabelTime {
     /// The position in milliseconds, in halves of 120 minutes: packages since 0.1.39 of 2023.
@@ -89,7 +89,7 @@ impl LabelTime {
     /// Names on the command line.
     pub const NAMES: [&str; 2] = ["position", "game-time"];
 
-    /// One by its name.
+    /// The time with this name.
     pub fn parse(name: &str) -> Option<Self> {
         match name {
             "position" => Some(Self::PositionMs),
@@ -98,7 +98,7 @@ impl LabelTime {
         }
     }
 
-    /// Frames of a half, of labels and of predictions.
+    /// The number of frames of a half, for labels and predictions.
     pub fn frames(self) -> i64 {
         let minutes = if self == Self::PositionMs { 120 } else { 90 };
         minutes * 60 * FRAMES_PER_SECOND

@@ -1,10 +1,10 @@
-//! Shot boundaries without learning: how much a frame differs from the next one.
+//! Shot boundaries without learning: the difference between a frame and the next one.
 //!
 //! Deliège et al. *SoccerNet-v2*. CVPR Workshops 2021. <https://arxiv.org/abs/2011.13367> compares such detectors
 //! on pixels: those of scikit-video by intensity and by histogram, beside PySceneDetect, which needs the
 //! three channels of a colour image. Frames are rows of numbers here, pixels or features.
 
-/// Bins of a histogram, over the values of all frames: a choice of this project.
+/// The number of bins of a histogram, over the values of all frames: a choice of this project.
 const BINS: usize = 16;
 
 /// A measure of the difference of two frames.
@@ -20,11 +20,11 @@ pub enum FrameChange {
 }
 
 impl FrameChange {
-    /// All of them.
+    /// All measures.
     pub const ALL: [Self; 3] = [Self::Distance, Self::Intensity, Self::Histogram];
 
-    /// For each frame how much the next one differs, over the largest difference: a confidence from 0 to 1
-    /// that a shot ends. `frames` are rows of `width` numbers; the last frame has 0.
+    /// For each frame the difference to the next one, divided by the largest difference: a confidence from 0
+    /// to 1 that a shot ends. `frames` are rows of `width` numbers; the last frame has 0.
     pub fn of(self, frames: &[f32], width: usize) -> Vec<f64> {
         let rows: Vec<&[f32]> = frames.chunks_exact(width.max(1)).collect();
         let mut changes: Vec<f64> = match self {
@@ -58,7 +58,7 @@ fn histograms(rows: &[&[f32]]) -> Vec<Vec<f32>> {
     let of = |row: &&[f32]| {
         let mut counts = vec![0.0; BINS];
         for value in *row {
-            // Where all numbers are one, or one is none, they are in the first bin.
+            // If all numbers are equal, or one is NaN, they are in the first bin.
             let bin = (value - low) / (high - low) * BINS as f32;
             counts[(bin as usize).min(BINS - 1)] += 1.0;
         }

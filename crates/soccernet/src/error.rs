@@ -7,9 +7,9 @@ use serde::Serialize;
 /// A fault of an input: the file, the place in it, and what was expected there.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Error {
-    /// The file, by its name in the folder or archive.
+    /// The file, by its name within the folder or archive.
     pub file: String,
-    /// The place in the file, empty if the fault is the file's as a whole.
+    /// The place in the file; empty for a fault of the file as a whole.
     pub entry: String,
     /// The value that was found and the one that was expected.
     pub problem: String,

@@ -1,4 +1,4 @@
-//! JSON with places: every fault says in which file and entry it is.
+//! JSON with places: every fault names its file and entry.
 
 use std::borrow::Cow;
 
@@ -16,12 +16,12 @@ pub(crate) struct Node<'a> {
     pub(crate) value: &'a Value,
 }
 
-/// Reads a file. `NaN` and `Infinity`, which Python writes, become texts of that name. Odd is a key that an
-/// object has twice: the last one counts, as in Python.
+/// Reads a file. `NaN` and `Infinity`, which Python writes, become texts of that name. A key that an object
+/// has twice is odd; the last one counts, as in Python.
 ///
 /// # Errors
 ///
-/// If it is no JSON, and at what the judge refuses.
+/// If the file is no JSON, and for an oddity that the judge refuses.
 pub(crate) fn parse(bytes: &[u8], file: &str, judge: &mut Judge) -> Result<Value> {
     if bytes.starts_with("\u{feff}".as_bytes()) {
         let problem = "not JSON: it begins with a byte order mark; UTF-8 without one was expected";
@@ -84,7 +84,7 @@ pub(crate) fn python_float(value: &Value) -> Option<f64> {
     }
 }
 
-/// A value for a message, cut where it is long.
+/// A value for a message, shortened if it is long.
 fn shown(value: &Value) -> String {
     let text = value.to_string();
     match text.char_indices().nth(40) {
@@ -112,7 +112,7 @@ impl<'a> Node<'a> {
         Error::entry(self.file, self.place(key), problem)
     }
 
-    /// A field, if it is there.
+    /// A field, if it exists.
     pub(crate) fn get(&self, key: &str) -> Option<&'a Value> {
         self.value.get(key)
     }
@@ -134,7 +134,7 @@ impl<'a> Node<'a> {
         self.convert(key, "a text", Value::as_str)
     }
 
-    /// A text, or another one where there is none.
+    /// A text, or `other` if there is none.
     pub(crate) fn text_or(&self, key: &str, other: &'a str) -> &'a str {
         self.get(key).and_then(Value::as_str).unwrap_or(other)
     }
@@ -147,7 +147,7 @@ impl<'a> Node<'a> {
         self.convert(key, "a number", python_float)
     }
 
-    /// A number that is no text.
+    /// A number that is not a text.
     pub(crate) fn number(&self, key: &str) -> Result<f64> {
         self.convert(key, "a number", Value::as_f64)
     }

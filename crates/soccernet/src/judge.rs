@@ -5,7 +5,7 @@ use crate::{Error, Result};
 /// The treatment of input that the official evaluators accept and should not.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Mode {
-    /// Give the official number, and say what it rests on.
+    /// Returns the official number, and notes the oddities that it depends on.
     #[default]
     Official,
     /// Refuse the input.
@@ -31,7 +31,7 @@ impl Mode {
     }
 }
 
-/// Collects oddities (official) or stops at the first one (strict).
+/// A collector of oddities (official), or one that stops at the first (strict).
 #[derive(Clone, Debug, Default)]
 pub struct Judge {
     /// The treatment of such input.
@@ -40,22 +40,22 @@ pub struct Judge {
 }
 
 impl Judge {
-    /// One that refuses.
+    /// A judge that refuses oddities.
     pub fn strict() -> Self {
         Self::new(Mode::Strict)
     }
 
-    /// One of this mode, without notes.
+    /// A judge of this mode, without notes.
     pub fn new(mode: Mode) -> Self {
         Self { mode, notes: Vec::new() }
     }
 
-    /// Whether it refuses.
+    /// Whether the judge refuses oddities.
     pub fn is_strict(&self) -> bool {
         self.mode == Mode::Strict
     }
 
-    /// Notes an oddity, or returns it as the error of a strict reading.
+    /// Notes an oddity, or returns it as an error if strict.
     ///
     /// # Errors
     ///

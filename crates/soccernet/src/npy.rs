@@ -29,7 +29,7 @@ pub enum NumberKind {
 }
 
 impl NumberKind {
-    /// That of a type's name.
+    /// The type with this name.
     fn parse(name: &str) -> Option<Self> {
         let (kind, bytes) = name.strip_prefix(['<', '|'])?.split_at_checked(1)?;
         match (kind, bytes) {
@@ -87,7 +87,8 @@ fn from_half(bits: u16) -> f64 {
 ///
 /// # Errors
 ///
-/// If it is no such file, of another type, in Fortran order, or shorter or longer than it says.
+/// If the file is no such file, has another type, is in Fortran order, or its length is not that of its
+/// header.
 pub fn read(bytes: &[u8], file: &str) -> Result<Array> {
     parse(bytes).map_err(|problem| Error::file(file, problem))
 }
@@ -121,7 +122,7 @@ pub fn write(array: &Array, double: bool) -> Vec<u8> {
 ///
 /// # Errors
 ///
-/// As `read`, and if it is no list of frames.
+/// As `read`, and if the array is not a list of frames.
 pub fn features(bytes: &[u8], file: &str) -> Result<(usize, usize, Vec<f32>)> {
     let array = read(bytes, file)?;
     let (frames, width) = match array.shape[..] {

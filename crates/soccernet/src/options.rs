@@ -9,26 +9,27 @@ use crate::{
 pub struct Options {
     /// The treatment of input that the official evaluator accepts and should not.
     pub mode: Mode,
-    /// Of spotting and grounding.
+    /// The tolerances of spotting and grounding.
     pub tolerances: Tolerances,
-    /// Of spotting.
+    /// The time of labels in spotting.
     pub label_time: LabelTime,
-    /// Of spotting.
+    /// The version of labels in spotting.
     pub version: Version,
-    /// Of localisation and calibration, in pixels.
+    /// The distances of localisation and calibration, in pixels.
     pub thresholds: Vec<f64>,
     /// Only these games, `league/season/game`; all of the truth if not given.
     pub games: Option<Vec<String>>,
     /// Only the images or sequences in the folder of this name.
     pub split: Option<String>,
-    /// The truth's file in each game's folder, if it is not the usual one.
+    /// The truth's file in each game's folder, if it is not the default one.
     pub label_file: Option<String>,
-    /// The submission's file in each game's folder, if it is not the usual one.
+    /// The submission's file in each game's folder, if it is not the default one.
     pub prediction_file: Option<String>,
 }
 
 impl Options {
-    /// Those of a task: tight tolerances and labels at whole seconds for the challenges of 2022.
+    /// The default options of a task: tight tolerances and labels at whole seconds for the challenges of
+    /// 2022.
     pub fn of(task: Task) -> Self {
         let is_tight = matches!(task, Task::Spotting2022 | Task::Grounding2022);
         Self {

@@ -41,7 +41,7 @@ pub enum Measured {
     Tracking(Box<Tracking>),
 }
 
-/// A score with what it rests on.
+/// A score with notes on its input.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Score {
     /// The task's name.
@@ -54,7 +54,7 @@ pub struct Score {
     pub notes: Vec<String>,
 }
 
-/// Notes that the text shows.
+/// The maximum number of notes in the text.
 const SHOWN: usize = 10;
 
 impl Score {
@@ -83,7 +83,7 @@ impl Score {
     }
 }
 
-/// Leaves with their paths; numbers have six digits.
+/// The leaves of a value with their paths; numbers have six digits.
 fn flatten(path: &str, value: &Value, lines: &mut Vec<(String, String)>) {
     let below = |key: &str| if path.is_empty() { key.to_string() } else { format!("{path}.{key}") };
     match value {
@@ -104,8 +104,7 @@ fn flatten(path: &str, value: &Value, lines: &mut Vec<(String, String)>) {
 ///
 /// # Errors
 ///
-/// With the file and the entry that is wrong or, if strict, odd; and where the official evaluator
-/// fails.
+/// Names the file and the entry that is invalid or, if strict, odd; also if the official evaluator fails.
 pub fn score(task: Task, truth: &Source, prediction: &Source, options: &Options) -> Result<Score> {
     let mut judge = Judge::new(options.mode);
     let j = &mut judge;

@@ -24,13 +24,13 @@ enum Content {
 }
 
 impl Source {
-    /// A folder with all that is in it, a zip archive, or one file. Links to folders are followed, except those
-    /// to a folder that they are in.
+    /// A folder with everything in it, a zip archive, or one file. Links to folders are followed, except
+    /// links to a folder that contains them.
     ///
     /// # Errors
     ///
-    /// If there is nothing, if a folder has more than 100,000 folders behind links, or if an archive is damaged, has a file twice or one outside of it, or would
-    /// have more than 4 GiB unpacked.
+    /// If the path does not exist, if a folder has more than 100,000 folders behind links, or if an archive
+    /// is damaged, has a file twice or one outside of it, or would have more than 4 GiB unpacked.
     pub fn open(path: &Path) -> Result<Self> {
         let name = path.display().to_string();
         if path.is_dir() {
@@ -50,8 +50,8 @@ impl Source {
         Ok(Self { name, content: Content::Memory([(file, bytes)].into()) })
     }
 
-    /// An archive in memory; `name` is for messages. What macOS adds, `__MACOSX/` and `.DS_Store`, is left
-    /// out.
+    /// An archive in memory; `name` is for messages. Files that macOS adds, `__MACOSX/` and `.DS_Store`, are
+    /// left out.
     ///
     /// # Errors
     ///
@@ -82,7 +82,7 @@ impl Source {
         Self { name: name.into(), content: Content::Memory(files) }
     }
 
-    /// Its own name, for messages.
+    /// The name of the source, for messages.
     pub fn name(&self) -> &str {
         &self.name
     }
@@ -96,7 +96,7 @@ impl Source {
         }
     }
 
-    /// Whether there is such a file.
+    /// Whether a file of this name exists.
     pub fn has(&self, file: &str) -> bool {
         match &self.content {
             Content::Folder(files) => files.contains_key(file),
@@ -109,7 +109,7 @@ impl Source {
     ///
     /// # Errors
     ///
-    /// If it is not there (with the nearest one that is) or damaged.
+    /// If the file does not exist (the message has the nearest name) or is damaged.
     pub fn read(&self, file: &str) -> Result<Vec<u8>> {
         let found = match &self.content {
             Content::Folder(files) => files.get(file).map(|path| {
@@ -137,7 +137,7 @@ impl Source {
         Error::entry(&self.name, file, hint)
     }
 
-    /// The only file whose name ends so.
+    /// The only file whose name ends with `end`.
     ///
     /// # Errors
     ///
@@ -173,7 +173,7 @@ pub(crate) fn base(name: &str) -> &str {
     name.rsplit_once('/').map_or(name, |(_, base)| base)
 }
 
-/// Whether a file of an archive is what macOS adds about the others.
+/// Whether a file of an archive is metadata that macOS adds.
 fn is_of_macos(name: &str) -> bool {
     name.starts_with("__MACOSX/") || base(name) == ".DS_Store"
 }
@@ -194,7 +194,7 @@ fn name_within(folder: &Path, file: &Path) -> String {
 ///
 /// # Errors
 ///
-/// If a name leaves the folder, or the system refuses.
+/// If a name points outside of the folder, or the system refuses.
 pub fn write_files(path: &Path, files: &[(String, Vec<u8>)]) -> Result<()> {
     let shown = path.display().to_string();
     let fault = |err: std::io::Error| Error::file(&shown, err.to_string());

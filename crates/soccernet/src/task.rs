@@ -3,13 +3,13 @@
 /// A task that can be scored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Task {
-    /// Action spotting, loose unless said otherwise.
+    /// Action spotting, loose unless the options say otherwise.
     Spotting,
     /// Camera-shot segmentation.
     Segmentation,
     /// Shot boundaries.
     Boundary,
-    /// Replay grounding, loose unless said otherwise.
+    /// Replay grounding, loose unless the options say otherwise.
     Grounding,
     /// Challenge 1 of 2022: tight spotting, labels at whole seconds.
     Spotting2022,
@@ -26,7 +26,7 @@ pub enum Task {
 }
 
 impl Task {
-    /// Names on the command line with the tasks and what they say of themselves.
+    /// Names on the command line with the tasks and their descriptions.
     pub const ALL: [(&str, Self, &str); 10] = [
         ("spotting", Self::Spotting, "Labels-v2.json, results_spotting.json: Average-mAP"),
         (

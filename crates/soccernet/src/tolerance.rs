@@ -1,4 +1,5 @@
-//! Tolerances of spotting and grounding in seconds: a detection is correct within *half* of one on either side.
+//! Tolerances of spotting and grounding in seconds: a detection is correct within *half* of a tolerance on
+//! either side.
 
 /// The tolerances over which a metric is averaged.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -16,7 +17,7 @@ impl Tolerances {
     /// Names on the command line.
     pub const NAMES: [&str; 7] = ["loose", "tight", "at1", "at2", "at3", "at4", "at5"];
 
-    /// One by its name.
+    /// The tolerances with this name.
     pub fn parse(name: &str) -> Option<Self> {
         match Self::NAMES.iter().position(|known| *known == name)? {
             0 => Some(Self::Loose),
@@ -43,7 +44,7 @@ impl Tolerances {
         }
     }
 
-    /// The mean over tolerances by the trapezoid rule: the first and the last one weigh half.
+    /// The mean over tolerances by the trapezoid rule: the first and the last tolerance have half the weight.
     pub fn mean(values: &[f64]) -> f64 {
         match values {
             [] => 0.0,

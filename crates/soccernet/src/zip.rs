@@ -12,20 +12,21 @@ use ::zip::{
 };
 use files::{json_memory, most_unpacked};
 
-/// Data of more bytes than the first number, and more than the second times what is packed, are refused.
+/// Unpacked data are refused if they have more bytes than the first number, and more than the second number
+/// times the packed size.
 const LARGE: [u64; 2] = [4 << 20, 32];
-/// The same of the memory that the values of a JSON file take. Those of the formats take up to 40 times their size;
-/// brackets alone would take a hundred thousand times what they have packed.
+/// The same limits for the memory that the values of a JSON file take. Files of the formats take up to 40
+/// times their size; brackets alone would take a hundred thousand times their packed size.
 const JSON: [u64; 2] = [128 << 20, 256];
 
 type Problem<T> = std::result::Result<T, String>;
 
-/// Whether bytes begin as an archive does.
+/// Whether bytes begin like an archive.
 pub(crate) fn is_zip(bytes: &[u8]) -> bool {
     bytes.starts_with(b"PK\x03\x04") || bytes.starts_with(b"PK\x05\x06")
 }
 
-/// An archive whose sizes are within the limits and whose files have names of their own.
+/// An archive whose sizes are within the limits and whose files have distinct names.
 #[derive(Clone, Debug)]
 pub(crate) struct Archive {
     list: ZipArchive<Cursor<Arc<[u8]>>>,
@@ -44,7 +45,7 @@ impl Archive {
         Ok(Self { list: archive, packed })
     }
 
-    /// The names of all files, without folders, each with its place in the list.
+    /// The names of all files, without folders, each with its index in the list.
     pub(crate) fn files(&self) -> Problem<Vec<(String, usize)>> {
         let names = self.list.file_names().enumerate();
         let names = names.map(|(at, name)| name.map(|name| (name.into_owned(), at)));
@@ -52,7 +53,7 @@ impl Archive {
         Ok(names.into_iter().filter(|(name, _)| !name.ends_with('/')).collect())
     }
 
-    /// The content of the file at a place in the list.
+    /// The content of the file with this index in the list.
     pub(crate) fn read(&self, at: usize) -> Problem<Vec<u8>> {
         let mut archive = self.list.clone(); // shares the bytes and the list
         let mut file = archive.by_index(at).map_err(problem)?;
@@ -66,7 +67,7 @@ impl Archive {
     }
 }
 
-/// The sum of the sizes that the list promises.
+/// The sum of the sizes in the list.
 fn unpacked<R: Read + std::io::Seek>(archive: &ZipArchive<R>) -> ZipResult<u64> {
     let sizes = (0..archive.len()).map(|at| Ok(u128::from(archive.by_index_data(at)?.size())));
     sizes.sum::<ZipResult<u128>>().map(|sum| u64::try_from(sum).unwrap_or(u64::MAX))
@@ -83,7 +84,7 @@ fn check_size(unpacked: u64, packed: u64) -> Problem<()> {
     }
 }
 
-/// Refuses JSON whose values would take much more memory than the file has packed.
+/// Refuses JSON whose values would take much more memory than the packed file.
 fn check_json(bytes: &[u8], packed: u64) -> Problem<()> {
     let first = bytes.iter().find(|byte| !byte.is_ascii_whitespace());
     if !matches!(first, Some(b'[' | b'{')) {
@@ -99,7 +100,7 @@ fn check_json(bytes: &[u8], packed: u64) -> Problem<()> {
     }
 }
 
-/// The error of an archive or a file in it, in words.
+/// The message of an error in an archive or a file of it.
 fn problem(err: ZipError) -> String {
     match err {
         ZipError::InvalidArchive(why) => format!("damaged or incomplete zip archive: {why}"),
@@ -205,7 +206,8 @@ mod tests {
         let start = "its JSON could take 511000";
         assert!(err.starts_with(start) && err.contains("at most 134217728 are taken for"), "{err}");
         assert!(contents(write(&[("a.json".into(), brackets(1000))]).unwrap()).is_ok());
-        // What begins otherwise is no JSON, and what is as large on the disk may take more.
+        // A file that begins otherwise is no JSON, and a file that is as large on the disk may take more
+        // memory.
         let text = [&b"x"[..], &brackets(500_000)].concat();
         assert!(contents(write(&[("a.txt".into(), text)]).unwrap()).is_ok());
         assert!(check_json(&brackets(500_000), 3_000_000).is_ok());

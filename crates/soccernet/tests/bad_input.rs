@@ -1,5 +1,4 @@
-//! Everything that a person could hand in wrong: a message with file, entry and what was expected,
-//! and never a panic.
+//! Invalid input of all kinds: it gives a message with file, entry and the expected value, and never a panic.
 
 #[path = "support/files.rs"]
 mod files;
@@ -159,7 +158,7 @@ fn sequences_without_a_submission_or_with_a_wrong_one() {
     assert!(result.unwrap_err().to_string().contains("up to 1000000 frames"));
 }
 
-/// Accepted as the official evaluators do, and refused with this message if strict.
+/// Checks that an input is accepted in the official mode, and refused with this message in the strict one.
 fn odd(task: Task, truth: &Files, prediction: &Files, expected: &str) {
     let run = |mode| measure(task, truth, prediction, |options| options.mode = mode);
     assert!(run(Mode::Official).is_ok(), "{expected}");
@@ -186,7 +185,7 @@ fn files_that_say_they_are_of_another_game() {
     odd(Task::Grounding, &cameras, &replays, "results_grounding.json: UrlLocal: \"l/s/b\"");
 }
 
-/// One confidence for each frame of both halves.
+/// The files with one confidence for each frame of both halves.
 fn boundaries(game: &str, half: &[f64]) -> Files {
     let bytes = npy::write(&Array { shape: vec![half.len()], data: half.to_vec() }, false);
     [1, 2].map(|number| (format!("{game}/{number}_boundary.npy"), bytes.clone())).into()
@@ -248,7 +247,7 @@ fn ends_in_pixels_and_images_of_several_splits() {
     assert!(measure(Task::Localization2022, &truth, &both, |_| ()).is_err());
 }
 
-/// A sequence of numbers that looks random.
+/// A pseudo-random sequence of numbers.
 struct Noise(u64);
 
 impl Noise {
@@ -258,7 +257,7 @@ impl Noise {
     }
 }
 
-/// Cut or changed in one place, as text or as bytes.
+/// A file that is cut off or changed in one place, as text or as bytes.
 fn damage(bytes: &[u8], noise: &mut Noise) -> Vec<u8> {
     let (mut out, at) = (bytes.to_vec(), noise.below(bytes.len()));
     match noise.below(4) {

@@ -40,7 +40,7 @@ fn spots(entries: &[(i64, i64, &str, f64)]) -> Files {
 
 const TOLERANCES: [Tolerances; 3] = [Tolerances::Loose, Tolerances::Tight, Tolerances::At(1)];
 
-/// Loose, tight and at one second.
+/// The measures with loose tolerances, with tight ones and at one second.
 fn spotting(truth: &Files, prediction: &Files) -> [Value; 3] {
     TOLERANCES.map(|tolerances| {
         measure(Task::Spotting, truth, prediction, |o| o.tolerances = tolerances).unwrap()
@@ -146,7 +146,7 @@ fn labels_of_2022_are_whole_seconds() {
     assert_eq!([at1(Task::Spotting), at1(Task::Spotting2022)], [0.0, 1.0], "frame 201 or 200");
 }
 
-/// Ends of shots, some of which show an action: half, label and time.
+/// The ends of shots, some of which show an action: half, label and time.
 fn cameras(shots: &[(&str, Option<[&str; 3]>)]) -> Files {
     let shot = |(time, link): &(&str, Option<[&str; 3]>)| {
         let mut shot = json!({"gameTime": time, "label": "Public", "change_type": "abrupt"});
@@ -254,7 +254,7 @@ fn the_half_of_an_entry_is_that_of_the_action() {
     assert!(error(Mode::Official).contains("the official evaluator fails here"));
     let strict = error(Mode::Strict);
     assert!(strict.contains("Replays[0]: it shows an action of the other half"), "{strict}");
-    // A label that is none, and a link before any other shot.
+    // An unknown label, and a link before any other shot.
     let unknown = [ONE[0], ("1 - 01:20", Some(["1", "I don't know", "00:50"])), ONE[2]];
     let hit = || json!([replay(60, 80, &[(50.0, 0.9)])]);
     for shots in [&unknown[..], &ONE[1..]] {

@@ -1,4 +1,4 @@
-//! Real files: submissions of NetVLAD, replay labels, game lists, tracks of TUD-Campus. They lie in
+//! Real files: submissions of NetVLAD, replay labels, game lists, tracks of TUD-Campus. They are in
 //! `soccernet-format` of the folder that `MOELAB_DATA` names.
 
 use std::{collections::BTreeMap, path::PathBuf};

@@ -16,7 +16,7 @@ pub struct Batch {
     pub text: Option<TextFacts>,
     /// Targets that are no classes: the numbers that the task's own loss compares outputs with.
     pub targets: Option<Tensor<3>>,
-    /// The split and the indices of its examples, where they are examples as they stand there.
+    /// The split and the indices of the examples, if they are shown as they are in the split.
     pub examples: Option<(Split, Vec<usize>)>,
 }
 
@@ -26,7 +26,7 @@ impl Batch {
         Self { input, labels, text: None, targets: None, examples: None }
     }
 
-    /// The same, of these examples of a split.
+    /// The same batch, with a record that it shows these examples of a split.
     pub fn drawn(self, split: Split, examples: &[usize]) -> Self {
         Self { examples: Some((split, examples.to_vec())), ..self }
     }
@@ -35,11 +35,11 @@ impl Batch {
 /// Lengths, bytes and sources of the text in a batch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TextFacts {
-    /// The number of answers of each example that count, from its first one on; those after them are
-    /// padding, where the text ends within a window.
+    /// For each example, the number of leading answers that count; the later ones are padding after the end
+    /// of the text.
     pub count: Vec<usize>,
-    /// The bytes of text that the answers of each example that count stand for.
+    /// The number of bytes of text that the counted answers of each example stand for.
     pub bytes: Vec<usize>,
-    /// The number of the whole text that each token is from, `[B * T]`; empty where that is not known.
+    /// For each token, the index of the whole text that it comes from, `[B * T]`; empty if unknown.
     pub source: Vec<usize>,
 }

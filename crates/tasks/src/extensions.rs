@@ -1,6 +1,6 @@
-//! Extensions of [`Task`](crate::Task): features of only some tasks. A task implements the trait, and
-//! returns itself from the accessor of that extension (`as_text`, ...). `FoldedTask`, which gives tasks, is in
-//! `task.rs`.
+//! Extensions of [`Task`](crate::Task): features of only some tasks. A task implements the trait, and returns
+//! itself from the accessor of that extension (`as_text`, ...). `FoldedTask`, whose method returns a task, is
+//! in `task.rs`.
 
 use burn::prelude::*;
 use moe::Input;
@@ -37,8 +37,7 @@ pub struct Question {
 /// One of the texts to choose from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AnswerChoice {
-    /// The tokens of the context and the choice: as many of the last ones as a window shows or asks
-    /// for, T + 1 at most.
+    /// The tokens of the context and the choice: only the last T + 1 if there are more.
     pub tokens: Vec<i32>,
     /// The index of the first token of the choice, at least 1.
     pub start: usize,
@@ -61,7 +60,7 @@ pub struct Property {
 /// follow each other such that row b of one continues row b of the one before, and a network may keep
 /// segment memory.
 pub trait StreamTask {
-    /// The number of examples of a split without padding, counted from the first one on.
+    /// The number of leading examples of a split that have no padding.
     fn len_without_padding(&self, split: Split) -> usize;
 }
 
@@ -74,7 +73,7 @@ pub trait AttackedTask {
     /// The examples of these numbers under attack, each in `0..attacked_len(split)`.
     fn attacked(&self, split: Split, examples: &[usize], device: &Device) -> Batch;
 
-    /// Adds the metrics of a batch under attack to a score, by names of their own.
+    /// Adds the metrics of a batch under attack to a score, under names of their own.
     fn measure_attacked(&self, output: Tensor<3>, batch: &Batch, score: &mut Score);
 }
 
@@ -100,19 +99,19 @@ pub trait ConditionedTask {
     fn condition(&self, batch: &Batch) -> Tensor<2>;
 }
 
-/// A task with measures that are no means over examples, such as average precisions:
+/// A task with measures that are not means over examples, such as average precisions:
 /// [`Task::as_whole_split`](crate::Task::as_whole_split).
 pub trait WholeSplitTask {
-    /// Adds the measures of a whole split to a score. `outputs` has for each example of the split, in
-    /// order, the network's output `[T, outputs]`, row by row. A measure that cannot be taken is NaN, with
-    /// which the run fails.
+    /// Adds the measures of a whole split to a score. `outputs` holds the network's output `[T, outputs]`,
+    /// row by row, for each example of the split in order. A measure that cannot be computed is NaN, which
+    /// makes the run fail.
     fn measure_whole(&self, split: Split, outputs: &[Vec<f32>], score: &mut Score);
 }
 
-/// A task that is measured by using the network step by step, where each input depends on the answers
-/// before: [`Task::as_sequential`](crate::Task::as_sequential).
+/// A task that is measured by running the network step by step, where each input depends on earlier answers:
+/// [`Task::as_sequential`](crate::Task::as_sequential).
 pub trait SequentialTask {
-    /// Adds the measures of a split to a score. `network` gives the output of an input.
+    /// Adds the measures of a split to a score. `network` returns the output for an input.
     fn measure_sequence(
         &self,
         split: Split,

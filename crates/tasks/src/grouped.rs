@@ -149,7 +149,7 @@ mod tests {
         assert_eq!(labels.len(), 355);
     }
 
-    /// A task with every extension, each method of which returns something that no default returns.
+    /// A task with every extension, whose methods all return values that differ from the defaults.
     struct Everything {
         properties: Vec<Property>,
         questions: Vec<Question>,

@@ -2,8 +2,8 @@
 
 use soccernet::{Measured, Options, Source, Task};
 
-/// The numbers that `of` takes from what an official evaluator measures. They are NaN if it fails, with
-/// which the run fails.
+/// The numbers that `of` takes from the result of an official evaluator. If the evaluator fails they are NaN,
+/// which makes the run fail.
 pub(crate) fn official_measures<const N: usize>(
     task: Task,
     options: &Options,

@@ -10,7 +10,7 @@ use crate::{DataDigest, DataDir, DataError, LoadTask, Split, Task};
 /// The loader of a registered task.
 pub type BuildTask = fn(&Choice, &DataDir) -> Result<LoadedTask, DataError>;
 
-/// A task, and what it was made from.
+/// A task, with the digests of the data that it was made from.
 #[derive(Clone)]
 pub struct LoadedTask {
     /// The task.
@@ -59,8 +59,8 @@ impl std::ops::Deref for Tasks {
     }
 }
 
-/// Whether the labels of two tasks mean the same: the tasks differ at most in which examples there are
-/// and in how those are shown.
+/// Whether the labels of two tasks have the same meaning: the tasks differ at most in the selection of
+/// examples and in the form in which these are shown.
 pub fn same_answers(a: &Choice, b: &Choice) -> bool {
     const SHOWN: [&str; 10] = [
         "train",

@@ -10,7 +10,7 @@ pub fn cross_entropy(output: Tensor<3>, labels: Tensor<2, Int>) -> Tensor<1> {
     kernels::cross_entropy(output.reshape([b * t, v]), labels.reshape([b * t]))
 }
 
-/// Numbers from outside of the network, on the device of its outputs: with autodiff where they have it.
+/// A constant tensor on the device of the network's outputs, with autodiff if they have it.
 pub(crate) fn constant<const L: usize, const D: usize>(
     like: &Tensor<L>,
     values: Tensor<D>,
@@ -18,7 +18,7 @@ pub(crate) fn constant<const L: usize, const D: usize>(
     if like.device().is_autodiff() { Tensor::from_inner(values) } else { values }
 }
 
-/// Means of measures over many batches, every answer counting alike.
+/// Means of measures over many batches, with equal weight for every answer.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Score {
     sums: Vec<Sum>,
@@ -39,7 +39,7 @@ impl Score {
         self.add_to(name, sum, count, false);
     }
 
-    /// The same for a measure that is e to the power of the mean, as perplexity is of nats.
+    /// Like `add`, for a measure that is e to the power of the mean, such as perplexity.
     pub fn add_exponent(&mut self, name: &'static str, sum: f64, count: usize) {
         self.add_to(name, sum, count, true);
     }
@@ -65,13 +65,13 @@ impl Score {
         self.sums.iter().any(|known| known.name == name)
     }
 
-    /// All means that are numbers, in the order in which measures were added.
+    /// All finite means, in the order in which measures were added.
     pub(crate) fn values(&self) -> Vec<(&'static str, f64)> {
         let all = self.sums.iter().map(|sum| (sum.name, self.mean(sum.name)));
         all.filter(|(_, mean)| mean.is_finite()).collect()
     }
 
-    /// The mean of a measure; not a number if nothing was added.
+    /// The mean of a measure; NaN if nothing was added.
     pub fn mean(&self, name: &str) -> f64 {
         let Some(sum) = self.sums.iter().find(|known| known.name == name) else {
             return f64::NAN;
@@ -81,7 +81,7 @@ impl Score {
     }
 }
 
-/// Adds loss and accuracy of a batch, `[B, T, V]` against `[B, T]`; gives the loss's sum in nats.
+/// Adds loss and accuracy of a batch, `[B, T, V]` against `[B, T]`; returns the sum of the loss in nats.
 pub(crate) fn classification(output: Tensor<3>, labels: &Tensor<2, Int>, score: &mut Score) -> f64 {
     let [b, t, _] = output.dims();
     let right = output.clone().argmax(2).reshape([b, t]).equal(labels.clone()).int().sum();

@@ -11,7 +11,7 @@ pub enum Split {
     Train,
     /// For choices between settings, and for stopping.
     Valid,
-    /// For the reported measures, used once, when a run is over.
+    /// For the reported measures; used once, at the end of a run.
     Test,
 }
 
@@ -26,18 +26,18 @@ impl Split {
     }
 }
 
-/// The position of a training batch in the endless stream of a run's examples. Everything random in the
-/// batch follows from it, so that a resumed run draws the same again.
+/// The position of a training batch in the endless stream of a run's examples. All randomness of the batch is
+/// derived from it, so a resumed run draws the same batches again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BatchPosition {
     /// The run's seed.
     pub seed: u64,
-    /// The number of the first example.
+    /// The index of the first example.
     pub position: usize,
 }
 
 impl BatchPosition {
-    /// A generator for the purpose `what` of example `index` of the batch.
+    /// The random generator of example `index` of the batch for the purpose `what`.
     pub fn rng(self, what: &str, index: usize) -> ChaCha8Rng {
         let (seed, position) = (self.seed, self.position + index);
         ChaCha8Rng::seed_from_u64(stable_hash(&format!("{what}/{seed}/{position}")))

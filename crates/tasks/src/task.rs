@@ -29,7 +29,7 @@ pub trait Task: Send + Sync {
     /// The number of examples of a split.
     fn len(&self, split: Split) -> usize;
 
-    /// The examples of these numbers, each in `0..len(split)`.
+    /// The examples with these indices, each in `0..len(split)`.
     fn batch(&self, split: Split, examples: &[usize], device: &Device) -> Batch;
 
     /// Adds the metrics of a batch to a score; `output` is `[B, T, outputs]`.
@@ -41,11 +41,11 @@ pub trait Task: Send + Sync {
         mean_of_real(cross_entropy(output, batch.labels.clone()), batch)
     }
 
-    /// Checks the number T of answers that a network gives for an input; only of tasks on images. One is
-    /// requested by default.
+    /// Checks the number T of answers that a network gives for an input; called for tasks on images only. One
+    /// is required by default.
     ///
     /// # Errors
-    /// The number that is requested.
+    /// Names the required number.
     fn takes(&self, answers: usize) -> Result<(), String> {
         match answers {
             1 => Ok(()),
@@ -60,20 +60,20 @@ pub trait Task: Send + Sync {
         self.outputs() > 1
     }
 
-    /// The training examples of these numbers as they are shown in training, where a task may change
-    /// them at random (augmentation).
+    /// The training examples with these indices as they are shown in training; a task may change them at
+    /// random (augmentation).
     fn training_batch(&self, examples: &[usize], place: BatchPosition, device: &Device) -> Batch {
         let _ = place;
         self.batch(Split::Train, examples, device)
     }
 
-    /// Metrics on the test split of a baseline without a network, by the names of the task's own
-    /// metrics: an n-gram model, the nearest neighbour. None by default.
+    /// Test metrics of a baseline without a network, such as an n-gram model or the nearest neighbour, under
+    /// the names of the task's own metrics. None by default.
     fn trivial(&self) -> Vec<(&'static str, f64)> {
         Vec::new()
     }
 
-    /// A note for tables on data that the task lacks; empty by default.
+    /// A note for tables about data that the task lacks; empty by default.
     fn note(&self) -> &'static str {
         ""
     }
@@ -118,15 +118,14 @@ pub trait Task: Send + Sync {
         None
     }
 
-    /// The extension of tasks that use the network step by step when they are measured.
+    /// The extension of tasks whose measures run the network step by step.
     fn as_sequential(&self) -> Option<&dyn SequentialTask> {
         None
     }
 }
 
-/// A task whose splits follow from the run's seed, as for cross-validation:
-/// [`Task::as_folded`]. Its test examples are others for each seed, so it is no
-/// classification in the sense of [`Task::is_classification`].
+/// A task whose splits follow from the run's seed, as for cross-validation: [`Task::as_folded`]. Its test
+/// examples differ between seeds, so it is not a classification in the sense of [`Task::is_classification`].
 pub trait FoldedTask {
     /// The task with the splits of a seed. It is not folded.
     fn of_seed(&self, seed: u64) -> Arc<dyn Task>;
@@ -156,6 +155,6 @@ pub trait LoadTask: 'static {
     /// The origin of the data: a URL, and their licence.
     const SOURCE: &'static str;
 
-    /// Reads the data. Files are read by `data` alone, so that a run's identity has their content.
+    /// Reads the data. All files are read through `data`, so that their content is part of a run's identity.
     fn load(config: &Self::Config, data: &DataDir) -> Result<Arc<dyn Task>, DataError>;
 }

@@ -12,8 +12,8 @@ pub(crate) fn digest(folder: &Path, task: &Choice) -> DataDigest {
     build(task, &DataDir::new(Some(folder.into()))).unwrap().data
 }
 
-/// Checks that a task was made from the files of these names in the digest, the first of which is
-/// at `path`, and that another content of that one is another digest.
+/// Checks that the digest of a task has exactly these names, the first of which is the file at `path`, and
+/// that a change of that file changes its digest alone.
 pub(crate) fn check_digest(folder: &Path, task: &Choice, path: &str, names: &[&str]) {
     let before = digest(folder, task);
     assert_eq!(before.iter().map(|(name, _)| name).collect::<Vec<_>>(), names);

@@ -16,12 +16,12 @@ pub trait Tokenizer: Send + Sync {
         ids.iter().map(|id| self.show(*id)).collect()
     }
 
-    /// The token for what has none, if there is such.
+    /// The token for text that has no token of its own, if there is one.
     fn unknown(&self) -> Option<usize> {
         None
     }
 
-    /// The `tokenizer.json` by which other programs make the same tokens, if there is one.
+    /// The `tokenizer.json` with which other programs produce the same tokens, if there is one.
     fn file(&self) -> Option<String> {
         None
     }
@@ -37,7 +37,7 @@ pub trait Tokenizer: Send + Sync {
 pub struct Tokens {
     /// The number of each token, below the vocabulary's size.
     pub ids: Vec<i32>,
-    /// The bytes of text that each token stands for; together they are the text's.
+    /// The number of bytes of text that each token stands for; they sum to the length of the text.
     pub bytes: Vec<u32>,
 }
 

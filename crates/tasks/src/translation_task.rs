@@ -5,15 +5,15 @@ use crate::{Score, Split};
 /// The search for an answer, token by token.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Writing {
-    /// Answers that are followed at once; 1 takes the likeliest token at each step.
+    /// The beam width: the number of answers followed at once. 1 takes the likeliest token at each step.
     pub beam: usize,
     /// The power of an answer's length by which its log-likelihood is divided.
     pub length_penalty: f64,
-    /// The most tokens of an answer.
+    /// The maximum number of tokens of an answer.
     pub most: usize,
-    /// The token before the first.
+    /// The token before the first token of an answer.
     pub begin: i32,
-    /// The token after the last.
+    /// The token after the last token of an answer.
     pub end: i32,
 }
 
@@ -28,13 +28,13 @@ pub trait TranslationTask {
         0
     }
 
-    /// A source of a split, as tokens.
+    /// The tokens of a source of a split.
     fn source(&self, split: Split, sentence: usize) -> Vec<i32>;
 
-    /// A source that is no part of the data, as tokens.
+    /// The tokens of a source that is not part of the data.
     ///
     /// # Errors
-    /// If it is empty, longer than a source may be, or has what no token stands for.
+    /// If the source is empty, is longer than allowed, or contains text without a token.
     fn read(&self, sentence: &str) -> Result<Vec<i32>, String>;
 
     /// The settings of the search for answers.
@@ -43,12 +43,12 @@ pub trait TranslationTask {
     /// The text of an answer.
     fn text(&self, answer: &[i32]) -> String;
 
-    /// Adds what translations of the first sentences of a split are worth to a score.
+    /// Adds the metrics of translations of the first sentences of a split to a score.
     fn score(&self, split: Split, translations: &[String], score: &mut Score);
 
     /// The settings of the scores, as sacreBLEU writes them.
     fn signatures(&self) -> Vec<String>;
 
-    /// Real tokens of a training example, sources and targets, on average.
+    /// The average number of tokens of a training example without padding, sources and targets together.
     fn tokens_of_example(&self) -> f64;
 }

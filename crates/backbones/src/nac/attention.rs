@@ -1,11 +1,12 @@
 //! Attention of latents to tokens and to each other.
 //!
-//! Read-in: each latent u has keys and values of its own, by its code.
+//! Read-in: each latent u has its own keys and values, by its code.
 //!
 //! a_uv = softmax_v(q_u k_uv / sqrt(head)),  k_uv = ModFC_k(LN x_v; c_u),  v_uv likewise        (1)
 //! z_u <- z_u + lambda * ModFC_o(sum_v a_uv v_uv; c_u)                                          (2)
 //!
-//! Between latents: queries by the receiver's code, keys and values by the sender's; one norm for both.
+//! Between latents: queries depend on the receiver's code, keys and values on the sender's; both share one
+//! norm.
 //!
 //! a_uv = softmax_v(q_u k_v / sqrt(head) + log K~_uv),  k_v = ModFC_k(LN z_v; c_v)              (3)
 //! out_u = lambda * ModFC_o(sum_v a_uv v_v; c_u)                                                (4)
@@ -23,17 +24,17 @@ use crate::Norm;
 /// Widths of an attention of latents.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Widths {
-    /// That of what is read.
+    /// The width of the senders.
     pub(super) senders: usize,
-    /// D.
+    /// The width of the receivers, D.
     pub(super) width: usize,
     pub(super) code: usize,
     pub(super) heads: usize,
-    /// That of a head.
+    /// The width of a head.
     pub(super) head: usize,
 }
 
-/// Queries, keys, values and the way out.
+/// The maps to queries, keys, values and the output.
 #[derive(Module, Debug)]
 struct Maps {
     query: ModFc,
@@ -59,13 +60,13 @@ impl Maps {
         }
     }
 
-    /// `lambda * ModFC_o`.
+    /// The output map, `lambda * ModFC_o`.
     fn leave(&self, mixed: Tensor<3>, codes: Tensor<2>) -> Tensor<3> {
         self.exit.forward(mixed, codes) * self.gamma.val().unsqueeze()
     }
 
-    /// Floating-point operations of the maps with `queries` queries and `keys` keys and values, and of
-    /// `pairs` pairs of them.
+    /// Floating-point operations of the maps for `queries` queries and `keys` keys and values, and of `pairs`
+    /// pairs of them.
     fn flops(&self, queries: usize, keys: usize, pairs: usize) -> f64 {
         let map = |map: &ModFc| map.flops()[0];
         let inner = self.exit.flops()[0] / (2.0 * self.gamma.lazy_shape().num_elements() as f64);
@@ -75,7 +76,7 @@ impl Maps {
     }
 }
 
-/// The reading of tokens, (1) and (2).
+/// Attention of latents to tokens, (1) and (2).
 #[derive(Module, Debug)]
 pub(super) struct ReadIn {
     token_norm: Norm,
@@ -92,7 +93,7 @@ impl ReadIn {
         }
     }
 
-    /// Tokens `[B, V, T]`, states `[B, U, D]` and codes `[U, code]` to new states.
+    /// Maps tokens `[B, V, T]`, states `[B, U, D]` and codes `[U, code]` to new states.
     pub(super) fn forward(
         &self,
         tokens: Tensor<3>,
@@ -136,8 +137,8 @@ impl LatentAttention {
         }
     }
 
-    /// The values that receivers, states `[B, U, D]` with codes `[U, code]`, read from senders, `[B, V, D]`, by the
-    /// logarithm of a kernel, `[1 or B, U, V]`. No residual is added.
+    /// The values that receivers, states `[B, U, D]` with codes `[U, code]`, read from senders, `[B, V, D]`,
+    /// given the logarithm of a kernel, `[1 or B, U, V]`. No residual is added.
     pub(super) fn forward(
         &self,
         receivers: (Tensor<3>, Tensor<2>),

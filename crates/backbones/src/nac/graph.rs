@@ -1,19 +1,20 @@
 //! A random graph: the prior of the connections between latents.
 //!
-//! Barabasi, Albert. *Emergence of Scaling in Random Networks*. Science, 1999, as networkx has it: each new
-//! node is connected to `DEGREE` others, drawn by how many connections they have; the first is connected to
-//! `DEGREE` nodes alone. Few nodes have many connections: the graph is scale-free.
+//! Barabasi, Albert. *Emergence of Scaling in Random Networks*. Science, 1999, as in networkx: each new node
+//! is connected to `DEGREE` others, drawn with probabilities proportional to their numbers of connections;
+//! the first node begins with connections to `DEGREE` nodes. Few nodes have many connections: the graph is
+//! scale-free.
 
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
-/// Connections of a new node, as in the published configuration.
+/// The number of connections of a new node, as in the published configuration.
 pub(super) const DEGREE: usize = 2;
 
-/// The connections of a graph of `nodes`, which are more than [`DEGREE`]; each once.
+/// The connections of a graph of `nodes` nodes, more than [`DEGREE`]; each connection once.
 pub(super) fn scale_free(nodes: usize, rng: &mut ChaCha8Rng) -> Vec<[usize; 2]> {
     let mut edges: Vec<[usize; 2]> = (1..=DEGREE).map(|leaf| [0, leaf]).collect();
-    // Each node as often as it has connections.
+    // Each node occurs as often as it has connections.
     let mut ends: Vec<usize> = edges.iter().flatten().copied().collect();
     for new in DEGREE + 1..nodes {
         let mut chosen = Vec::new();
@@ -42,7 +43,8 @@ mod tests {
         assert_eq!(found.len(), 2 + 253 * 2);
         let degree = |node: usize| found.iter().filter(|edge| edge.contains(&node)).count();
         let degrees: Vec<usize> = (0..256).map(degree).collect();
-        // 3.97 neighbours in the mean, as published, and at least the two that a node begins with.
+        // The mean number of neighbours is 3.97, as published, and each node has at least the two of its
+        // beginning.
         assert!((degrees.iter().sum::<usize>() as f64 / 256.0 - 3.97).abs() < 0.01);
         assert!(degrees[3..].iter().all(|degree| *degree >= 2));
         assert!(degrees.iter().max() > Some(&15), "{degrees:?}");

@@ -6,13 +6,13 @@
 //! K = sigmoid((logit p + logit u) / 0.5),  u ~ U(0, 1)    in training, for each example   (3)
 //! log K~ = log K - logsumexp_v log K                                                      (4)
 //!
-//! In (3), p is kept within `f32`'s precision of 0 and 1, so that a truncated connection has a log K of about
-//! -32 and not of minus infinity, and the clamp of p to 0 and 1 lets gradients through.
+//! In (3), p is kept away from 0 and 1 by `f32`'s precision, so that a truncated connection has a log K of
+//! about -32 and not minus infinity; the clamp of p to 0 and 1 passes gradients unchanged.
 //!
 //! The read-out has a kernel without truncation and without (3).
 //!
-//! The published code means to give truncated connections a straight-through gradient, which does not get
-//! through: the derivative of exp at minus infinity is 0. So they have no gradient at all, here as there.
+//! The published code is meant to give truncated connections a straight-through gradient, which does not
+//! arrive: the derivative of exp at minus infinity is 0. So they have no gradient at all, in both codes.
 
 use burn::{
     module::{Module, Param},
@@ -27,16 +27,16 @@ use rand::RngExt;
 pub(super) struct Kernel {
     /// epsilon, `[1]`.
     bandwidth: Param<Tensor<1>>,
-    /// Whether connections are truncated, and drawn in training.
+    /// Whether connections are truncated, and sampled in training.
     sparse: bool,
 }
 
-/// The largest distance of latents that are connected, (1), as in the published configuration.
+/// The maximum distance of connected latents, (1), as in the published configuration.
 pub(super) const TRUNCATION: f64 = 0.9;
 /// The temperature of (3).
 const TEMPERATURE: f64 = 0.5;
 
-/// d of (1): signatures `[U, S]` and `[V, S]` to `[U, V]`.
+/// The distances d of (1), `[U, V]`, for signatures `[U, S]` and `[V, S]`.
 pub(super) fn distances(one: Tensor<2>, other: Tensor<2>) -> Tensor<2> {
     let unit = |x: Tensor<2>| x.clone() / x.square().sum_dim(1).sqrt().clamp_min(1e-8);
     matmul(unit(one), unit(other).transpose()) * -1.0 + 1.0
@@ -47,8 +47,8 @@ impl Kernel {
         Self { bandwidth: init.constant("bandwidth", [1], 1.0), sparse }
     }
 
-    /// log K~ of receivers `[U, S]` and senders `[V, S]` for `examples` examples: `[B, U, V]`, B being 1
-    /// unless connections are drawn.
+    /// log K~ of receivers `[U, S]` and senders `[V, S]` for `examples` examples: `[B, U, V]`, with B = 1
+    /// unless connections are sampled.
     pub(super) fn forward(
         &self,
         pass: &mut Pass,
@@ -78,7 +78,7 @@ impl Kernel {
     }
 }
 
-/// (3), from -D without truncation, and where it is truncated.
+/// The sampled log K of (3), from -D without truncation, and the mask of truncated connections.
 fn sampled(pass: &mut Pass, examples: usize, log: Tensor<2>, cut: Tensor<2, Bool>) -> Tensor<3> {
     let ([receivers, senders], device) = (log.dims(), log.device().inner());
     let p = log.exp().mask_fill(cut, 0.0);
@@ -88,7 +88,7 @@ fn sampled(pass: &mut Pass, examples: usize, log: Tensor<2>, cut: Tensor<2, Bool
     log_sigmoid((logit(p).unsqueeze::<3>() + u) / TEMPERATURE)
 }
 
-/// log(p / (1 - p)), p kept off 0 and 1.
+/// log(p / (1 - p)), with p kept away from 0 and 1.
 fn logit(p: Tensor<2>) -> Tensor<2> {
     let p = p.clamp(f32::EPSILON, 1.0 - f32::EPSILON);
     p.clone().log() - (p * -1.0 + 1.0).log()
@@ -110,7 +110,7 @@ fn log_sigmoid(x: Tensor<3>) -> Tensor<3> {
     x.clone().clamp_max(0.0) - x.abs().neg().exp().log1p()
 }
 
-/// (4). Each receiver is connected to some sender, at least to itself.
+/// The normalised kernel (4). Each receiver is connected to some sender, at least to itself.
 fn normalized(log: Tensor<3>) -> Tensor<3> {
     let most = log.clone().max_dim(2).detach();
     let sum = (log.clone() - most.clone()).exp().sum_dim(2).log() + most;
@@ -156,7 +156,7 @@ pub(super) mod tests {
         let (s, r) = (values(30, [3, 5]), values(31, [2, 5]));
         let log = kernel.log_kernel(&mut Pass::train(0, 0, 0.0), 2000, r, s);
         assert_eq!(log.dims(), [2000, 2, 3]);
-        // Half of the draws of a connection of p are above 1 / 2 with the chance p.
+        // The share of draws above 1 / 2 for a connection of p is p.
         let share = log.clone().greater_scalar(0.5_f64.ln()).float().mean_dim(0).into_data();
         let share: Vec<f32> = share.iter().collect();
         for (found, d) in [(share[0], 0.672123_f32), (share[3], 0.452624)] {
@@ -176,7 +176,7 @@ pub(super) mod tests {
             let grads = log.narrow(2, sender, 1).sum().backward();
             s.grad(&grads).unwrap().abs().max().into_scalar::<f32>()
         };
-        // Sender 2 is connected to nobody, sender 0 to both.
+        // Sender 2 is not connected, sender 0 is connected to both receivers.
         assert_eq!(gradient(2), 0.0);
         assert!(gradient(0) > 0.0);
     }

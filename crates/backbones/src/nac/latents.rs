@@ -1,4 +1,5 @@
-//! Latents: states, codes, which condition their computation, and signatures, their positions in the graph.
+//! Latents: states; codes, on which their computation is conditioned; and signatures, their positions in the
+//! graph.
 //!
 //! noise(c) = c (1 + U(-0.05, 0.05)), for each number by itself, in training            (1)
 //! z = mu(LN noise(c)) + exp(logvar(LN noise(c)) / 2) * epsilon,  epsilon ~ N(0, 1)      (2)
@@ -28,7 +29,7 @@ pub(super) struct Latents {
 }
 
 impl Latents {
-    /// These, then the others.
+    /// The concatenation of these latents and the others.
     pub(super) fn and(&self, other: &Self) -> Self {
         Self {
             states: Tensor::cat(vec![self.states.clone(), other.states.clone()], 1),
@@ -37,7 +38,7 @@ impl Latents {
         }
     }
 
-    /// The same with other states.
+    /// The same latents with other states.
     pub(super) fn with(&self, states: Tensor<3>) -> Self {
         Self { states, ..self.clone() }
     }
@@ -62,10 +63,10 @@ impl Set {
     }
 }
 
-/// The largest change of a code's number, as a share of it, (1), as in the published configuration.
+/// The maximum relative change of a component of a code, (1), as in the published configuration.
 const NOISE: f64 = 0.05;
 
-/// Codes `[U, code]` as they are used once, (1).
+/// Codes `[U, code]` with noise for one use, (1).
 pub(super) fn noisy(pass: &mut Pass, codes: Tensor<2>) -> Tensor<2> {
     if !pass.training() {
         return codes;
@@ -77,7 +78,7 @@ pub(super) fn noisy(pass: &mut Pass, codes: Tensor<2>) -> Tensor<2> {
     codes * factors
 }
 
-/// The first states of latents, (2); one for all kinds.
+/// The first states of latents, (2); one seeder for all kinds.
 #[derive(Module, Debug)]
 pub(super) struct Seeder {
     norm: Norm,
@@ -96,14 +97,14 @@ impl Seeder {
         }
     }
 
-    /// mu and sigma, `[U, D]`, of codes `[U, code]`.
+    /// mu and sigma, `[U, D]`, for codes `[U, code]`.
     fn moments(&self, codes: Tensor<2>) -> [Tensor<2>; 2] {
         let codes = self.norm.forward(codes.unsqueeze()).squeeze_dim::<2>(0);
         let log_variance = linear_layer(&self.log_variance, codes.clone());
         [linear_layer(&self.mean, codes), (log_variance * 0.5).exp()]
     }
 
-    /// States `[B, U, D]` of codes `[U, code]`.
+    /// States `[B, U, D]` for codes `[U, code]`.
     pub(super) fn forward(&self, pass: &mut Pass, examples: usize, codes: Tensor<2>) -> Tensor<3> {
         let [mean, deviation] = self.moments(codes);
         let ([u, d], mut rng) = (mean.dims(), pass.rng());

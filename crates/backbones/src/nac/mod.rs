@@ -2,9 +2,9 @@
 //!
 //! Rahaman et al. *Neural Attentive Circuits*. NeurIPS 2022. <https://arxiv.org/abs/2210.08031>
 //!
-//! There are three sets of latents: inputs, mediators, outputs. Each latent has a signature, which says where
-//! in the graph it is (`kernel.rs`), and a code, which says what it computes (`mod_fc.rs`); all layers share
-//! them. Its first state follows from its code (`latents.rs`).
+//! There are three sets of latents: inputs, mediators, outputs. Each latent has a signature, its position in
+//! the graph (`kernel.rs`), and a code, which conditions its computation (`mod_fc.rs`); all layers share
+//! them. Its first state depends on its code (`latents.rs`).
 //!
 //! 1. Inputs read the tokens of the image (`tokenizer.rs`, `attention.rs`).
 //! 2. In each propagator, mediators read from inputs and mediators:
@@ -17,17 +17,17 @@
 //!
 //! R = -sum_{u > v, d_uv < 0.4} d_uv                                                      (3)
 //!
-//! Noise of first states and of (2) is there in evaluation too, as in the published code, and always the
-//! same.
+//! The noise of first states and of (2) is present in evaluation too, as in the published code, and is always
+//! the same.
 //!
-//! `drop` leaves mediators out in evaluation, those with the weakest connections first: by the sum of
-//! exp(-d) over the latents within the truncation. Which ones the paper leaves out is not known to us.
+//! `drop` leaves mediators out in evaluation, those with the weakest connections first: by the sum of exp(-d)
+//! over the latents within the truncation. The paper's criterion is not known to us.
 //!
 //! The published configuration, where constants are as in it, is `configs/nac_scale_tinyimnet_config.yml` of
 //! <https://github.com/kamanphoebe/m2mKD>.
 //!
-//! Differs from the published code: of its graphs there is the scale-free one; codes have a width of their
-//! own; no branch is skipped in training; an image of few pixels may be cut into patches.
+//! Differs from the published code: the scale-free graph is its only graph here; codes have their own width;
+//! no branch is skipped in training; an image of few pixels may be cut into patches.
 
 mod attention;
 mod graph;
@@ -57,11 +57,11 @@ use latents::{Latents, Seeder, Set, noisy};
 use mod_fc::{ModFfn, map_flops};
 use tokenizer::{GRID, STRIDE, Tokenizer, TokenizerSizes};
 
-/// Numbers of a code: our choice; in the published configuration as many as D.
+/// The width of a code: our choice; in the published configuration it is D.
 const CODE: usize = 32;
-/// Numbers of a signature, as in the published configuration.
+/// The width of a signature, as in the published configuration.
 const SIGNATURE: usize = 64;
-/// The hidden width of feed-forward networks over D, as in the published configuration.
+/// The hidden width of feed-forward networks divided by D, as in the published configuration.
 const CAP: usize = 2;
 /// The distance of latents below which they repel each other, (3), as in the published configuration.
 const NEAR: f64 = 0.4;
@@ -73,15 +73,15 @@ config! {
     pub struct NacConfig {
         /// Latents that read the image.
         pub inputs: usize = 16,
-        /// Latents that read from one another.
+        /// Latents that read from inputs and from one another.
         pub mediators: usize = 32,
-        /// Latents that the answer is of.
+        /// Latents from which the answer is computed.
         pub outputs: usize = 8,
-        /// Numbers of a state, D.
+        /// The width of a state, D.
         pub width: usize = 32,
         /// Attention heads.
         pub heads: usize = 2,
-        /// Numbers of a head.
+        /// The width of a head.
         pub head: usize = 16,
         /// Propagators.
         pub layers: usize = 2,
@@ -119,7 +119,7 @@ impl NacConfig {
         Ok(())
     }
 
-    /// Rows and columns of pixels of a token.
+    /// The side of a token in pixels.
     fn side(&self) -> usize {
         match self.tokens {
             ImageTokens::Patches => self.patch,
@@ -137,7 +137,7 @@ impl NacConfig {
     }
 }
 
-/// Mediators, with signatures that are fitted to the graph when they are first requested.
+/// Mediators, with signatures that are fitted to the graph on first use.
 fn mediators(count: usize, init: &Init) -> Set {
     let fitted = move |rng: &mut ChaCha8Rng| {
         signatures::fitted(count, SIGNATURE, &scale_free(count, rng), rng)
@@ -155,7 +155,7 @@ struct Propagator {
 }
 
 impl Propagator {
-    /// By a kernel that is `sparse` or not.
+    /// A propagator with a kernel that is `sparse` or not.
     fn new(config: &NacConfig, sparse: bool, init: &Init) -> Self {
         Self {
             kernel: Kernel::new(sparse, init),
@@ -164,7 +164,8 @@ impl Propagator {
         }
     }
 
-    /// The values that the receivers read from the senders, `[B, U, D]`, and the codes that they read with.
+    /// The values that the receivers read from the senders, `[B, U, D]`, and the noisy codes of the
+    /// receivers.
     fn read(
         &self,
         pass: &mut Pass,
@@ -211,7 +212,7 @@ pub struct Nac {
     read_out: Propagator,
     confidence: Linear,
     head: Linear,
-    /// Tokens of an image.
+    /// The number of tokens of an image.
     count: usize,
     #[module(skip)]
     config: NacConfig,
@@ -295,7 +296,7 @@ impl Backbone for Nac {
 }
 
 impl Nac {
-    /// The weighed outputs, `[B, 1, D]`.
+    /// The weighted sum of the outputs, `[B, 1, D]`.
     fn pooled(&self, pass: &mut Pass, input: Input) -> Tensor<3> {
         let Input::Image(pixels) = input else { panic!("{IMAGES}") };
         self.repel(pass);
@@ -353,7 +354,7 @@ impl Nac {
         (all - (self.config.drop * all as f64).round() as usize).max(1)
     }
 
-    /// Those with the strongest connections, in their order.
+    /// The mediators with the strongest connections, in their order.
     fn strongest(&self, signatures: Tensor<2>) -> Vec<i32> {
         let all = vec![self.inputs.signatures.val(), signatures.clone()];
         let d = distances(signatures, Tensor::cat(all, 0));
@@ -367,7 +368,7 @@ impl Nac {
         order.into_iter().map(|mediator| mediator as i32).collect()
     }
 
-    /// (2) without the last map.
+    /// The weighted sum of (2), without the last map.
     fn pool(&self, pass: &mut Pass, z: Tensor<3>) -> Tensor<3> {
         let confidence = linear_layer(&self.confidence, z.clone()).swap_dims(1, 2);
         let (shape, mut rng) = (confidence.dims(), pass.rng());
@@ -381,7 +382,7 @@ impl Nac {
         matmul(softmax(confidence + noise, 2), z)
     }
 
-    /// (3), as a loss.
+    /// Adds the repulsion (3) as a loss.
     fn repel(&self, pass: &mut Pass) {
         if !pass.training() {
             return;
@@ -390,13 +391,13 @@ impl Nac {
         let all = Tensor::cat(sets.map(|set| set.signatures.val()).to_vec(), 0);
         let d = distances(all.clone(), all);
         let [n, _] = d.dims();
-        // Pairs once: u > v.
+        // Each pair once: u > v.
         let below = Tensor::<2>::ones([n, n], &d.device().inner()).tril(-1);
         let near = d.clone().lower_scalar(NEAR).float() * below;
         pass.loss("repulsion", sum(d * near) * -REPULSION);
     }
 
-    /// Tells, in evaluation, the share of the pairs of mediators that are connected.
+    /// Reports, in evaluation, the share of the pairs of mediators that are connected.
     fn tell_density(&self, pass: &mut Pass, mediators: &Latents) {
         if pass.training() {
             return;

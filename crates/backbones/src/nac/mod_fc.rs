@@ -19,14 +19,14 @@ use crate::Norm;
 #[derive(Module, Debug)]
 pub(super) struct ModFc {
     map: Linear,
-    /// The share of the code, `[1]`.
+    /// The weight of the code, gamma, `[1]`.
     gamma: Param<Tensor<1>>,
     /// W_c, `[code, in]`.
     scale: Linear,
 }
 
 impl ModFc {
-    /// From `widths[0]` to `widths[1]`, by codes of width `code`.
+    /// A map from width `widths[0]` to `widths[1]`, with codes of width `code`.
     pub(super) fn new(widths: [usize; 2], code: usize, bias: bool, init: &Init) -> Self {
         let [before, after] = widths;
         let map = init.linear("map", before, after, false);
@@ -38,19 +38,19 @@ impl ModFc {
         }
     }
 
-    /// g, `[U, in]`, of codes `[U, code]`; (1).
+    /// The scales g of (1), `[U, in]`, for codes `[U, code]`.
     fn scales(&self, codes: Tensor<2>) -> Tensor<2> {
         let said = linear_layer(&self.scale, codes);
         let ones = Tensor::ones([said.dims()[1]], &said.device().inner());
         layer_norm(said, ones, None, 1e-5) * self.gamma.val().unsqueeze() + 1.0
     }
 
-    /// Each of U vectors by its own code: `[B, U, in]` and `[U, code]` to `[B, U, out]`.
+    /// Maps each of U vectors with its own code: `[B, U, in]` and `[U, code]` to `[B, U, out]`.
     pub(super) fn forward(&self, x: Tensor<3>, codes: Tensor<2>) -> Tensor<3> {
         linear_layer(&self.map, x * self.scales(codes).unsqueeze()) // (2)
     }
 
-    /// Each of V vectors by each of U codes: `[B, V, in]` and `[U, code]` to `[B, U, V, out]`.
+    /// Maps each of V vectors with each of U codes: `[B, V, in]` and `[U, code]` to `[B, U, V, out]`.
     pub(super) fn forward_each(&self, x: Tensor<3>, codes: Tensor<2>) -> Tensor<4> {
         let scales = self.scales(codes).unsqueeze_dim::<3>(1).unsqueeze::<4>(); // [1, U, 1, in]
         linear_layer(&self.map, x.unsqueeze_dim::<4>(1) * scales)
@@ -88,7 +88,7 @@ impl ModFfn {
         }
     }
 
-    /// `[B, U, D]` and codes `[U, code]` to `[B, U, D]`.
+    /// Maps `[B, U, D]` and codes `[U, code]` to `[B, U, D]`.
     pub(super) fn forward(&self, x: Tensor<3>, codes: Tensor<2>) -> Tensor<3> {
         let h = self.first.forward(self.norm.forward(x.clone()), codes.clone());
         let n = h.dims()[2] / 2;

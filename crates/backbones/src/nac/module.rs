@@ -1,7 +1,7 @@
-//! The modules of a neural attentive circuit, each by itself, as students in the slots of a transformer.
+//! The modules of a neural attentive circuit, each used alone, as students in the slots of a transformer.
 //!
-//! Lo et al. *m2mKD*. 2024. <https://arxiv.org/abs/2402.16918>, as in its published code. There are as many
-//! slots as propagators, and two more:
+//! Lo et al. *m2mKD*. 2024. <https://arxiv.org/abs/2402.16918>, as in its published code. There are two slots
+//! more than propagators:
 //!
 //! first:  tokenizer and read-in by one latent of a fixed code and a fixed state: a single token comes out.
 //! middle: z <- z + Attention(z; z), z <- ModFFN(z), of a propagator, without a kernel. All tokens are
@@ -9,7 +9,7 @@
 //! last:   one latent reads the tokens by the read-out, and answers; of one output there is nothing to weigh.
 //!
 //! The paths of a module's weights are those of the whole network. Signatures, codes, seeder and kernels
-//! are the whole network's alone.
+//! exist only in the whole network.
 
 use burn::{
     module::{Module, Param},
@@ -39,8 +39,8 @@ impl Mediation {
         Self { attention, feed_forward }
     }
 
-    /// The values that receivers `[B, U, D]` read from senders `[B, V, D]`, all of them of one code `[1, code]`, with
-    /// the receivers added or not.
+    /// The values that receivers `[B, U, D]` read from senders `[B, V, D]`, all with the same code `[1,
+    /// code]`; with `adds`, the receivers are added.
     fn forward(
         &self,
         receivers: Tensor<3>,
@@ -75,11 +75,11 @@ pub(crate) struct NacModule {
     fixed_code: Param<Tensor<2>>,
     /// `[1, 1, D]`, not trained.
     fixed_state: Param<Tensor<3>>,
-    /// Tokens of an image.
+    /// The number of tokens of an image.
     count: usize,
 }
 
-/// The message of an error that the slot excludes.
+/// The message of an error that the choice of the slot excludes.
 const MISSING: &str = "the module has no such end";
 
 impl NacModule {
@@ -103,7 +103,7 @@ impl NacModule {
         }
     }
 
-    /// Images to one token, `[B, 1, D]`.
+    /// Maps images to one token, `[B, 1, D]`.
     ///
     /// # Panics
     /// If it is not the first module.
@@ -116,14 +116,14 @@ impl NacModule {
         network.forward(z, code)
     }
 
-    /// Tokens `[B, N, D]` to the same, by the propagator that the module has.
+    /// Maps tokens `[B, N, D]` to `[B, N, D]`, by the module's propagator.
     pub(crate) fn mediate(&self, z: Tensor<3>) -> Tensor<3> {
         let code = self.fixed_code.val();
         let all = self.propagators.iter().flatten();
         all.fold(z, |z, mediation| mediation.forward(z.clone(), z, &code, true))
     }
 
-    /// Tokens `[B, N, D]` to scores, `[B, 1, outputs]`.
+    /// Maps tokens `[B, N, D]` to scores, `[B, 1, outputs]`.
     ///
     /// # Panics
     /// If it is not the last module.
@@ -137,7 +137,7 @@ impl NacModule {
         self.fixed_state.val().repeat_dim(0, examples)
     }
 
-    /// Floating-point operations for one image that is `tokens` tokens in the frozen network.
+    /// Floating-point operations for one image that has `tokens` tokens in the frozen network.
     pub(crate) fn dense_flops(&self, tokens: usize) -> f64 {
         let read_in = self.read_in.as_ref().map_or(0.0, |read_in| read_in.flops(1, self.count));
         let mediations = self.propagators.iter().flatten().map(|part| part.flops(tokens, tokens));

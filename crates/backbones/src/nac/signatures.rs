@@ -1,9 +1,9 @@
-//! Signatures whose distances are a graph: connected latents are near one another.
+//! Signatures whose distances represent a graph: connected latents are near one another.
 //!
 //! L = mean over all ordered pairs of  max(0.8, d_uv) if connected, max(-0.8, -d_uv) otherwise        (1)
 //!
-//! d is that of `kernel.rs`; Adam, 1000 steps at 1e-3, from orthogonal columns. Pairs that are on their side
-//! of 0.8 are left where they are.
+//! d is that of `kernel.rs`; Adam, 1000 steps at 1e-3, from orthogonal columns. Pairs on the right side of
+//! 0.8 have no gradient.
 
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
@@ -14,7 +14,7 @@ const RATE: f64 = 1e-3;
 const BETAS: [f64; 2] = [0.9, 0.999];
 const THRESHOLD: f64 = 0.8;
 
-/// Signatures `[nodes, width]`, row by row, of a graph of these connections.
+/// Signatures `[nodes, width]`, row by row, fitted to a graph with these connections.
 pub(super) fn fitted(
     nodes: usize,
     width: usize,
@@ -41,7 +41,7 @@ pub(super) fn fitted(
     signatures.iter().map(|x| *x as f32).collect()
 }
 
-/// A random matrix `[nodes, width]` whose columns, or whose rows if they are fewer, are orthonormal.
+/// A random matrix `[nodes, width]` whose columns are orthonormal, or its rows if there are fewer rows.
 fn orthogonal(nodes: usize, width: usize, rng: &mut ChaCha8Rng) -> Vec<f64> {
     let (length, count) = (nodes.max(width), nodes.min(width));
     let mut lines: Vec<Vec<f64>> = Vec::new();
@@ -72,7 +72,7 @@ fn gradient(signatures: &[f64], [nodes, width]: [usize; 2], connected: &[bool]) 
         for v in 0..u {
             let cos = dot(rows[u], rows[v]) / (sizes[u] * sizes[v]);
             let pull = match connected[u * nodes + v] {
-                true if 1.0 - cos > THRESHOLD => -share, // the derivative by the cosine
+                true if 1.0 - cos > THRESHOLD => -share, // the derivative with respect to the cosine
                 false if 1.0 - cos < THRESHOLD => share,
                 _ => continue,
             };

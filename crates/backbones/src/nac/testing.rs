@@ -5,7 +5,7 @@ use moe::{parameters, with_parameters};
 
 use crate::worked::{agrees, fill};
 
-/// F(salt; shape), the numbers that references were given.
+/// F(salt; shape), the numbers that were the inputs of the references.
 pub(super) fn values<const D: usize>(salt: u64, shape: [usize; D]) -> Tensor<D> {
     let data = TensorData::new(fill(salt, shape.iter().product(), 1.0), shape);
     Tensor::from_data(data, &Device::flex())
@@ -25,7 +25,7 @@ pub(super) fn given<M: Module>(module: M, salts: &[(&str, u64)]) -> M {
     with_parameters(module, numbers.collect()).expect("the paths are known")
 }
 
-/// Checks a tensor to 2e-5, and notes it for `docs/worked-numbers.md`.
+/// Checks a tensor to 2e-5, and records it for `docs/worked-numbers.md`.
 pub(super) fn near<const D: usize>(name: &str, found: Tensor<D>, expected: &[f32]) {
     agrees(name, &found.into_data().iter().collect::<Vec<f32>>(), expected);
 }

@@ -15,7 +15,7 @@ fn small() -> NacConfig {
     NacConfig { inputs: 4, mediators: 16, outputs: 3, width: 8, head: 4, ..NacConfig::default() }
 }
 
-/// The same network with first states that have no deviation: no latent has a noise of its own.
+/// The same network with first states of zero deviation: no latent has noise.
 fn calm(nac: Nac) -> Nac {
     let bias = TensorData::new(vec![-1e4_f32; 8], [8]);
     with_parameters(nac, [("seeder.log_variance.bias".to_string(), bias)].into()).unwrap()
@@ -102,7 +102,7 @@ fn mediators_are_left_out_in_evaluation_and_the_answers_move_little_by_little() 
         last = moved;
     }
     assert!(last > gap(&whole, &with(0.0625).2));
-    // Hubs stay longest: node 0 of a scale-free graph is connected to all that begin with it.
+    // Hubs are left out last: node 0 of a scale-free graph is connected to all nodes of the beginning.
     let (_, kept, _) = with(0.5);
     assert!(kept.windows(2).all(|pair| pair[0] < pair[1]));
     let training = built(&NacConfig { drop: 0.5, ..small() }, &device).unwrap();

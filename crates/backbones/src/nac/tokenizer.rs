@@ -1,14 +1,14 @@
 //! Tokens of an image, with positions.
 //!
-//! Liu et al. *A ConvNet for the 2020s*. CVPR 2022. <https://arxiv.org/abs/2201.03545>, two stages of it, of
-//! three blocks each:
+//! Liu et al. *A ConvNet for the 2020s*. CVPR 2022. <https://arxiv.org/abs/2201.03545>, two of its stages,
+//! with three blocks each:
 //!
 //! stem:  convolution of 4 x 4 by steps of 4 to D / 4 channels, LN
 //! block: x + gamma * W_2 GELU(W_1 LN(depthwise 7 x 7 (x))),  four times as wide inside, gamma at first 1e-6
 //! down:  LN, convolution of 2 x 2 by steps of 2 to D / 2 channels
 //!
-//! `patches` is a linear map of patches to D / 2 numbers in its place, for images of few pixels. Both append
-//! a learned vector of `GRID` numbers for each place.
+//! `patches` is a linear map of patches to D / 2 numbers in place of this network, for images of few pixels.
+//! Both append a learned vector of `GRID` numbers for each position.
 
 use burn::{
     module::{Module, Param},
@@ -28,14 +28,14 @@ use crate::{Norm, vit::cut};
 pub enum ImageTokens {
     /// A linear map of each patch.
     Patches,
-    /// Two stages of ConvNeXt: a token for 8 x 8 pixels.
+    /// Two stages of ConvNeXt: one token for 8 x 8 pixels.
     ConvNext,
 }
 
-/// Pixels of a token's side in the convolutional network.
+/// The side in pixels of a token of the convolutional network.
 pub(super) const STRIDE: usize = 8;
 const BLOCKS: usize = 3;
-/// Numbers of the place of a token, as in the published configuration.
+/// The width of a token's position vector, as in the published configuration.
 pub(super) const GRID: usize = 64;
 
 /// A map from images to tokens.
@@ -43,7 +43,7 @@ pub(super) const GRID: usize = 64;
 pub(super) struct Tokenizer {
     patches: Option<Linear>,
     network: Option<Network>,
-    /// `[1, V, GRID]`.
+    /// The position vectors, `[1, V, GRID]`.
     places: Param<Tensor<3>>,
     patch: usize,
 }
@@ -54,7 +54,7 @@ pub(super) struct TokenizerSizes {
     pub(super) tokens: ImageTokens,
     pub(super) channels: usize,
     pub(super) patch: usize,
-    /// D of the latents.
+    /// The width of the latents, D.
     pub(super) width: usize,
     pub(super) count: usize,
 }
@@ -147,7 +147,7 @@ impl Network {
 struct ConvBlock {
     /// `[7 * 7, C]`.
     filters: Param<Tensor<2>>,
-    /// Of the filters, `[C]`.
+    /// The bias of the filters, `[C]`.
     bias: Param<Tensor<1>>,
     norm: Norm,
     wide: Linear,
@@ -184,7 +184,8 @@ impl ConvBlock {
     }
 }
 
-/// Each channel by its own filter of 7 x 7, with zeros around: `[B, H W, C]` and `[49, C]` to `[B, H W, C]`.
+/// Filters each channel with its own 7 x 7 filter and zero padding: `[B, H W, C]` and `[49, C]` to `[B, H W,
+/// C]`.
 fn depthwise(x: Tensor<3>, [h, w]: [usize; 2], filters: Tensor<2>) -> Tensor<3> {
     let ([b, n, c], margin) = (x.dims(), SIDE / 2);
     let device = x.device();

@@ -10,24 +10,24 @@
 use burn::prelude::*;
 use kernels::{matmul, softmax};
 
-/// Keys and values that were seen.
+/// The cached keys and values.
 #[derive(Clone, Debug)]
 pub(crate) struct Past {
     /// `[B, kv_heads, S, d]`.
     keys: Tensor<4>,
     /// `[B, kv_heads, S, d']`.
     values: Tensor<4>,
-    /// All tokens so far, those whose keys are not kept included.
+    /// The number of all tokens so far, including those whose keys are not kept.
     seen: usize,
 }
 
 impl Past {
-    /// The number of tokens that went before.
+    /// The number of earlier tokens.
     pub(crate) fn seen(past: Option<&Self>) -> usize {
         past.map_or(0, |past| past.seen)
     }
 
-    /// With the keys and values of the tokens that follow.
+    /// The cache with the keys and values of the following tokens appended.
     pub(crate) fn joined(past: Option<Self>, keys: Tensor<4>, values: Tensor<4>) -> Self {
         let [_, _, seen, _] = keys.dims();
         match past {
@@ -40,7 +40,7 @@ impl Past {
         }
     }
 
-    /// The last `span` of them.
+    /// The cache with only its last `span` tokens.
     pub(crate) fn last(self, span: usize) -> Self {
         let [_, _, kept, _] = self.keys.dims();
         let start = kept.saturating_sub(span);
@@ -49,23 +49,23 @@ impl Past {
     }
 }
 
-/// The masks and biases of attention.
+/// The scale, the window and the sinks of attention.
 #[derive(Clone, Debug)]
 pub(crate) struct Form {
     /// The factor s.
     pub(crate) scale: f64,
-    /// Tokens that a token attends to, itself the last.
+    /// The number of tokens that a token attends to, itself the last.
     pub(crate) window: usize,
-    /// b, `[heads]`.
+    /// The scores of the sinks b, `[heads]`.
     pub(crate) sinks: Option<Tensor<1>>,
 }
 
-/// `[B, heads, T, d]` queries of the last T tokens of the past to `[B, T, heads d']`; kv_heads divide the
-/// heads.
+/// Attention of queries `[B, heads, T, d]`, those of the last T tokens of the past: `[B, heads, T, d] -> [B,
+/// T, heads d']`. kv_heads divide the heads.
 pub(crate) fn attend(q: Tensor<4>, past: &Past, form: &Form) -> Tensor<3> {
     let ([b, heads, t, d], [_, kv_heads, s, _]) = (q.dims(), past.keys.dims());
     let [.., width] = past.values.dims();
-    // Heads that share keys stand one after the other, as if they were more queries.
+    // Heads that share keys are put one after the other, like additional queries.
     let q = q.reshape([b, kv_heads, heads / kv_heads * t, d]);
     let scores = matmul(q, past.keys.clone().transpose()) * form.scale;
     let scores = scores.reshape([b, heads, t, s]) + hidden([t, s], form.window, &past.keys);
@@ -81,8 +81,8 @@ pub(crate) fn attend(q: Tensor<4>, past: &Past, form: &Form) -> Tensor<3> {
     mixed.swap_dims(1, 2).reshape([b, t, heads * width])
 }
 
-/// `[1, 1, T, S]` for the last T of S tokens: 0 for those that a token may look at, minus infinity for the
-/// others.
+/// A mask, `[1, 1, T, S]`, for the last T of S tokens: 0 for those that a token attends to, minus infinity
+/// for the others.
 fn hidden([t, s]: [usize; 2], window: usize, like: &Tensor<4>) -> Tensor<4> {
     let entry = |i: usize| {
         let (row, column) = (i / s + s - t, i % s);

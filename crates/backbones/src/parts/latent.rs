@@ -9,7 +9,7 @@
 //! q^R  = RoPE of the last numbers of a head    (14)
 //! scores from [q^C; q^R] and [k^C; k^R]        (16), (17)
 //!
-//! W^DKV and W^KR stand side by side in `down`. The pairs of rotary positions are neighbours.
+//! W^DKV and W^KR are side by side in `down`. The pairs of rotary positions are neighbours.
 //!
 //! Differs from the paper: the cache keeps keys and values, not the latent vectors; the numbers are the same.
 
@@ -28,14 +28,14 @@ config! {
     pub struct LatentConfig {
         /// The width of the latent vector of keys and values.
         pub rank: usize = 512,
-        /// The width of the latent vector of queries; they have none unless given.
+        /// The width of the latent vector of queries; without it, queries have no latent vector.
         #[serde(skip_serializing_if = "Option::is_none")]
         pub query_rank: Option<usize> = None,
-        /// Numbers of a head's queries and keys without positions.
+        /// The width of a head's queries and keys without positions.
         pub plain: usize = 128,
-        /// Numbers of a head's queries and keys with rotary positions.
+        /// The width of a head's queries and keys with rotary positions.
         pub rotary: usize = 64,
-        /// Numbers of a head's values.
+        /// The width of a head's values.
         pub value: usize = 128,
         /// The epsilon of the norms of latent vectors.
         pub epsilon: f64 = 1e-6,
@@ -55,7 +55,7 @@ impl LatentConfig {
         }
     }
 
-    /// Numbers of a head's queries.
+    /// The width of a head's queries.
     pub fn head(&self) -> usize {
         self.plain + self.rotary
     }
@@ -78,7 +78,7 @@ pub(crate) struct Latent {
 }
 
 impl Latent {
-    /// Fresh maps from `width` numbers to this many heads; `bias` is of the maps down.
+    /// Fresh maps from width `width` to this many heads; `bias` is for the maps down.
     pub(crate) fn new(
         config: &LatentConfig,
         [width, heads]: [usize; 2],
@@ -101,8 +101,8 @@ impl Latent {
         }
     }
 
-    /// `[B, T, D]` to queries and keys `[B, heads, T, plain + rotary]` and values `[B, heads, T, value]`;
-    /// positions count from `start`.
+    /// Maps `[B, T, D]` to queries and keys `[B, heads, T, plain + rotary]` and values `[B, heads, T,
+    /// value]`; positions count from `start`.
     pub(crate) fn forward(&self, x: Tensor<3>, start: usize) -> [Tensor<4>; 3] {
         let LatentConfig { rank, plain, rotary, value, .. } = self.config;
         let q = self.by_head(self.queries(x.clone()), plain + rotary);
@@ -133,7 +133,7 @@ impl Latent {
         x.reshape([b, t, self.heads, width]).swap_dims(1, 2)
     }
 
-    /// Weights of the maps.
+    /// The number of weights of the maps.
     pub(crate) fn elements(&self) -> usize {
         let maps = [Some(&self.query), Some(&self.down), Some(&self.up), self.query_down.as_ref()];
         maps.into_iter().flatten().map(|map| map.weight.lazy_shape().num_elements()).sum()

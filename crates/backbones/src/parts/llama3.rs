@@ -7,8 +7,8 @@
 //! g_i  = clamp((L / w_i - low) / (high - low))                                      (2)
 //! t'_i = (1 - g_i) t_i / s + g_i t_i                                                (3)
 //!
-//! So pairs that turn more than `high` times within L stay, those that turn less than `low` times are slower by
-//! the factor, and between them is a ramp.
+//! So pairs that turn more than `high` times within L are unchanged, those that turn less than `low` times
+//! are slowed down by the factor, and a ramp connects both ranges.
 
 use std::f64::consts::TAU;
 
@@ -23,9 +23,9 @@ config! {
         pub factor: f64 = 8.0,
         /// The length of texts in training, L.
         pub original_length: usize = 8192,
-        /// Pairs that turn less often than this within L are slower by the factor.
+        /// Pairs that turn less often than this within L are slowed down by the factor.
         pub low: f64 = 1.0,
-        /// Pairs that turn more often than this within L stay as they are.
+        /// Pairs that turn more often than this within L are unchanged.
         pub high: f64 = 4.0,
     }
 }
@@ -58,7 +58,7 @@ impl Llama3Config {
 mod tests {
     use super::*;
 
-    /// The values are those of `ROPE_INIT_FUNCTIONS["llama3"]` of transformers 5.24.0.
+    /// Compares with the values of `ROPE_INIT_FUNCTIONS["llama3"]` of transformers 5.24.0.
     #[test]
     fn the_published_angles() {
         let config = Llama3Config { factor: 8.0, ..Llama3Config::default() };

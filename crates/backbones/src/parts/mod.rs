@@ -33,51 +33,51 @@ pub use rotary::YarnConfig;
 config! {
     /// Parts of attention besides heads, rotary positions and biases; none by default.
     pub struct AttentionParts {
-        /// Whether the maps to queries, keys and values alone have biases.
+        /// Whether the maps to queries, keys and values have biases, even if the output map has none.
         pub qkv_bias: bool = false,
         /// A norm of queries and keys before rotary positions: `"none"`, over each `"head"`, or over the
         /// whole `"width"`.
         pub norm: QkNorm = QkNorm::None,
-        /// The largest absolute value of queries, keys and values; larger ones are cut off to it.
+        /// The maximum absolute value of queries, keys and values; larger values are clipped.
         #[serde(skip_serializing_if = "Option::is_none")]
         pub clip: Option<f64> = None,
-        /// The factor on the products of queries and keys; one over the root of a head's width unless given.
+        /// The factor on the products of queries and keys; by default one over the root of a head's width.
         #[serde(skip_serializing_if = "Option::is_none")]
         pub scale: Option<f64> = None,
-        /// Whether each head has a learned score that stands for attending to nothing.
+        /// Whether each head has a learned score for attending to nothing.
         pub sinks: bool = false,
-        /// The number of tokens that a token attends to, itself the last; all before it unless given.
+        /// The number of tokens that a token attends to, itself the last; all earlier ones by default.
         #[serde(skip_serializing_if = "Option::is_none")]
         pub window: Option<usize> = None,
-        /// The blocks in which `window` holds.
+        /// The blocks to which `window` applies.
         pub window_layers: Placement = Placement::ALL,
         /// Rotary positions stretched for longer texts.
         #[serde(skip_serializing_if = "Option::is_none")]
         pub yarn: Option<YarnConfig> = None,
-        /// A factor by which rotary positions are closer together, for longer texts.
+        /// The factor by which positions are divided, for longer texts.
         #[serde(skip_serializing_if = "Option::is_none")]
         pub interpolation: Option<f64> = None,
         /// Rotary positions stretched by the rule of Llama 3.1.
         #[serde(skip_serializing_if = "Option::is_none")]
         pub llama3: Option<Llama3Config> = None,
-        /// Keys and values by way of a narrow latent vector.
+        /// Keys and values from a narrow latent vector.
         #[serde(skip_serializing_if = "Option::is_none")]
         pub latent: Option<LatentConfig> = None,
     }
 }
 
 impl AttentionParts {
-    /// Whether rotary positions are stretched in some way.
+    /// Whether rotary positions are stretched.
     pub(crate) fn stretch(&self) -> bool {
         self.yarn.is_some() || self.interpolation.is_some() || self.llama3.is_some()
     }
 
-    /// Whether there are none.
+    /// Whether all parts have their defaults.
     pub(crate) fn are_default(&self) -> bool {
         *self == Self::default()
     }
 
-    /// The parts of block number `block` of `depth`: without the window where it does not hold.
+    /// The parts of block number `block` of `depth`: without the window if it does not apply there.
     pub(crate) fn of_block(&self, block: usize, depth: usize) -> Self {
         let window = self.window.filter(|_| self.window_layers.has(block, depth));
         Self { window, ..self.clone() }

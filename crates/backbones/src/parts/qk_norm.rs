@@ -15,11 +15,11 @@ use kernels::rms_norm;
 use moe::Init;
 use serde::{Deserialize, Serialize};
 
-/// Over what queries and keys are normalised.
+/// The range over which queries and keys are normalised.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum QkNorm {
-    /// They are not.
+    /// No normalisation.
     None,
     /// Each head by itself, as in Qwen3.
     Head,
@@ -36,7 +36,7 @@ pub(crate) struct QueryKeyNorm {
 }
 
 impl QueryKeyNorm {
-    /// Fresh norms, none if there are to be none; `widths` are those of the queries and keys of a token.
+    /// Fresh norms, if there are any; `widths` are those of the queries and keys of a token.
     pub(crate) fn new(
         kind: QkNorm,
         head: usize,
@@ -53,7 +53,7 @@ impl QueryKeyNorm {
         Some(Self { query: one("query_norm", query), key: one("key_norm", key), epsilon })
     }
 
-    /// Queries, keys and values beside each other, `[B, T, D + 2 D']`, with (1); `widths` are D and D'.
+    /// Applies (1) to queries, keys and values side by side, `[B, T, D + 2 D']`; `widths` are D and D'.
     pub(crate) fn forward(&self, qkv: Tensor<3>, [query, key]: [usize; 2]) -> Tensor<3> {
         let q = self.normal(qkv.clone().narrow(2, 0, query), &self.query);
         let k = self.normal(qkv.clone().narrow(2, query, key), &self.key);

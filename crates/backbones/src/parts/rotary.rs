@@ -1,5 +1,5 @@
-//! Rotary positions with any angles, on halves or on neighbours; stretched by one factor or by YaRN. Those of
-//! Llama 3.1 are in `llama3.rs`.
+//! Rotary positions with any angles, on halves or on neighbours; stretched by one factor or by YaRN. The rule
+//! of Llama 3.1 is in `llama3.rs`.
 //!
 //! Su et al. *RoFormer*. 2021. <https://arxiv.org/abs/2104.09864>
 //! Peng et al. *YaRN: Efficient Context Window Extension of Large Language Models*. ICLR 2024.
@@ -29,13 +29,13 @@ config! {
         pub factor: f64 = 1.0,
         /// The length of texts in training, L.
         pub original_length: usize = 4096,
-        /// Pairs that turn more often than this within L stay as they are.
+        /// Pairs that turn more often than this within L are unchanged.
         pub beta_fast: f64 = 32.0,
-        /// Pairs that turn less often than this are slower by the factor.
+        /// Pairs that turn less often than this are slowed down by the factor.
         pub beta_slow: f64 = 1.0,
-        /// Whether the ends of the ramp are whole numbers.
+        /// Whether the ends of the ramp are rounded to whole numbers.
         pub truncate: bool = true,
-        /// The factor m on turned queries and keys; (22) unless given.
+        /// The factor m on turned queries and keys; by default (22).
         #[serde(skip_serializing_if = "Option::is_none")]
         pub magnitude: Option<f64> = None,
     }
@@ -81,17 +81,17 @@ pub(super) fn plain(d: usize, theta: f64) -> Vec<f64> {
     (0..d / 2).map(|i| theta.powf(-2.0 * i as f64 / d as f64)).collect() // (15)
 }
 
-/// The turns of a head.
+/// The rotations of a head.
 #[derive(Clone, Debug)]
 pub(crate) struct Turns {
     angles: Vec<f64>,
     magnitude: f64,
-    /// Whether pairs are neighbours (2i, 2i + 1); else (i, i + d / 2).
+    /// Whether pairs are neighbours (2i, 2i + 1); otherwise (i, i + d / 2).
     neighbours: bool,
 }
 
 impl Turns {
-    /// For `d` numbers, stretched as the parts say.
+    /// The rotations for `d` numbers, stretched according to the parts.
     pub(crate) fn new(d: usize, theta: f64, parts: &AttentionParts, neighbours: bool) -> Self {
         let angles = match parts {
             AttentionParts { yarn: Some(yarn), .. } => yarn.angles(d, theta),
@@ -105,7 +105,7 @@ impl Turns {
         Self { angles, magnitude, neighbours }
     }
 
-    /// Turns `[B, heads, T, d]` by the positions from `start`.
+    /// Rotates `[B, heads, T, d]` by the positions from `start`.
     pub(crate) fn turn(&self, x: Tensor<4>, start: usize) -> Tensor<4> {
         let [b, h, t, d] = x.dims();
         let n = d / 2;

@@ -15,12 +15,11 @@ use super::{
 use crate::{BackboneSpec, HeadConfig, Norm, Wiring};
 
 config! {
-    /// Sizes of an encoder-decoder. Where a setting may differ from layer to layer, it is one number or a
-    /// list.
+    /// Sizes of an encoder-decoder. A setting that may differ from layer to layer is one number or a list.
     pub struct TransformerSeq2SeqConfig {
         /// The width of the stream, D.
         pub width: usize = 64,
-        /// The width of queries, keys and values together; D unless given.
+        /// The width of queries, keys and values together; D by default.
         #[serde(skip_serializing_if = "Option::is_none")]
         pub inner: Option<usize> = None,
         /// Layers of the encoder. In `moe.layers` they are the blocks from 0 on.
@@ -29,25 +28,25 @@ config! {
         pub decoder_layers: usize = 2,
         /// Attention heads of the encoder.
         pub encoder_heads: PerLayer<usize> = PerLayer::All(4),
-        /// Heads of the decoder's attention to itself.
+        /// Heads of the decoder's self-attention.
         pub decoder_heads: PerLayer<usize> = PerLayer::All(4),
         /// Heads of the decoder's attention to the source.
         pub cross_heads: PerLayer<usize> = PerLayer::All(4),
-        /// To the outputs of how many of the encoder's last layers each layer of the decoder attends, side
+        /// The number of the encoder's last layers whose outputs each layer of the decoder attends to, side
         /// by side along the tokens (AutoMoE's arbitrary encoder-decoder attention).
         pub encoder_outputs: PerLayer<usize> = PerLayer::All(1),
-        /// Experts of the encoder's layers that `moe.layers` names, 1 for a dense network; as
-        /// `moe.experts` unless given.
+        /// Experts of the encoder's layers that `moe.layers` names, 1 for a dense network; `moe.experts` by
+        /// default.
         #[serde(skip_serializing_if = "Option::is_none")]
         pub encoder_experts: Option<PerLayer<usize>> = None,
-        /// The same of the decoder's layers.
+        /// Experts of the decoder's layers, likewise.
         #[serde(skip_serializing_if = "Option::is_none")]
         pub decoder_experts: Option<PerLayer<usize>> = None,
-        /// The hidden width of the encoder's experts and dense networks, as theirs unless given. A list of
-        /// lists has a width for each expert, for experts that take such a list.
+        /// The hidden width of the encoder's experts and dense networks; their own setting by default. A list
+        /// of lists has a width for each expert, for experts that take such a list.
         #[serde(skip_serializing_if = "Option::is_none")]
         pub encoder_hidden: Option<PerLayer<Hidden>> = None,
-        /// The same of the decoder.
+        /// The hidden width of the decoder's, likewise.
         #[serde(skip_serializing_if = "Option::is_none")]
         pub decoder_hidden: Option<PerLayer<Hidden>> = None,
         /// The feed-forward network of layers without experts.
@@ -56,15 +55,15 @@ config! {
         pub wiring: Wiring = Wiring::PostNorm,
         /// The encoding of the order of the tokens.
         pub positions: PositionKind = PositionKind::Sinusoidal,
-        /// Whether the vectors of tokens are multiplied by the root of D.
+        /// Whether the vectors of tokens are multiplied by sqrt(D).
         pub scale_embedding: bool = true,
         /// Whether a norm follows the sum of tokens and positions.
         pub embedding_norm: bool = false,
         /// Whether the maps of attention have biases.
         pub bias: bool = true,
-        /// The chance that a number of a branch, or of the embedded tokens, is dropped in training.
+        /// The dropout probability of a branch's output and of the embedded tokens.
         pub dropout: f64 = 0.1,
-        /// The number that norms add to a square before they divide.
+        /// The epsilon of the norms, added to the variance or to the mean square.
         pub epsilon: f64 = 1e-5,
         /// The kind of norms: `layer`, or `rms` as in T5.
         #[serde(skip_serializing_if = "NormKind::is_layer")]
@@ -72,13 +71,13 @@ config! {
         /// The buckets of `positions = "relative"`.
         #[serde(skip_serializing_if = "RelativeConfig::are_default")]
         pub relative: RelativeConfig = RelativeConfig::default(),
-        /// Whether scores of attention are divided by the root of a head's width; not so in T5.
+        /// Whether scores of attention are divided by the root of a head's width; false in T5.
         #[serde(skip_serializing_if = "is_true")]
         pub scale_attention: bool = true,
-        /// Whether the last stream is divided by the root of D before the head, as in T5 with tied weights.
+        /// Whether the last stream is divided by sqrt(D) before the head, as in T5 with tied weights.
         #[serde(skip_serializing_if = "std::ops::Not::not")]
         pub scale_output: bool = false,
-        /// The map to the vocabulary; tied, its matrix is the table of tokens.
+        /// The map to the vocabulary; if tied, its matrix is the table of tokens.
         pub head: HeadConfig = HeadConfig { tied: true, ..HeadConfig::default() },
     }
 }
@@ -88,7 +87,7 @@ fn is_true(value: &bool) -> bool {
 }
 
 impl TransformerSeq2SeqConfig {
-    /// Layers of one side.
+    /// The number of layers of one side.
     pub fn layers(&self, side: Side) -> usize {
         match side {
             Side::Encoder => self.encoder_layers,
@@ -110,7 +109,8 @@ impl TransformerSeq2SeqConfig {
         of(Side::Encoder).chain(of(Side::Decoder)).collect()
     }
 
-    /// The MoE layer and the dense network of one layer; the placement of the MoE layer is all or none.
+    /// The MoE layer and the dense network of one layer; the placement of the MoE layer is either all or
+    /// none.
     pub fn of_layer(&self, place: (Side, usize), moe: &MoeConfig) -> (MoeConfig, Choice) {
         let places = self.places();
         let routed = |block: usize| {
@@ -151,7 +151,7 @@ impl TransformerSeq2SeqConfig {
         Joining { pre_norm: self.wiring == Wiring::PreNorm, dropout: self.dropout }
     }
 
-    /// Checks that the sizes fit each other.
+    /// Checks that the sizes are consistent.
     pub fn check(&self) -> Result<(), String> {
         if self.encoder_layers == 0 || self.decoder_layers == 0 {
             return Err("encoder_layers and decoder_layers must be at least 1".into());
@@ -169,7 +169,7 @@ impl TransformerSeq2SeqConfig {
         })
     }
 
-    /// The same of what both sides share and of the encoder; heads, experts and widths have these names.
+    /// Checks the shared sizes and those of the encoder; heads, experts and widths have these names.
     pub(crate) fn check_encoder(&self, [heads, experts, hidden]: [&str; 3]) -> Result<(), String> {
         if self.width == 0 || self.inner == Some(0) {
             return Err("width and inner must be at least 1".into());
@@ -185,7 +185,8 @@ impl TransformerSeq2SeqConfig {
         self.experts(Side::Encoder).check([experts, hidden], n)
     }
 
-    /// Relative positions have a number for each head, so all layers of a side have as many.
+    /// Checks that all layers of a side have the same number of heads, since relative positions have a number
+    /// for each head.
     fn check_relative(
         &self,
         name: &str,
@@ -218,7 +219,7 @@ impl TransformerSeq2SeqConfig {
         }
     }
 
-    /// Checks that each layer fits the specification, with sources and targets of these lengths.
+    /// Checks each layer against the spec, for sources and targets of these lengths.
     pub fn check_layers(
         &self,
         name: &str,

@@ -18,18 +18,18 @@ use crate::{BackboneSpec, Norm};
 /// The decoder.
 #[derive(Module, Debug)]
 pub struct Decoder {
-    /// Tokens and positions.
+    /// The embedding of tokens and positions.
     pub entrance: Entrance,
     /// The layers.
     pub layers: Vec<DecoderLayer>,
-    /// Relative positions in the target, which all layers share, if there are any.
+    /// The relative positions in the target, which all layers share, if there are any.
     pub relative: Option<RelativePositions>,
-    /// Of pre-norm, the norm after the last layer.
+    /// The norm after the last layer, with pre-norm.
     pub norm: Option<Norm>,
 }
 
 impl Decoder {
-    /// A fresh decoder of targets of at most `longest` tokens.
+    /// A fresh decoder for targets of at most `longest` tokens.
     pub fn new(
         config: &TransformerSeq2SeqConfig,
         spec: &BackboneSpec,
@@ -51,8 +51,8 @@ impl Decoder {
         Memory { layers: self.layers.iter().map(|layer| layer.begin(encoded)).collect() }
     }
 
-    /// Token ids `[B, T]` that come after those of the memory, to `[B, T, D]`; the memory then has these
-    /// too. What its layers leave for each other in the pass ends with it.
+    /// Maps token ids `[B, T]`, which follow those of the memory, to `[B, T, D]`, and adds them to the
+    /// memory. State that its layers leave for each other in the pass ends with this call.
     pub fn forward(
         &self,
         pass: &mut Pass,
@@ -77,8 +77,8 @@ impl Decoder {
         })
     }
 
-    /// Floating-point operations for `tokens` tokens of a target after `source` tokens of a source, without those
-    /// of MoE layers.
+    /// Floating-point operations for `tokens` tokens of a target and `source` tokens of a source, without
+    /// those of MoE layers.
     pub fn dense_flops(&self, tokens: usize, source: usize) -> f64 {
         self.layers.iter().map(|layer| layer.dense_flops(tokens, source)).sum()
     }

@@ -3,15 +3,15 @@
 //! Srivastava et al. *Dropout: A Simple Way to Prevent Neural Networks from Overfitting*. JMLR 2014.
 //! <https://jmlr.org/papers/v15/srivastava14a.html>
 //!
-//! In training each number is 0 with the chance `rate`, and larger by 1 / (1 - rate) otherwise. What is
-//! drawn follows from seed and step, and only for real tokens ([`RealTokens`]), so that padding changes
-//! nothing.
+//! In training each number is 0 with probability `rate`, and otherwise multiplied by 1 / (1 - rate). The
+//! random draws depend on seed and step, and are made only for real tokens ([`RealTokens`]), so that padding
+//! changes nothing.
 
 use burn::prelude::*;
 use moe::{Pass, RealTokens};
 use rand::RngExt;
 
-/// `[B, T, D] -> [B, T, D]`; the same outside of training.
+/// Applies dropout, `[B, T, D] -> [B, T, D]`; unchanged outside of training.
 pub fn dropout(pass: &mut Pass, x: Tensor<3>, rate: f64) -> Tensor<3> {
     if rate == 0.0 || !pass.training() {
         return x;
@@ -29,7 +29,7 @@ pub fn dropout(pass: &mut Pass, x: Tensor<3>, rate: f64) -> Tensor<3> {
     x * Tensor::<3>::from_data(TensorData::new(factors, [b, t, d]), &device)
 }
 
-/// Checks that it is a probability below 1.
+/// Checks that a rate is a probability below 1.
 pub fn check_dropout(name: &str, rate: f64) -> Result<(), String> {
     match (0.0..1.0).contains(&rate) && !rate.is_sign_negative() {
         true => Ok(()),

@@ -16,21 +16,21 @@ use super::{
 };
 use crate::{BackboneSpec, FeedForward, Norm};
 
-/// The first layer of both encoder and decoder: tokens, scaled, with positions, a norm, dropout.
+/// The first layer of both encoder and decoder: scaled tokens with positions, a norm, dropout.
 #[derive(Module, Debug)]
 pub struct Entrance {
     /// The positions.
     pub positions: PositionTable,
     /// The norm, if there is one.
     pub norm: Option<Norm>,
-    /// The factor of the vectors of tokens.
+    /// The factor on the vectors of tokens.
     pub scale: f64,
-    /// The chance that a number is dropped in training.
+    /// The dropout probability.
     pub dropout: f64,
 }
 
 impl Entrance {
-    /// For at most `longest` tokens.
+    /// A fresh layer for at most `longest` tokens.
     pub fn new(config: &TransformerSeq2SeqConfig, longest: usize, init: &Init) -> Self {
         let width = config.width;
         Self {
@@ -41,8 +41,8 @@ impl Entrance {
         }
     }
 
-    /// Token ids `[B, T]`, the first of which stands at position `first`, to `[B, T, D]`. The table is
-    /// `[V, D]`.
+    /// Maps token ids `[B, T]`, the first of which is at position `first`, to `[B, T, D]`. The table is `[V,
+    /// D]`.
     pub fn forward(
         &self,
         pass: &mut Pass,
@@ -65,21 +65,21 @@ impl Entrance {
 /// The encoder.
 #[derive(Module, Debug)]
 pub struct Encoder {
-    /// Tokens and positions.
+    /// The embedding of tokens and positions.
     pub entrance: Entrance,
     /// The layers.
     pub layers: Vec<EncoderLayer>,
     /// Relative positions, which all layers share, if there are any.
     pub relative: Option<RelativePositions>,
-    /// Of pre-norm, the norm of what leaves: of the output of each layer that is attended to.
+    /// The norm of the outputs, with pre-norm: of each layer's output that is attended to.
     pub norm: Option<Norm>,
     /// The number of last layers whose outputs are returned.
     pub outputs: usize,
 }
 
 impl Encoder {
-    /// A fresh encoder of sources of at most `longest` tokens; the outputs of the last `outputs` layers
-    /// leave.
+    /// A fresh encoder for sources of at most `longest` tokens; it returns the outputs of the last `outputs`
+    /// layers.
     pub fn new(
         config: &TransformerSeq2SeqConfig,
         spec: &BackboneSpec,
@@ -98,8 +98,8 @@ impl Encoder {
         })
     }
 
-    /// Token ids `[B, S]`, of which `counts` are real in each source, at least 1. What its layers leave for
-    /// each other in the pass ends with it.
+    /// Encodes token ids `[B, S]`, of which `counts` are real in each source, at least 1. State that its
+    /// layers leave for each other in the pass ends with this call.
     pub fn forward(
         &self,
         pass: &mut Pass,

@@ -5,8 +5,8 @@
 //! post-norm: x' = N(x + dropout(branch(x)))                 (1), as there and in fairseq
 //! pre-norm:  x' = x + dropout(branch(N(x)))                 (2)
 //!
-//! The branches of an encoder's layer are attention to itself and a feed-forward network or MoE layer;
-//! a decoder's has attention to the source between them.
+//! The branches of an encoder's layer are self-attention and a feed-forward network or MoE layer; a decoder's
+//! layer has attention to the source between them.
 
 use burn::{module::Module, prelude::*};
 use moe::{BlockInput, Pass};
@@ -21,14 +21,14 @@ use crate::{FeedForward, Norm};
 /// The way in which a branch joins the stream.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Joining {
-    /// (2) instead of (1).
+    /// Whether (2) is used in place of (1).
     pub pre_norm: bool,
-    /// The chance that a number of a branch is dropped in training.
+    /// The dropout probability of a branch's output.
     pub dropout: f64,
 }
 
 impl Joining {
-    /// (1) or (2): `[B, T, D] -> [B, T, D]`.
+    /// Adds a branch by (1) or (2): `[B, T, D] -> [B, T, D]`.
     pub fn join(
         self,
         pass: &mut Pass,
@@ -67,18 +67,18 @@ impl Joining {
     }
 }
 
-/// A layer of an encoder: every token sees every other.
+/// A layer of an encoder: every token attends to every other.
 #[derive(Module, Debug)]
 pub struct EncoderLayer {
-    /// Attention to itself.
+    /// Self-attention.
     pub attention: MultiHead,
-    /// Its norm.
+    /// The norm of self-attention.
     pub attention_norm: Norm,
     /// The feed-forward network, or a MoE layer.
     pub feed_forward: FeedForward,
-    /// Its norm.
+    /// The norm of the feed-forward half.
     pub feed_forward_norm: Norm,
-    /// The way in which both join.
+    /// The way in which both branches join the stream.
     #[module(skip)]
     pub joining: Joining,
 }
@@ -99,24 +99,24 @@ impl EncoderLayer {
     }
 }
 
-/// A layer of a decoder: a token sees itself, those before it, and the source.
+/// A layer of a decoder: a token attends to itself, to earlier tokens, and to the source.
 #[derive(Module, Debug)]
 pub struct DecoderLayer {
-    /// Attention to itself.
+    /// Self-attention.
     pub attention: MultiHead,
-    /// Its norm.
+    /// The norm of self-attention.
     pub attention_norm: Norm,
     /// Attention to the source.
     pub cross: MultiHead,
-    /// Its norm.
+    /// The norm of attention to the source.
     pub cross_norm: Norm,
     /// The feed-forward network, or a MoE layer.
     pub feed_forward: FeedForward,
-    /// Its norm.
+    /// The norm of the feed-forward half.
     pub feed_forward_norm: Norm,
-    /// To the outputs of how many of the last encoder layers it attends.
+    /// The number of last encoder layers whose outputs it attends to.
     pub encoder_outputs: usize,
-    /// The way in which all three join.
+    /// The way in which all three branches join the stream.
     #[module(skip)]
     pub joining: Joining,
 }
@@ -128,8 +128,8 @@ impl DecoderLayer {
         LayerMemory { own: None, source: self.cross.keys_values(source), mask }
     }
 
-    /// `[B, T, D] -> [B, T, D]` of the tokens after those of the memory, which then has these too; `mask` hides
-    /// later tokens.
+    /// Maps the tokens after those of the memory, `[B, T, D] -> [B, T, D]`, and adds them to the memory;
+    /// `mask` hides later tokens.
     pub fn forward(
         &self,
         pass: &mut Pass,
@@ -155,8 +155,8 @@ impl DecoderLayer {
         self.joining.feed_forward(pass, &self.feed_forward_norm, x, &self.feed_forward)
     }
 
-    /// Floating-point operations for `tokens` tokens of a target after `source` tokens of a source, without a MoE
-    /// layer's.
+    /// Floating-point operations for `tokens` tokens of a target and `source` tokens of a source, without a
+    /// MoE layer's.
     pub fn dense_flops(&self, tokens: usize, source: usize) -> f64 {
         self.attention.flops(tokens, tokens)
             + self.cross.flops(tokens, source * self.encoder_outputs)

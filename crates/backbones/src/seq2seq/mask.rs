@@ -2,8 +2,8 @@
 
 use burn::prelude::*;
 
-/// `[1, 1, T, before + T]`: each of T tokens sees itself and all before it, also the `before` that went
-/// before the first. None if that is everything.
+/// The causal mask, `[1, 1, T, before + T]`: each of T tokens attends to itself and to all earlier tokens,
+/// including `before` tokens before the first. None if that is everything.
 pub fn causal_mask(before: usize, tokens: usize, device: &Device) -> Option<Tensor<4>> {
     let all = before + tokens;
     let entry = |i: usize| hidden(i % all > before + i / all);
@@ -11,11 +11,11 @@ pub fn causal_mask(before: usize, tokens: usize, device: &Device) -> Option<Tens
     (tokens > 1).then(|| tensor(mask, [1, 1, tokens, all], device))
 }
 
-/// `[B, 1, 1, copies S]`: of sources of S tokens, side by side `copies` times, the first `counts` are
-/// seen. None if all are.
+/// The padding mask, `[B, 1, 1, copies S]`: for sources of S tokens, `copies` times side by side, the first
+/// `counts` are visible. None if all are.
 ///
 /// # Panics
-/// If a source has no token, or more than S: its attention would be over nothing.
+/// If a source has no token, or more than S.
 pub fn padding_mask(
     counts: &[usize],
     tokens: usize,
@@ -35,7 +35,7 @@ pub fn padding_mask(
     Some(tensor(mask, [counts.len(), 1, 1, copies * tokens], device))
 }
 
-/// A mask and what else is added to scores, `[1, heads, T, S]`.
+/// The sum of a mask and other terms of the scores, `[1, heads, T, S]`.
 pub(super) fn both(mask: Option<Tensor<4>>, other: Option<Tensor<4>>) -> Option<Tensor<4>> {
     match (mask, other) {
         (Some(mask), Some(other)) => Some(other + mask),

@@ -30,11 +30,11 @@ impl Encoded {
 /// The keys and values that one layer of a decoder attends to.
 #[derive(Clone, Debug)]
 pub struct LayerMemory {
-    /// The target's tokens before; none at first.
+    /// The keys and values of the target's earlier tokens; none at first.
     pub own: Option<KeysValues>,
-    /// The source's.
+    /// The keys and values of the source.
     pub source: KeysValues,
-    /// Which of the source's are padding.
+    /// The mask of the source's padding.
     pub mask: Option<Tensor<4>>,
 }
 
@@ -42,18 +42,18 @@ pub struct LayerMemory {
 /// so far (the key-value cache).
 #[derive(Clone, Debug)]
 pub struct Memory {
-    /// Layer by layer.
+    /// The memory of each layer.
     pub layers: Vec<LayerMemory>,
 }
 
 impl Memory {
-    /// The tokens of the target so far.
+    /// The number of tokens of the target so far.
     pub fn tokens(&self) -> usize {
         let own = self.layers.first().and_then(|layer| layer.own.as_ref());
         own.map_or(0, KeysValues::tokens)
     }
 
-    /// The memory of the sequences of these numbers, in this order; a number may come again.
+    /// The memory of the sequences with these indices, in this order; an index may be repeated.
     pub fn select(&self, rows: &[usize]) -> Self {
         let Some(first) = self.layers.first() else { return self.clone() };
         let numbers: Vec<i32> = rows.iter().map(|row| *row as i32).collect();

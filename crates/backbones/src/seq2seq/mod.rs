@@ -7,24 +7,24 @@
 //! y_l = DecoderLayer_l(y_{l-1}, [h_L; ...; h_{L-n+1}])      (3), causal; n = 1 there
 //! logits = Head(y_L)                                        (4)
 //!
-//! Post-norm, sinusoidal positions, ReLU and one table for source, target and head are the paper's and
-//! fairseq's; `wiring = "pre-norm"`, `positions = "learned"`, `embedding_norm` and GELU in `dense` make
-//! it a BART (Lewis et al. 2019, <https://arxiv.org/abs/1910.13461>). Layers may differ: in heads, in
-//! the number of experts (1 is a dense network) and their widths, and in the encoder outputs that they
-//! attend to, n in (3): Jawahar et al. *AutoMoE*. 2022. <https://arxiv.org/abs/2210.07535>; Wang et al.
-//! *HAT*. ACL 2020. <https://arxiv.org/abs/2005.14187>, where n is called arbitrary encoder-decoder
-//! attention.
+//! Post-norm, sinusoidal positions, ReLU and one table for source, target and head are those of the paper and
+//! of fairseq; `wiring = "pre-norm"`, `positions = "learned"`, `embedding_norm` and GELU in `dense` give a
+//! BART (Lewis et al. 2019, <https://arxiv.org/abs/1910.13461>). Layers may differ: in heads, in the number
+//! of experts (1 is a dense network) and their widths, and in the encoder outputs that they attend to, n in
+//! (3): Jawahar et al. *AutoMoE*. 2022. <https://arxiv.org/abs/2210.07535>; Wang et al. *HAT*. ACL 2020.
+//! <https://arxiv.org/abs/2005.14187>, where n is called arbitrary encoder-decoder attention.
 //!
-//! With pre-norm each output in (3) goes through the norm at the encoder's end, as the last one does.
+//! With pre-norm each output in (3) passes the norm at the encoder's end, as the last output does.
 //!
-//! `wiring = "pre-norm"`, `norm = "rms"`, `positions = "relative"`, `scale_attention = false`, `bias = false` and
-//! `scale_embedding = false` make it a T5 (Raffel et al. 2019, <https://arxiv.org/abs/1910.10683>), with MoE
+//! `wiring = "pre-norm"`, `norm = "rms"`, `positions = "relative"`, `scale_attention = false`, `bias = false`
+//! and `scale_embedding = false` give a T5 (Raffel et al. 2019, <https://arxiv.org/abs/1910.10683>), with MoE
 //! layers a Switch Transformer.
 //!
-//! Routers see the two sides one after the other, and what they leave for later layers ends with a side.
+//! Routers process the two sides one after the other; the state that they leave for later layers ends with a
+//! side.
 //!
-//! Differs from fairseq: see `positions.rs`; the table of tokens begins with deviation D^-1/2, as there,
-//! the other maps as everywhere here.
+//! Differs from fairseq: see `positions.rs`. The initial deviation of the table of tokens is D^-1/2, as in
+//! fairseq; the other maps are initialised as in all networks here.
 
 mod config;
 mod decoder;
@@ -63,21 +63,21 @@ use crate::{Backbone, BackboneSpec, Head, multipliers::times, wrong};
 
 /// A network that reads a whole source and writes a target token by token.
 pub trait SequenceToSequence {
-    /// Reads sources, `[B, S]`, of which `counts` tokens are real, at least 1 each.
+    /// Reads sources, `[B, S]`, of which `counts` tokens are real, at least 1 in each source.
     fn read(&self, pass: &mut Pass, source: Tensor<2, Int>, counts: Vec<usize>) -> Memory;
 
-    /// The scores `[B, T, V]` of what comes after each of the tokens `[B, T]` that follow those of the
-    /// memory; the memory then has these too.
+    /// The scores `[B, T, V]` of the next token after each of the tokens `[B, T]`, which follow those of the
+    /// memory; they are added to the memory.
     fn answer(&self, pass: &mut Pass, target: Tensor<2, Int>, memory: &mut Memory) -> Tensor<3>;
 
-    /// The most tokens of a source and of a target.
+    /// The maximum number of tokens of a source and of a target.
     fn longest(&self) -> [usize; 2];
 }
 
 /// An encoder-decoder.
 #[derive(Module, Debug)]
 pub struct TransformerSeq2Seq {
-    /// The table of tokens, of source and target.
+    /// The table of tokens, shared by source and target.
     pub embedding: Embedding,
     /// The side that reads.
     pub encoder: Encoder,
@@ -91,7 +91,7 @@ pub struct TransformerSeq2Seq {
     target: usize,
 }
 
-/// The message if an input is not what was checked before: pairs.
+/// The message for an input that differs from the one that was checked: pairs.
 const PAIRS: &str = "a transformer-seq2seq is built for pairs of sequences";
 
 /// Vocabulary, and the lengths of source and target.

@@ -6,9 +6,9 @@
 //! MultiHead = [head_1, ..., head_h] W_O                     (section 3.2.2)
 //!
 //! The width of queries, keys and values together, `inner`, need not be that of the stream: the number of
-//! heads only says how the inner width is cut, so d = inner / heads (as in HAT and AutoMoE).
+//! heads only determines how the inner width is cut, so d = inner / heads (as in HAT and AutoMoE).
 //!
-//! T5 leaves out the root of d in (1): its initial weights make up for it.
+//! T5 leaves out the root of d in (1): its initial weights compensate for it.
 
 use burn::{module::Module, nn::Linear, prelude::*};
 use kernels::{linear_layer, matmul, softmax};
@@ -29,21 +29,22 @@ impl KeysValues {
         self.keys.dims()[1]
     }
 
-    /// These tokens and then `more`.
+    /// The concatenation of these tokens and `more`.
     pub fn then(self, more: KeysValues) -> Self {
         let cat = |a, b| Tensor::cat(vec![a, b], 1);
         Self { keys: cat(self.keys, more.keys), values: cat(self.values, more.values) }
     }
 
-    /// The sequences of these numbers, in this order.
+    /// The sequences with these indices, in this order.
     pub fn select(&self, rows: &Tensor<1, Int>) -> Self {
         let select = |x: &Tensor<3>| x.clone().select(0, rows.clone());
         Self { keys: select(&self.keys), values: select(&self.values) }
     }
 }
 
-/// (1) for all heads: queries `[B, T, inner]` to `[B, T, inner]`; `scaled` is whether there is the root of d.
-/// `mask` is added to the scores `[B, heads, T, S]`; its axes are those or 1.
+/// Attention (1) of all heads: queries `[B, T, inner]` to `[B, T, inner]`; `scaled` is whether scores are
+/// divided by the root of d. `mask` is added to the scores `[B, heads, T, S]`; its axes have these sizes or
+/// 1.
 ///
 /// # Panics
 /// If `heads` does not divide the inner width.
@@ -72,7 +73,7 @@ pub fn multi_head(
 /// The sizes of multi-head attention.
 #[derive(Clone, Copy, Debug)]
 pub struct MultiHeadConfig {
-    /// The width of the stream that asks, and of the result.
+    /// The width of the stream that makes the queries, and of the result.
     pub width: usize,
     /// The width of the stream that is attended to.
     pub source_width: usize,
@@ -118,20 +119,20 @@ impl MultiHead {
         }
     }
 
-    /// Keys and values of a stream `[B, S, source_width]`.
+    /// The keys and values of a stream `[B, S, source_width]`.
     pub fn keys_values(&self, source: Tensor<3>) -> KeysValues {
         let keys = linear_layer(&self.key, source.clone());
         KeysValues { keys, values: linear_layer(&self.value, source) }
     }
 
-    /// The output of attention for the stream `x`, `[B, T, width]`, over the tokens it sees: `[B, T, width]`.
+    /// The output of attention for the stream `x`, `[B, T, width]`, over the tokens `seen`: `[B, T, width]`.
     pub fn forward(&self, x: Tensor<3>, seen: &KeysValues, mask: Option<Tensor<4>>) -> Tensor<3> {
         let queries = linear_layer(&self.query, x);
         linear_layer(&self.output, multi_head(queries, seen, (self.heads, self.scaled), mask))
     }
 
-    /// Floating-point operations for `tokens` that attend to `source` tokens each: those of the maps of
-    /// queries and outputs, of keys and values, and of scores and mixture.
+    /// Floating-point operations for `tokens` tokens that attend to `source` tokens each: those of the maps
+    /// of queries and outputs, of keys and values, and of scores and mixture.
     pub fn flops(&self, tokens: usize, source: usize) -> f64 {
         let elements = |map: &Linear| map.weight.lazy_shape().num_elements();
         let asking = elements(&self.query) + elements(&self.output);

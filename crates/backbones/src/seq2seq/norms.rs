@@ -1,8 +1,8 @@
 //! The norm of an encoder-decoder.
 //!
 //! Ba, Kiros, Hinton. *Layer Normalization*. 2016. <https://arxiv.org/abs/1607.06450>
-//! Zhang, Sennrich. *Root Mean Square Layer Normalization*. NeurIPS 2019.
-//! <https://arxiv.org/abs/1910.07467>, as in T5: no mean is taken off, and there is no shift.
+//! Zhang, Sennrich. *Root Mean Square Layer Normalization*. NeurIPS 2019. <https://arxiv.org/abs/1910.07467>,
+//! as in T5: the mean is not subtracted, and there is no shift.
 
 use moe::Init;
 use serde::{Deserialize, Serialize};
@@ -28,7 +28,7 @@ impl NormKind {
         }
     }
 
-    /// Whether it is the usual one.
+    /// Whether this is the default, a layer norm.
     pub(crate) fn is_layer(&self) -> bool {
         *self == Self::Layer
     }

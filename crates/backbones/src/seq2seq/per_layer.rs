@@ -3,7 +3,7 @@
 use moe::{Choice, MoeConfig, Placement};
 use serde::{Deserialize, Serialize};
 
-/// One value for all layers, or one for each.
+/// One value for all layers, or one value for each.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(untagged, expecting = "expected one value, or a list with one for each layer")]
 pub enum PerLayer<T> {
@@ -14,7 +14,7 @@ pub enum PerLayer<T> {
 }
 
 impl<T> PerLayer<T> {
-    /// That of layer number `layer`.
+    /// The value for layer number `layer`.
     ///
     /// # Panics
     /// If there is no value for that layer.
@@ -25,7 +25,7 @@ impl<T> PerLayer<T> {
         }
     }
 
-    /// Checks that there is one value for each of `layers` layers, and each value.
+    /// Checks that there are `layers` values if they are listed, and checks each value.
     pub fn check(
         &self,
         name: &str,
@@ -66,7 +66,7 @@ impl Hidden {
         }
     }
 
-    /// Experts of this width.
+    /// The config of experts with this width.
     fn of_experts(&self, expert: &Choice) -> Choice {
         match self {
             Self::All(width) => expert.clone().with("hidden", width),
@@ -74,7 +74,7 @@ impl Hidden {
         }
     }
 
-    /// A dense network of this width.
+    /// The config of a dense network with this width.
     fn of_dense(&self, dense: &Choice) -> Choice {
         match self {
             Self::All(width) => dense.clone().with("hidden", width),
@@ -83,12 +83,12 @@ impl Hidden {
     }
 }
 
-/// The settings of one side of the network, encoder or decoder, for the feed-forward halves of its layers.
+/// The settings of the feed-forward halves on one side of the network, encoder or decoder.
 #[derive(Clone, Copy)]
 pub(super) struct SideExperts<'a> {
-    /// The number of experts; 1 is a dense network. As `moe.experts` unless given.
+    /// The number of experts; 1 is a dense network. `moe.experts` by default.
     pub(super) experts: Option<&'a PerLayer<usize>>,
-    /// The hidden width of experts and dense networks. As theirs unless given.
+    /// The hidden width of experts and dense networks; their own setting by default.
     pub(super) hidden: Option<&'a PerLayer<Hidden>>,
 }
 
@@ -108,13 +108,13 @@ impl SideExperts<'_> {
         }
     }
 
-    /// Whether layer number `layer` of this side has experts, where `moe` would place them.
+    /// Whether layer number `layer` of this side has experts, if `moe` places them there.
     pub(super) fn has_experts(&self, layer: usize) -> bool {
         self.experts.is_none_or(|experts| *experts.at(layer) > 1)
     }
 
-    /// The MoE layer of layer number `layer`, and its dense network: those of `moe` and `dense` with what
-    /// is said here. `routed` is whether it has experts.
+    /// The MoE layer of layer number `layer`, and its dense network: those of `moe` and `dense`, with the
+    /// settings of this side. `routed` is whether it has experts.
     pub(super) fn of_layer(
         &self,
         layer: usize,

@@ -4,7 +4,7 @@
 //!
 //! PE(t, 2i) = sin(t / 10000^(2i / D)),  PE(t, 2i + 1) = cos(t / 10000^(2i / D))   (section 3.5)
 //!
-//! All sines stand first and all cosines after them, as in Marian and fairseq: the same up to a fixed
+//! All sines come first and all cosines after them, as in Marian and fairseq: the same up to a fixed
 //! permutation. Differs from fairseq: it divides i by D / 2 - 1 instead of D / 2, and counts from 2.
 
 use burn::{
@@ -22,21 +22,21 @@ pub enum PositionKind {
     Sinusoidal,
     /// A learned vector for each position.
     Learned,
-    /// No vectors: what attention adds to its scores by distance, see `relative.rs`.
+    /// No vectors: attention adds numbers to its scores by distance, see `relative.rs`.
     Relative,
 }
 
 /// The vectors of the positions.
 #[derive(Module, Debug)]
 pub struct PositionTable {
-    /// `[longest, D]`; none where they are not learned.
+    /// The learned vectors, `[longest, D]`; none if they are not learned.
     learned: Option<Param<Tensor<2>>>,
     #[module(skip)]
     kind: PositionKind,
 }
 
 impl PositionTable {
-    /// For at most `longest` tokens of a stream of this width.
+    /// Vectors for at most `longest` tokens of a stream of this width.
     pub fn new(kind: PositionKind, longest: usize, width: usize, init: &Init) -> Self {
         let learned = || init.normal("positions", [longest, width], 0.02);
         Self { learned: (kind == PositionKind::Learned).then(learned), kind }
@@ -58,7 +58,7 @@ impl PositionTable {
     }
 }
 
-/// The vectors of the positions from `first` on, row by row. Of an odd width the last number is a sine.
+/// The vectors of the positions from `first` on, row by row. With an odd width the last number is a sine.
 pub fn sinusoids(first: usize, tokens: usize, width: usize) -> Vec<f32> {
     let sines = width.div_ceil(2);
     let number = |t: usize, at: usize| {

@@ -1,4 +1,4 @@
-//! Relative positions: what attention adds to a score is learned by distance, in buckets.
+//! Relative positions: learned numbers, by distance in buckets, which attention adds to its scores.
 //!
 //! Raffel et al. *Exploring the Limits of Transfer Learning with a Unified Text-to-Text Transformer*. JMLR
 //! 2020. <https://arxiv.org/abs/1910.10683>, section 2.1 and its published code.
@@ -7,8 +7,8 @@
 //! bucket(-n)  = n                                           (2), n < m, the first half of B buckets
 //!             = min(m + floor(ln(n / m) / ln(M / m) m), B - 1)   (3), n >= m; M is `max_distance`
 //!
-//! In a decoder no token sees a later one, and all B buckets are of distances back, m = B / 2. In an encoder
-//! half of the buckets is of distances back and half of those ahead, m = B / 4.
+//! In a decoder no token attends to a later one, and all B buckets are for distances back, m = B / 2. In an
+//! encoder half of the buckets are for distances back and half for distances ahead, m = B / 4.
 
 use burn::{
     module::{Module, Param},
@@ -23,18 +23,18 @@ config! {
     pub struct RelativeConfig {
         /// Buckets, B.
         pub buckets: usize = 32,
-        /// The distance from which on all are in the last bucket, M.
+        /// The distance from which on all tokens are in the last bucket, M.
         pub max_distance: usize = 128,
     }
 }
 
 impl RelativeConfig {
-    /// Whether they are those of T5.
+    /// Whether the values are those of T5.
     pub(crate) fn are_default(&self) -> bool {
         *self == Self::default()
     }
 
-    /// Checks that there are buckets of single distances and of wider ones.
+    /// Checks that there are buckets for single distances and for ranges.
     pub(crate) fn check(&self) -> Result<(), String> {
         let Self { buckets, max_distance } = *self;
         const MOST: usize = 1 << 16;
@@ -52,13 +52,13 @@ impl RelativeConfig {
         }
     }
 
-    /// (2) and (3): the bucket of a token `seen` for one at `at`, both counted from the first.
+    /// The bucket of (2) and (3) for a token at position `seen`, as seen from one at position `at`.
     ///
-    /// Numbers are of single precision, as in the published code, so that the borders are the same.
+    /// Numbers have single precision, as in the published code, so that the borders are the same.
     fn bucket(&self, side: Side, at: usize, seen: usize) -> usize {
         let (buckets, first) = match (side, seen > at) {
             (Side::Encoder, ahead) => (self.buckets / 2, usize::from(ahead) * self.buckets / 2),
-            (Side::Decoder, true) => return 0, // a later token, which is not seen
+            (Side::Decoder, true) => return 0, // a later token, which is masked
             (Side::Decoder, false) => (self.buckets, 0),
         };
         let (n, m) = (at.abs_diff(seen), buckets / 2);
@@ -89,8 +89,8 @@ impl RelativePositions {
         Self { table, config: config.clone(), side }
     }
 
-    /// b in (1), `[1, heads, tokens, seen]`: of `tokens` from number `first` on, and the first `seen` of those
-    /// that they may attend to.
+    /// b in (1), `[1, heads, tokens, seen]`: for `tokens` tokens from position `first` on, and the first
+    /// `seen` positions.
     pub fn forward(&self, first: usize, tokens: usize, seen: usize) -> Tensor<4> {
         let row = |at: usize| (0..seen).map(move |s| self.config.bucket(self.side, at, s) as i32);
         let buckets: Vec<i32> = (first..first + tokens).flat_map(row).collect();
@@ -120,7 +120,8 @@ mod tests {
         (1..300).filter(|n| bucket(*n) != bucket(n - 1)).collect()
     }
 
-    /// The borders are those of `_relative_position_bucket` of transformers 5.24.0 for distances up to 300.
+    /// Compares the borders with those of `_relative_position_bucket` of transformers 5.24.0 for distances up
+    /// to 300.
     #[test]
     fn the_published_buckets() {
         let short: Vec<usize> = (1..=8).chain([12, 16, 23, 32, 46, 64, 91]).collect();

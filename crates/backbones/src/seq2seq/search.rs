@@ -6,11 +6,12 @@
 //! score(y) = sum_t log p(y_t | y_<t, x)                     (1)
 //! rank(y)  = score(y) / |y|^alpha                           (2), |y| with the token that ends it
 //!
-//! At each step the 2 b best continuations of the b live targets are examined, the best first. One that
-//! ends is done if it is among the first b; the first b others live on. A source is done when b targets
-//! are, or at the longest target, where all that live are ended. The answer is the one of the best rank.
+//! At each step the 2 b best continuations of the b live targets are examined, the best first. A continuation
+//! with the end token is done if it is among the first b; the first b others stay live. A source is done when
+//! b targets are done, or at the maximum length, where all live targets are ended. The answer is the target
+//! with the best rank.
 //!
-//! Of equal scores the earlier target, then the smaller token is taken. Not to be confused with the length
+//! For equal scores the earlier target, then the smaller token is taken. The rank (2) is not the length
 //! penalty ((5 + |y|) / 6)^alpha of Wu et al. 2016.
 
 use burn::prelude::*;
@@ -21,20 +22,20 @@ use super::{Memory, SequenceToSequence};
 /// The settings of the search for a target.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct BeamSearch {
-    /// Targets that are followed at once, b; 1 is greedy.
+    /// The beam width: the number of targets followed at once, b; 1 is greedy.
     pub beam: usize,
-    /// Alpha: 0 favours short targets, 1 takes the mean for each token.
+    /// Alpha: 0 favours short targets, 1 takes the mean per token.
     pub length_penalty: f64,
-    /// The most tokens of an answer, without the one that ends it; never more than the network's longest
-    /// target has with the token before the first.
+    /// The maximum number of tokens of an answer, without the end token; it is limited to the network's
+    /// longest target, which includes the begin token.
     pub most: usize,
-    /// The token before the first.
+    /// The token before the first token of a target.
     pub begin: i32,
-    /// The token after the last.
+    /// The token after the last token of a target.
     pub end: i32,
 }
 
-/// The answers to sources of at least one token each, without the token that ends them.
+/// The answers to sources of at least one token each, without the end token.
 pub fn translate(
     network: &dyn SequenceToSequence,
     sources: &[Vec<i32>],
@@ -47,12 +48,12 @@ pub fn translate(
     }
 }
 
-/// The most tokens of an answer of this network.
+/// The maximum number of tokens of an answer of this network.
 fn most(network: &dyn SequenceToSequence, search: &BeamSearch) -> usize {
     search.most.min(network.longest()[1].saturating_sub(1))
 }
 
-/// The sources of a batch, filled up to the longest.
+/// Reads the sources of a batch, padded to the longest.
 fn read(network: &dyn SequenceToSequence, sources: &[Vec<i32>], device: &Device) -> Memory {
     let counts: Vec<usize> = sources.iter().map(Vec::len).collect();
     let longest = counts.iter().copied().max().unwrap_or(0);
@@ -80,7 +81,7 @@ fn scores(
     values.chunks_exact(vocab).map(<[f32]>::to_vec).collect()
 }
 
-/// The likeliest token at each step.
+/// Greedy decoding: the likeliest token at each step.
 pub fn greedy(
     network: &dyn SequenceToSequence,
     sources: &[Vec<i32>],
@@ -128,7 +129,7 @@ struct Target {
 struct Beam {
     source: usize,
     live: Vec<Target>,
-    /// Those that ended, each with its rank (2).
+    /// The ended targets, each with its rank (2).
     done: Vec<(f64, Vec<i32>)>,
 }
 
@@ -140,7 +141,7 @@ struct Continuation {
     score: f64,
 }
 
-/// The answers of the best rank (2) by beam search, without the token that ends them.
+/// The answers with the best rank (2) by beam search, without the end token.
 ///
 /// # Panics
 /// If the beam is 0.
@@ -188,8 +189,8 @@ pub fn beam_search(
 }
 
 impl Beam {
-    /// One step; gives from which of the live targets each of the new ones continues. None live when the
-    /// source is done.
+    /// Makes one step; returns for each new live target the index of the one that it continues. No target is
+    /// live when the source is done.
     fn advance(&mut self, log_p: &[Vec<f64>], search: &BeamSearch, at_end: bool) -> Vec<usize> {
         let end = search.end as usize;
         let best = match at_end {
@@ -215,7 +216,7 @@ impl Beam {
         if done { Vec::new() } else { from }
     }
 
-    /// The best `count` continuations by tokens that `may` be, the best first.
+    /// The best `count` continuations with tokens that `may` accepts, the best first.
     fn continuations(
         &self,
         log_p: &[Vec<f64>],
@@ -245,14 +246,14 @@ impl Beam {
         all
     }
 
-    /// The answer of the best rank, the first of equals.
+    /// The answer with the best rank, the first among equals.
     fn best(&mut self) -> Vec<i32> {
         let better = |a: (f64, Vec<i32>), b: (f64, Vec<i32>)| if b.0 > a.0 { b } else { a };
         self.done.drain(..).reduce(better).map(|(_, ids)| ids).unwrap_or_default()
     }
 }
 
-/// log p from scores.
+/// The log probabilities of scores.
 fn log_softmax(scores: &[f32]) -> Vec<f64> {
     let most = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     let sum: f64 = scores.iter().map(|score| f64::from(score - most).exp()).sum();
@@ -265,8 +266,8 @@ mod tests {
     use super::*;
     use crate::seq2seq::{KeysValues, LayerMemory};
 
-    /// A language whose next token depends on the one before alone, by a table of log p; the memory only
-    /// counts.
+    /// A language whose next token depends only on the previous one, by a table of log p; the memory is only
+    /// counted.
     struct Chain(Vec<Vec<f32>>);
 
     impl SequenceToSequence for Chain {
@@ -301,7 +302,8 @@ mod tests {
     const SEARCH: BeamSearch =
         BeamSearch { beam: 1, length_penalty: 0.0, most: 4, begin: 0, end: 1 };
 
-    /// Tokens: 0 begins, 1 ends. Greedy goes by 2 (0.6) and is then undecided; by 3 (0.4) all is sure.
+    /// Tokens: 0 begins, 1 ends. Greedy decoding takes 2 (0.6), after which the next token is uncertain;
+    /// after 3 (0.4) everything is certain.
     fn chain() -> Chain {
         let rows = [[0.0, 0.0, 0.6, 0.4], [0.25; 4], [0.0, 0.4, 0.3, 0.3], [0.0, 1.0, 0.0, 0.0]];
         Chain(rows.map(|row: [f32; 4]| row.map(|p| p.max(1e-30).ln()).to_vec()).to_vec())
@@ -334,7 +336,7 @@ mod tests {
         let rows = [[0.0, 0.0, 1.0], [0.0, 1.0, 0.0], [0.0, 0.5, 0.5]];
         let rows = rows.map(|row: [f32; 3]| row.map(|p| p.max(1e-30).ln()).to_vec()).to_vec();
         let answer = |length_penalty: f64| {
-            // So wide that nothing is done before the longest target.
+            // The beam is so wide that nothing is done before the longest target.
             let search = BeamSearch { beam: 20, length_penalty, ..SEARCH };
             beam_search(&Chain(rows.clone()), &[vec![5]], &search, &Device::flex()).remove(0)
         };

@@ -4,7 +4,7 @@ use moe::{MoeConfig, Placement, SequencePair};
 
 const PAIR: Domain = Domain::Pair { vocab: 11, source: 6, target: 5 };
 
-/// Configs that differ in wiring, positions, sizes of layers and what they attend to.
+/// Configs that differ in wiring, positions, sizes of layers and the outputs that they attend to.
 fn kinds() -> Vec<TransformerSeq2SeqConfig> {
     let plain = || TransformerSeq2SeqConfig {
         width: 16,
@@ -91,7 +91,8 @@ fn an_answer_depends_on_the_whole_source_and_on_no_later_token() {
     }
 }
 
-/// Numbers by the path of a parameter, in which a dense network and a stack of one expert have one name.
+/// A network filled with numbers by the path of a parameter, in which a dense network and a stack of one
+/// expert have the same name.
 fn filled(network: TransformerSeq2Seq) -> TransformerSeq2Seq {
     let numbers = moe::parameters(&network).into_iter().map(|parameter| {
         let name = parameter.path.replace(".Dense.", ".").replace(".Moe.experts.", ".");
@@ -136,7 +137,7 @@ fn one_expert_everywhere_is_the_dense_network_to_the_bit() {
         let paths = |network| moe::parameters(network).into_iter().map(|found| found.path);
         assert!(paths(&experts).any(|path| path.contains(".Moe.experts.")));
         assert!(paths(&dense).all(|path| !path.contains(".Moe.")));
-        // The real tokens: experts see no padding.
+        // The real tokens only: experts get no padding.
         let values = |y: Tensor<3>| {
             let rows = [y.clone().narrow(0, 0, 1).narrow(1, 0, 2), y.narrow(0, 1, 1)];
             rows.map(|row| row.into_data().iter::<f32>().collect::<Vec<_>>()).concat()
@@ -214,7 +215,7 @@ fn only_distances_count_with_relative_positions() {
     let tables: Vec<_> = moe::parameters(&network).into_iter().filter(path).collect();
     assert_eq!(tables.len(), 2, "one table of each side, whatever the number of layers");
     assert!(tables.iter().all(|table| [vec![4, 2], vec![4, 4]].contains(&table.shape)));
-    // The same token three times: the places differ by what is around them alone.
+    // The same token three times: the positions differ only by their neighbours.
     let y = answers(&network, pair(&[&[3, 3, 3]], &[3], &[&[1, 1, 1]], &[3]));
     let gap_of = |t: usize| gap(y.clone().narrow(1, 0, 1), y.clone().narrow(1, t, 1));
     assert!(gap_of(1) < 1e-5, "equal tokens are one whatever their distances");

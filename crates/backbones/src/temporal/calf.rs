@@ -11,11 +11,12 @@
 //!       between                                                                      (5)
 //! N spots from all of h: confidence and place by sigmoid, classes by softmax           (6)
 //!
-//! The output has for each frame two unused columns and p, and then N rows of confidence, place and
-//! classes. The loss is the task's.
+//! The output has a row of two unused columns and p for each frame, followed by N rows of confidence, place
+//! and classes. The loss is the task's.
 //!
 //! Differs from the paper: no batch norm over the positions of a chunk in (3); layers in (2), none with
-//! `depth = 0`; e is not beside the convolutions in (2), as it is in the published code; smaller sizes.
+//! `depth = 0`; e is not concatenated to the convolutions in (2), as it is in the published code; smaller
+//! sizes.
 
 use burn::{
     module::Module,
@@ -32,11 +33,11 @@ use super::{
 };
 use crate::{Backbone, BackboneSpec, wrong};
 
-/// Confidence and place.
+/// The number of columns before the classes: confidence and place.
 const BEFORE: usize = 2;
-/// Signals of the convolutions between the maxima, (5), as in the published code.
+/// Channels of the convolutions between the maxima, (5), as in the published code.
 const HEAD: [usize; 2] = [32, 16];
-/// Spots of a chunk, N of (6), as in the published code.
+/// The number of spots of a chunk, N of (6), as in the published code.
 const SPOTS: usize = 5;
 
 config! {
@@ -58,12 +59,12 @@ pub struct Calf {
     tokens: usize,
 }
 
-/// Rows that are left of `rows` after three maxima at every second row.
+/// The number of rows that remain of `rows` after three maxima at every second row.
 fn left(rows: usize) -> usize {
     (0..3).fold(rows, |rows, _| rows.div_ceil(2))
 }
 
-/// The maximum over three rows at every second one.
+/// The maximum over three rows, at every second row.
 fn halved(x: Tensor<3>) -> Tensor<3> {
     let [b, t, d] = x.dims();
     let most = window_max(x, 3);
@@ -112,7 +113,7 @@ impl Backbone for Calf {
         })
     }
 
-    /// `[B, 1, T, features]` to `[B, T + N, outputs]`.
+    /// Maps `[B, 1, T, features]` to `[B, T + N, outputs]`.
     fn forward(&self, pass: &mut Pass, input: Input) -> Tensor<3> {
         let [v, p] = self.capsules.forward(pass, frames(input)); // (1) to (4)
         let [b, t, classes] = p.dims();

@@ -1,5 +1,5 @@
-//! CALF for camera shots: its pyramid and its capsules, whose lengths are the scores of kinds of camera, or of
-//! a boundary.
+//! CALF for camera shots: its pyramid and its capsules, whose lengths are the scores of kinds of camera, or
+//! of a boundary.
 //!
 //! Deliège et al. *SoccerNet-v2*. CVPR Workshops 2021. <https://arxiv.org/abs/2011.13367>, section 5.2; Cioppa et
 //! al. *A Context-Aware Loss Function for Action Spotting in Soccer Videos*. CVPR 2020.
@@ -63,7 +63,7 @@ impl Backbone for CalfSegmentation {
         Ok(Self { capsules, tokens: shape[0] })
     }
 
-    /// `[B, 1, T, features]` to `[B, T, outputs]`.
+    /// Maps `[B, 1, T, features]` to `[B, T, outputs]`.
     fn forward(&self, pass: &mut Pass, input: Input) -> Tensor<3> {
         let [_, p] = self.capsules.forward(pass, frames(input));
         p.clone().log() - (p.neg() + 1.0).clamp_min(1e-6).log()

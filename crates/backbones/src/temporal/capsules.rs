@@ -1,5 +1,5 @@
 //! CALF's network over frames: features, a pyramid of convolutions, layers, and for each frame and class a
-//! capsule whose length is the score. Numbers in brackets are those of `calf.rs`.
+//! capsule whose length is the score. Equation numbers are those of `calf.rs`.
 
 use burn::{
     module::Module,
@@ -13,15 +13,15 @@ use moe::{Choice, ConfigError, Init, Pass};
 use super::frames::{Convolution, Layers, flops};
 use crate::BackboneSpec;
 
-/// Numbers of a capsule.
+/// The width of a capsule.
 pub(super) const CAPSULE: usize = 16;
 /// Features of a frame after the first and after the second map, (1); 128 and 32 in the published code.
 const FEATURES: [usize; 2] = [64, 32];
-/// Frames that the four kernels see, (2) with R = 40, rounded up; R is 80 in the published code.
+/// The sizes of the four kernels in frames, (2) with R = 40, rounded up; R is 80 in the published code.
 const KERNELS: [usize; 4] = [6, 14, 20, 40];
-/// Signals of the four kernels, (2); 8, 16, 32 and 64 in the published code.
+/// The channels of the four kernels, (2); 8, 16, 32 and 64 in the published code.
 const MAPS: [usize; 4] = [8, 8, 16, 32];
-/// Signals of all kernels together.
+/// The channels of all kernels together.
 pub(super) const WIDTH: usize = MAPS[0] + MAPS[1] + MAPS[2] + MAPS[3];
 
 /// The maps of (1) to (3).
@@ -35,7 +35,7 @@ pub(super) struct Capsules {
 }
 
 impl Capsules {
-    /// For frames of `features` numbers and this many classes, with `depth` layers.
+    /// Fresh maps for frames of `features` numbers and this many classes, with `depth` layers.
     pub(super) fn new(
         spec: &BackboneSpec,
         (dense, depth): (&Choice, usize),

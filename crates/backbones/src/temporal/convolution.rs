@@ -3,8 +3,8 @@
 //! Deliège et al. *SoccerNet-v2*. CVPR Workshops 2021. <https://arxiv.org/abs/2011.13367>; its development kit:
 //! three convolutions with kernels of 21 frames, ReLU after each, the last one too.
 //!
-//! Differs from it where the config says so: layers before the last convolution, none by default, which may
-//! be MoE layers.
+//! Differs from the development kit if configured: layers before the last convolution, none by default, which
+//! may be MoE layers.
 
 use burn::{module::Module, prelude::*, tensor::activation::relu};
 use moe::{Choice, ConfigError, Init, Input, Pass, config};
@@ -12,10 +12,10 @@ use moe::{Choice, ConfigError, Init, Input, Pass, config};
 use super::frames::{Convolution, FRAMES, Layers, frames, sizes};
 use crate::{Backbone, BackboneSpec};
 
-/// Signals after the first and after the second convolution, as in the development kit (`model.py` of
+/// The channels after the first and after the second convolution, as in the development kit (`model.py` of
 /// `BasicModel-segmentation`).
 const CHANNELS: [usize; 2] = [128, 32];
-/// Frames that a filter sees, as there.
+/// The size of a filter in frames, as in the development kit.
 const KERNEL: usize = 21;
 
 config! {
@@ -74,7 +74,7 @@ impl Backbone for TemporalConvolution {
         })
     }
 
-    /// `[B, 1, T, features]` to `[B, T, outputs]`.
+    /// Maps `[B, 1, T, features]` to `[B, T, outputs]`.
     fn forward(&self, pass: &mut Pass, input: Input) -> Tensor<3> {
         let x = relu(self.first.forward(frames(input)));
         let x = self.layers.forward(pass, relu(self.second.forward(x)));

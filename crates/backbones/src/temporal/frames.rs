@@ -6,10 +6,10 @@ use moe::{Choice, ConfigError, Domain, Init, Input, Pass, Placement};
 
 use crate::{BackboneSpec, FeedForward, Norm, wrong};
 
-/// The message if an input is not what was checked before.
+/// The message for an input that differs from the one that was checked.
 pub(super) const FRAMES: &str = "expected images of one channel, whose rows are frames";
 
-/// Frames and features of a frame.
+/// The number of frames, and of the features of a frame.
 pub(super) fn sizes(name: &str, domain: Domain) -> Result<[usize; 2], ConfigError> {
     match domain {
         Domain::Image { channels: 1, height, width } => Ok([height, width]),
@@ -39,8 +39,8 @@ pub(super) struct Layers {
 }
 
 impl Layers {
-    /// Checks that `depth` layers fit, for a stream of `[B, tokens, width]`. The depth may be 0 without MoE
-    /// layers.
+    /// Checks that `depth` layers are possible, for a stream of `[B, tokens, width]`. The depth may be 0
+    /// without MoE layers.
     pub(super) fn check(
         name: &str,
         spec: &BackboneSpec,
@@ -93,7 +93,7 @@ pub(super) fn flops(map: &Linear) -> f64 {
     2.0 * map.weight.lazy_shape().num_elements() as f64
 }
 
-/// Row t is row t + `by`; those outside are the first and the last one.
+/// Shifts rows: row t of the result is row t + `by`; rows outside are the first and the last one.
 pub(super) fn shifted(x: Tensor<3>, by: isize) -> Tensor<3> {
     let [_, t, _] = x.dims();
     let n = by.unsigned_abs().min(t);
@@ -107,7 +107,7 @@ pub(super) fn shifted(x: Tensor<3>, by: isize) -> Tensor<3> {
     }
 }
 
-/// The maximum over the rows from t - window / 2 on, as many as the window has.
+/// The maximum over `window` rows, beginning with row t - window / 2.
 pub(super) fn window_max(x: Tensor<3>, window: usize) -> Tensor<3> {
     // `most` is the maximum over the rows t to t + length.
     let (mut most, mut length) = (x, 1);
@@ -119,7 +119,7 @@ pub(super) fn window_max(x: Tensor<3>, window: usize) -> Tensor<3> {
     shifted(most, -((window / 2) as isize))
 }
 
-/// The sum over the rows from t + `from` to t + `to`, the last one not; rows outside are left out.
+/// The sum over the rows from t + `from` to t + `to`, exclusive; rows outside are left out.
 pub(super) fn window_sum(x: Tensor<3>, from: isize, to: isize) -> Tensor<3> {
     let [_, t, _] = x.dims();
     let weight = |at: usize| {
@@ -134,7 +134,7 @@ pub(super) fn window_sum(x: Tensor<3>, from: isize, to: isize) -> Tensor<3> {
 }
 
 /// For each row the `kernel` rows around it side by side, `[B, T, kernel * D]`; rows outside are 0. A linear
-/// map of them is a convolution.
+/// map of the result is a convolution.
 pub(super) fn around(x: Tensor<3>, kernel: usize) -> Tensor<3> {
     let [b, t, d] = x.dims();
     let before = Tensor::<3>::zeros([b, kernel / 2, d], &x.device());
@@ -170,7 +170,7 @@ impl Convolution {
     }
 }
 
-/// Each row over its length.
+/// Each row divided by its length.
 pub(super) fn unit<const D: usize>(x: Tensor<D>) -> Tensor<D> {
     let length = (x.clone().square().sum_dim(D - 1) + 1e-12).sqrt();
     x / length

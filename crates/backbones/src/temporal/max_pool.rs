@@ -1,7 +1,7 @@
 //! Max pooling of features over a window around each frame.
 //!
-//! Giancola et al. *SoccerNet*. CVPR Workshops 2018. <https://arxiv.org/abs/1804.04527>, section 5: features of a
-//! window, pooled, then a linear map to the classes.
+//! Giancola et al. *SoccerNet*. CVPR Workshops 2018. <https://arxiv.org/abs/1804.04527>, section 5: the
+//! features of a window are pooled, and mapped to the classes by a linear map.
 //!
 //! e_t = x_t E                                                                       (1)
 //! p_t = max over the window around t of e                                           (2)
@@ -20,9 +20,9 @@ use crate::{Backbone, BackboneSpec};
 config! {
     /// Sizes of the network.
     pub struct MaxPoolConfig {
-        /// Features of a frame after the first map.
+        /// The width of a frame's features after the first map.
         pub width: usize = 64,
-        /// Frames of a window.
+        /// The number of frames of a window.
         pub window: usize = 40,
         /// Layers after the pooling.
         pub depth: usize = 1,
@@ -31,7 +31,7 @@ config! {
     }
 }
 
-/// The maximum of a window.
+/// Max pooling over a window.
 #[derive(Module, Debug)]
 pub struct MaxPool {
     embedding: Linear,
@@ -71,7 +71,7 @@ impl Backbone for MaxPool {
         })
     }
 
-    /// `[B, 1, T, features]` to `[B, T, outputs]`.
+    /// Maps `[B, 1, T, features]` to `[B, T, outputs]`.
     fn forward(&self, pass: &mut Pass, input: Input) -> Tensor<3> {
         let embedded = linear_layer(&self.embedding, frames(input)); // (1)
         let pooled = window_max(embedded, self.window); // (2)

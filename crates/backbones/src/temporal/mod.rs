@@ -1,5 +1,5 @@
 //! Networks on features over time: the rows of an image of one channel are frames, and each frame has an
-//! answer. One file each; what they share is here.
+//! answer. There is one file for each network; their shared parts are here.
 
 mod calf;
 mod calf_segmentation;

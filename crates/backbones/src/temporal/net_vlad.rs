@@ -1,4 +1,5 @@
-//! NetVLAD over a window around each frame, and NetVLAD++, which pools before and after the frame apart.
+//! NetVLAD over a window around each frame, and NetVLAD++, which pools the frames before and after
+//! separately.
 //!
 //! Arandjelović et al. *NetVLAD*. CVPR 2016. <https://arxiv.org/abs/1511.07247>
 //! Giancola, Ghanem. *Temporally-Aware Feature Pooling for Action Spotting*. CVPR Workshops 2021.
@@ -11,12 +12,12 @@
 //!       numbers                                                                     (4)
 //! y_t = v with layers, then a linear map to classes                                 (5)
 //!
-//! With `halves = true` (NetVLAD++) there are clusters of their own for the frames before t and for those
-//! from t on, each with its (2) to (4), side by side.
+//! With `halves = true` (NetVLAD++) the frames before t and those from t on have separate clusters, each with
+//! its own (2) to (4), side by side.
 //!
-//! Differs from the papers: the last factor of (4), without which v is so small that little is learned in few steps;
-//! a linear map to `width` and layers in (5), of which there are none with
-//! `depth = 0`; no dropout. NetVLAD of the first baseline has no (1).
+//! Differs from the papers: the last factor of (4), without which v is so small that little is learned in few
+//! steps; a linear map to `width` and layers in (5), of which there are none with `depth = 0`; no dropout.
+//! NetVLAD of the first baseline has no (1).
 
 use burn::{
     module::{Module, Param},
@@ -29,21 +30,21 @@ use moe::{Choice, ConfigError, Init, Input, Pass, config};
 use super::frames::{FRAMES, Layers, at_least_one, flops, frames, sizes, unit, window_sum};
 use crate::{Backbone, BackboneSpec};
 
-/// Features of a frame after the first map, (1); 512 in the published code of NetVLAD++.
+/// The width of a frame's features after the first map, (1); 512 in the published code of NetVLAD++.
 const FEATURES: usize = 32;
 
 config! {
     /// Sizes of the network.
     pub struct NetVladConfig {
-        /// Clusters, K; with `halves` as many on either side.
+        /// The number of clusters, K; with `halves`, K on either side.
         pub clusters: usize = 8,
-        /// Frames of a window.
+        /// The number of frames of a window.
         pub window: usize = 40,
-        /// Whether the frames before and after are pooled apart, as in NetVLAD++.
+        /// Whether the frames before and after are pooled separately, as in NetVLAD++.
         pub halves: bool = false,
         /// The width of the stream after the pooling.
         pub width: usize = 64,
-        /// Layers after the pooling; with none, its result goes straight to the head.
+        /// Layers after the pooling; if 0, its result goes directly to the head.
         pub depth: usize = 1,
         /// The feed-forward network of layers without experts.
         pub dense: Choice = Choice::of("ffn").with("hidden", 128),
@@ -81,7 +82,7 @@ impl Vlad {
         self.pooled(x, (self.from, self.to))
     }
 
-    /// The same over the frames from t + `from` to t + `to`.
+    /// Pools over the frames from t + `from` to t + `to`.
     pub(super) fn pooled(&self, x: Tensor<3>, (from, to): (isize, isize)) -> Tensor<3> {
         let ([b, t, d], [k, _]) = (x.dims(), self.centers.lazy_shape().dims());
         let shares = softmax(linear_layer(&self.assignment, x.clone()), 2); // (2)
@@ -113,7 +114,7 @@ pub struct NetVlad {
 }
 
 impl NetVladConfig {
-    /// From and to of the pools around a frame.
+    /// The ranges of the pools around a frame, each from and to.
     fn pools(&self) -> Vec<(isize, isize)> {
         let (before, all) = ((self.window / 2) as isize, self.window as isize);
         match self.halves {
@@ -164,7 +165,7 @@ impl Backbone for NetVlad {
         })
     }
 
-    /// `[B, 1, T, features]` to `[B, T, outputs]`.
+    /// Maps `[B, 1, T, features]` to `[B, T, outputs]`.
     fn forward(&self, pass: &mut Pass, input: Input) -> Tensor<3> {
         let x = unit(linear_layer(&self.embedding, frames(input))); // (1)
         let pooled = self.pools.iter().map(|pool| pool.forward(x.clone())).collect();

@@ -1,19 +1,19 @@
-//! A siamese network for replay grounding: one encoder for a piece of a game and a replay, and the score
-//! that the replay shows the frame.
+//! A siamese network for replay grounding: one encoder for a piece of a game and for a replay, and for each
+//! frame of the piece the score that the replay shows it.
 //!
-//! Deliège et al. *SoccerNet-v2*. CVPR Workshops 2021. <https://arxiv.org/abs/2011.13367>, section 5.3: replay and
-//! piece pass one network, and a second one compares them.
+//! Deliège et al. *SoccerNet-v2*. CVPR Workshops 2021. <https://arxiv.org/abs/2011.13367>, section 5.3:
+//! replay and piece pass the same network, and a second network compares the results.
 //!
 //! e(x) = x E, and a convolution over time of GELU(x E)                               (1)
 //! r    = mean over the frames of e(replay)                                           (2)
 //! s_t  = four times the cosine of e_t and r                                          (3)
 //! y_t  = [e_t, e_t r, r, s_t] to `width`, layers, a linear map to one number         (4)
 //!
-//! With `clusters` both are pooled by one NetVLAD P (`net_vlad.rs`), as in the paper's second baseline:
+//! With `clusters`, both are pooled by one NetVLAD P (`net_vlad.rs`), as in the paper's second baseline:
 //!
 //! r    = P of all frames of e(replay),   in the place of e_t: P of the window around t    (2')
 //!
-//! Differs from the paper: one convolution in the place of the pyramid of CALF, an answer at each frame.
+//! Differs from the paper: one convolution in place of the pyramid of CALF, an answer at each frame.
 
 use burn::{module::Module, nn::Linear, prelude::*};
 use kernels::{gelu, linear_layer};
@@ -25,28 +25,28 @@ use super::{
 };
 use crate::{Backbone, BackboneSpec, wrong};
 
-/// Features of a frame in the encoder, (1): our choice, as is its one convolution.
+/// The width of a frame's features in the encoder, (1): our choice, as is its one convolution.
 const FEATURES: usize = 64;
-/// Frames that a filter of the encoder sees: our choice.
+/// The size of the encoder's filter in frames: our choice.
 const KERNEL: usize = 5;
 
 config! {
     /// Sizes of the network.
     pub struct SiameseConfig {
-        /// The width of the stream that compares.
+        /// The width of the stream of the comparison.
         pub width: usize = 64,
         /// Clusters of the NetVLAD that pools frames, (2'); the mean of (2) if none are given.
         pub clusters: Option<usize> = None,
-        /// Frames of the piece that it pools around each one.
+        /// The number of frames of the piece that it pools around each frame.
         pub window: usize = 10,
-        /// Layers that compare.
+        /// The number of layers of the comparison.
         pub depth: usize = 1,
         /// The feed-forward network of layers without experts.
         pub dense: Choice = Choice::of("ffn").with("hidden", 128),
     }
 }
 
-/// Pools frames, (2').
+/// The pooling of frames, (2').
 #[derive(Module, Debug)]
 struct Pool {
     vlad: Vlad,
@@ -64,7 +64,7 @@ impl Pool {
         }
     }
 
-    /// Of each frame of the piece, `[B, T, D]`, and of the whole replay, `[B, 1, D]`.
+    /// The pooled result for each frame of the piece, `[B, T, D]`, and for the whole replay, `[B, 1, D]`.
     fn forward(&self, [piece, replay]: [Tensor<3>; 2]) -> [Tensor<3>; 2] {
         let frames = replay.dims()[1] as isize;
         let replay = self.vlad.pooled(unit(replay), (-frames, frames)).narrow(1, 0, 1);
@@ -73,7 +73,7 @@ impl Pool {
     }
 }
 
-/// One encoder for both, and what compares.
+/// One encoder for piece and replay, and the layers that compare them.
 #[derive(Module, Debug)]
 pub struct Siamese {
     embedding: Linear,
@@ -85,7 +85,7 @@ pub struct Siamese {
     tokens: usize,
 }
 
-/// The message if an input is not what was checked before.
+/// The message for an input that differs from the one that was checked.
 const PAIRS: &str = "expected images of two channels: the rows of a piece, and those of a replay";
 
 fn sizes(domain: Domain) -> Result<[usize; 2], ConfigError> {
@@ -136,7 +136,7 @@ impl Backbone for Siamese {
         })
     }
 
-    /// `[B, 2, T, features]` to `[B, T, outputs]`.
+    /// Maps `[B, 2, T, features]` to `[B, T, outputs]`.
     fn forward(&self, pass: &mut Pass, input: Input) -> Tensor<3> {
         let Input::Image(rows) = input else { panic!("{PAIRS}") };
         let channel = |at: usize| rows.clone().narrow(1, at, 1).squeeze_dim::<3>(1);

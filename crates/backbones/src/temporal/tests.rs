@@ -1,4 +1,4 @@
-//! Each network on frames: shapes, learning, what it sees, what is refused.
+//! Tests of each network on frames: shapes, learning, the frames that an answer depends on, refused configs.
 
 use burn::prelude::*;
 use moe::{Domain, Init, Input, Library, MoeConfig, Pass, Placement};
@@ -38,7 +38,7 @@ fn windows_by_hand() {
     assert_eq!(values(around(column(&[1.0, 2.0]), 2)), [0.0, 1.0, 1.0, 2.0]);
 }
 
-/// With and without MoE layers it has the right shape and learns.
+/// Checks that a network has the right shape and learns, with and without MoE layers.
 fn works<N: Backbone>(config: N::Config, domain: Domain, outputs: usize, rows: usize) {
     works_with::<N>(0.05, config, domain, outputs, rows);
 }
@@ -84,7 +84,7 @@ fn every_network_learns_dense_and_with_experts() {
     works::<TemporalConvolution>(convolution, FRAMES, 3, 12);
     works::<Siamese>(SiameseConfig { width: 6, ..Default::default() }, pair, 1, 12);
     let pooled = SiameseConfig { width: 6, clusters: Some(2), window: 4, ..Default::default() };
-    // Pooled frames are as long as their number of entries, and their products are longer.
+    // The length of pooled frames grows with the number of their entries, and that of their products too.
     works_with::<Siamese>(0.005, pooled, pair, 1, 12);
 }
 
@@ -139,7 +139,8 @@ fn a_pooled_replay_is_the_same_in_any_order_of_its_frames_up_to_the_encoder() {
     let moe = MoeConfig { layers: Placement::NONE, ..moe };
     let spec = BackboneSpec { outputs: 1, ..spec(domain, &moe, &library) };
     let network = Siamese::init(&config, &spec, &Init::new(0, &Device::flex())).unwrap();
-    // One frame of the replay differs; kernels see two frames on either side, so it may be any in the middle.
+    // One frame of the replay differs. Kernels cover two frames on either side, so it may be any in the
+    // middle.
     let answer = |differs: usize| {
         let mut x: Vec<f32> = (0..60).map(|at| (at as f32 * 0.7).sin()).collect();
         x.extend(vec![0.5; 60]);
@@ -153,7 +154,7 @@ fn a_pooled_replay_is_the_same_in_any_order_of_its_frames_up_to_the_encoder() {
     assert!(away(answer(4), answer(0)) > 1e-5, "at the edge the encoder sees fewer frames");
 }
 
-/// Which frames the answer at frame 6 depends on.
+/// The frames that the answer at frame 6 depends on.
 fn sees(config: NetVladConfig) -> Vec<usize> {
     let (library, moe) = library();
     let moe = MoeConfig { layers: Placement::NONE, ..moe };
@@ -177,7 +178,7 @@ fn a_window_is_what_its_name_says_and_halves_tell_order() {
     assert_eq!(sees(config.clone()), [4, 5, 6, 7]);
     assert_eq!(sees(NetVladConfig { halves: true, depth: 0, ..config.clone() }), [4, 5, 6, 7]);
 
-    // The same frames in another order within the window are the same to NetVLAD, not to NetVLAD++.
+    // Frames in another order within the window give the same answer in NetVLAD, but not in NetVLAD++.
     let (library, moe) = library();
     let moe = MoeConfig { layers: Placement::NONE, ..moe };
     let differs = |halves: bool| {

@@ -24,8 +24,8 @@ config! {
         pub depth: usize = 2,
         /// Attention heads.
         pub heads: usize = 4,
-        /// Frames around each one that its embedding sees: with one the first block cannot tell how a frame
-        /// differs from its neighbours, which attention learns slowly.
+        /// The number of frames around each one that its embedding covers: with 1, the first block is not
+        /// given the differences between a frame and its neighbours, which attention learns slowly.
         pub kernel: usize = 1,
         /// The feed-forward network of blocks without a MoE layer.
         pub dense: Choice = Choice::of("ffn").with("hidden", 128),
@@ -88,7 +88,7 @@ impl Backbone for TemporalTransformer {
         })
     }
 
-    /// `[B, 1, T, features]` to `[B, T, outputs]`.
+    /// Maps `[B, 1, T, features]` to `[B, T, outputs]`.
     fn forward(&self, pass: &mut Pass, input: Input) -> Tensor<3> {
         let x = self.embedding.forward(frames(input)) + self.positions.val();
         let x = self.blocks.iter().fold(x, |x, block| block.forward(pass, x));

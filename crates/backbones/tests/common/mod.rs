@@ -1,4 +1,4 @@
-//! What the tests against published code share.
+//! Shared parts of the tests against published code.
 
 #![allow(dead_code, reason = "each test uses a part of it")]
 
@@ -14,7 +14,7 @@ pub(crate) fn fixture<T: DeserializeOwned>(name: &str) -> T {
     serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap()
 }
 
-/// How a parameter is filled: `plus` + numbers of the salt.
+/// The rule by which a parameter is filled: `plus` + numbers of the salt.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Filled {
@@ -33,7 +33,7 @@ impl Filled {
     }
 }
 
-/// Reproducible numbers, as the published code was given.
+/// Reproducible numbers, the same as in the published code's run.
 pub(crate) fn fill(salt: u64, shape: &[usize], scale: f64) -> TensorData {
     let mix = |x: u64| {
         let z = x.wrapping_add(0x9E37_79B9_7F4A_7C15);
@@ -49,12 +49,12 @@ pub(crate) fn fill(salt: u64, shape: &[usize], scale: f64) -> TensorData {
     TensorData::new(values, shape.to_vec())
 }
 
-/// Everything that networks are built from.
+/// All plug-ins from which networks are built.
 pub(crate) fn library() -> Library {
     Library { routers: routers::all(), experts: experts::all(), residuals: residuals::all() }
 }
 
-/// Checks that these are the numbers, to this share of their size or of 1.
+/// Checks numbers, with this tolerance relative to their size or to 1.
 #[track_caller]
 pub(crate) fn close_to(found: &[f32], expected: &[f32], tolerance: f32) {
     let near = |(a, b): (&f32, &f32)| (a - b).abs() <= tolerance * b.abs().max(1.0);
@@ -62,7 +62,7 @@ pub(crate) fn close_to(found: &[f32], expected: &[f32], tolerance: f32) {
     assert!(same, "found {found:?}, expected {expected:?}");
 }
 
-/// To 1e-5.
+/// Checks numbers to 1e-5.
 #[track_caller]
 pub(crate) fn close(found: &[f32], expected: &[f32]) {
     close_to(found, expected, 1e-5);

@@ -1,10 +1,10 @@
 //! DNG files with one uncompressed mosaic of 16 bits.
 //!
-//! Adobe. *Digital Negative Specification*, 1.7; *TIFF*, revision 6.0, 1992. Written is one directory with
-//! one strip, little-endian, with the 24 entries that LibRaw and rawloader need. Read is what has one mosaic
-//! in strips in its first directory or in a sub-directory of it, of either byte order. Compressed files,
-//! tiles, several samples a pixel and patterns that are not 2 x 2 are refused by name. Of several black or
-//! white levels all must be alike.
+//! Adobe. *Digital Negative Specification*, 1.7; *TIFF*, revision 6.0, 1992. The writer makes one directory
+//! with one strip, little-endian, with the 24 entries that LibRaw and rawloader need. The reader takes files
+//! of either byte order with one mosaic in strips, in the first directory or in a sub-directory of it.
+//! Compressed files, tiles, several samples per pixel and patterns that are not 2 x 2 are refused by name. If
+//! there are several black or white levels, all must be equal.
 
 mod read;
 mod tag;
@@ -15,18 +15,18 @@ pub use write::write;
 
 use crate::Mosaic;
 
-/// A mosaic, and what its conversion needs.
+/// A mosaic, and the parameters of its conversion.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Dng {
     /// The mosaic, with its pattern and levels.
     pub mosaic: Mosaic,
     /// The manufacturer of the camera.
     pub make: String,
-    /// The camera.
+    /// The model of the camera.
     pub model: String,
     /// The response to a white object in red, green and blue.
     pub neutral: [f32; 3],
-    /// From XYZ (D65) to the camera's colours, row by row.
+    /// The matrix from XYZ (D65) to the camera's colours, row by row.
     pub matrix: [f32; 9],
 }
 

@@ -3,11 +3,11 @@
 use super::{Dng, tag};
 use crate::{Cfa, Colour, Error, Mosaic, Result};
 
-/// The mosaic of a DNG file, and what its conversion needs.
+/// Reads the mosaic of a DNG file, and the parameters of its conversion.
 ///
 /// # Errors
 ///
-/// If the file is damaged, or has no mosaic that is uncompressed, of 16 bits, in strips.
+/// If the file is damaged, or has no uncompressed mosaic of 16 bits in strips.
 pub fn read(bytes: &[u8], file: &str) -> Result<Dng> {
     let fault = |(entry, problem): Fault| Error::entry(file, entry, problem);
     let tiff = Tiff::open(bytes).map_err(fault)?;
@@ -16,7 +16,7 @@ pub fn read(bytes: &[u8], file: &str) -> Result<Dng> {
     tiff.dng(&first, &mosaic).map_err(fault)
 }
 
-/// The place, and what is wrong there.
+/// A fault: the place, and the problem there.
 type Fault = (String, String);
 
 fn at(tag: u16, problem: impl Into<String>) -> Fault {
@@ -27,10 +27,10 @@ fn whole(problem: impl Into<String>) -> Fault {
     (String::new(), problem.into())
 }
 
-/// Directories below the first one: the mosaic, and previews of it.
+/// The maximum number of directories below the first one: the mosaic, and previews of it.
 const SUB_DIRECTORIES: usize = 64;
 
-/// Tag, kind, count, where the value is.
+/// An entry: tag, kind, count, and the offset of the value.
 type Entry = (u16, u16, usize, usize);
 
 struct Tiff<'a> {
@@ -105,7 +105,7 @@ impl<'a> Tiff<'a> {
         Err(at(tag::PHOTOMETRIC, "no directory has 32803, a mosaic"))
     }
 
-    /// The whole numbers of an entry, if it is there.
+    /// The whole numbers of an entry, if it exists.
     fn numbers(&self, directory: &[Entry], tag: u16) -> Checked<Option<Vec<u32>>> {
         let found = directory.iter().find(|entry| entry.0 == tag);
         let Some((_, kind, count, place)) = found.copied() else { return Ok(None) };
@@ -117,7 +117,7 @@ impl<'a> Tiff<'a> {
         (0..count).map(|i| self.number(place + size * i, size)).collect::<Checked<_>>().map(Some)
     }
 
-    /// The one number of an entry, if it is there.
+    /// The single number of an entry, if it exists.
     fn one(&self, directory: &[Entry], tag: u16) -> Checked<Option<u32>> {
         match self.numbers(directory, tag)?.as_deref() {
             None => Ok(None),
@@ -126,7 +126,7 @@ impl<'a> Tiff<'a> {
         }
     }
 
-    /// Fractions, or whole numbers, if the entry is there.
+    /// Fractions, or whole numbers, if the entry exists.
     fn fractions(&self, directory: &[Entry], tag: u16) -> Checked<Option<Vec<f32>>> {
         let found = directory.iter().find(|entry| entry.0 == tag);
         let Some((_, kind, count, place)) = found.copied() else { return Ok(None) };
@@ -213,7 +213,7 @@ impl<'a> Tiff<'a> {
         Cfa::new(colours).map_err(|problem| at(tag::CFA_PATTERN, problem))
     }
 
-    /// A level, the same for all pixels.
+    /// A level, which must be the same for all pixels.
     fn level(&self, of: &[Entry], tag: u16, default: f32) -> Checked<f32> {
         let levels = self.fractions(of, tag)?.unwrap_or_else(|| vec![default]);
         match levels[..] {
@@ -257,7 +257,7 @@ impl<'a> Tiff<'a> {
     }
 }
 
-/// Numbers for a message, which is no longer than a few lines.
+/// Numbers for a message, shortened to a few lines.
 fn shown<T: std::fmt::Debug>(numbers: &[T]) -> String {
     match numbers.len() {
         ..=16 => format!("{numbers:?}"),
@@ -267,7 +267,7 @@ fn shown<T: std::fmt::Debug>(numbers: &[T]) -> String {
 
 type Checked<T> = std::result::Result<T, Fault>;
 
-/// Bytes of a number of this kind; 1 of one that is not read.
+/// The bytes of a number of this kind; 1 for an unknown kind.
 fn size(kind: u16) -> usize {
     match kind {
         tag::SHORT => 2,

@@ -38,7 +38,7 @@ pub(super) const ILLUMINANT: u16 = 50778;
 /// The value of PHOTOMETRIC for a mosaic.
 pub(super) const CFA: u32 = 32803;
 
-/// Names for messages, as the specifications have them.
+/// Names for messages, as in the specifications.
 pub(super) fn name(tag: u16) -> String {
     let name = match tag {
         WIDTH => "ImageWidth",

@@ -2,14 +2,14 @@
 
 use super::{Dng, tag};
 
-/// An entry: tag, kind, how many, its bytes.
+/// An entry: tag, kind, count, bytes.
 type Entry = (u16, u16, u32, Vec<u8>);
 
 /// The bytes of the file.
 ///
 /// # Errors
 ///
-/// If the mosaic is larger than a file of 32 bits holds, a level is no whole number, or a number of
+/// If the mosaic is too large for a file with 32-bit offsets, a level is not a whole number, or a number of
 /// `neutral` or `matrix` is not finite.
 pub fn write(dng: &Dng) -> Result<Vec<u8>, String> {
     let mosaic = &dng.mosaic;
@@ -18,7 +18,7 @@ pub fn write(dng: &Dng) -> Result<Vec<u8>, String> {
         format!("{} x {} pixels: too many for a DNG file", mosaic.width, mosaic.height)
     })?;
     let mut entries = entries(dng, size)?;
-    // Header, number of entries, entries, the next directory, what does not fit into an entry.
+    // Header, number of entries, entries, the next directory, values that do not fit into an entry.
     let mut end = 8 + 2 + 12 * entries.len() as u32 + 4;
     let places: Vec<u32> = entries
         .iter()
@@ -49,7 +49,7 @@ pub fn write(dng: &Dng) -> Result<Vec<u8>, String> {
     Ok(file)
 }
 
-/// In the order of their tags.
+/// The entries, in the order of their tags.
 fn entries(dng: &Dng, size: u32) -> Result<Vec<Entry>, String> {
     let mosaic = &dng.mosaic;
     let short = |tag, value: u16| (tag, tag::SHORT, 1, value.to_le_bytes().to_vec());
@@ -70,7 +70,7 @@ fn entries(dng: &Dng, size: u32) -> Result<Vec<Entry>, String> {
         short(tag::PHOTOMETRIC, tag::CFA as u16),
         text(tag::MAKE, &dng.make),
         text(tag::MODEL, &dng.model),
-        long(tag::STRIP_OFFSETS, 0), // known when all entries are
+        long(tag::STRIP_OFFSETS, 0), // set when all entries are known
         short(tag::ORIENTATION, 1),
         short(tag::SAMPLES, 1),
         long(tag::ROWS_PER_STRIP, height),
@@ -96,7 +96,7 @@ fn level(name: &str, level: f32) -> Result<u32, String> {
     }
 }
 
-/// In millionths.
+/// An entry of fractions in millionths.
 fn rationals(tag: u16, kind: u16, numbers: &[f32]) -> Result<Entry, String> {
     const MILLION: i32 = 1_000_000;
     let mut bytes = Vec::new();

@@ -12,9 +12,9 @@ use crate::{
 /// A box with a person.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Body {
-    /// Its index among the queries or in the gallery.
+    /// The index of the box among the queries or in the gallery.
     pub index: i64,
-    /// The action it belongs to. Identities hold within one action.
+    /// The action of the box. Identities are valid within one action.
     pub action: String,
     /// The person.
     pub person: String,
@@ -23,18 +23,18 @@ pub struct Body {
 /// Queries and gallery, each by the key that rankings use, in the file's order.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Bodies {
-    /// The persons to find.
+    /// The boxes of persons to find.
     pub query: Vec<(String, Body)>,
-    /// Among whom.
+    /// The boxes to search.
     pub gallery: Vec<(String, Body)>,
 }
 
 impl Bodies {
-    /// Reads a file. Odd is an index that is not the key.
+    /// Reads a file. An index that differs from the key is odd.
     ///
     /// # Errors
     ///
-    /// At a field that is missing, and at what the judge refuses.
+    /// If a field is missing, and for an oddity that the judge refuses.
     pub fn read(bytes: &[u8], file: &str, judge: &mut Judge) -> Result<Self> {
         let value = json::parse(bytes, file, judge)?;
         let root = Node::root(&value, file);
@@ -99,7 +99,7 @@ pub struct Thumbnail {
     pub index: u64,
     /// The action.
     pub action: u64,
-    /// Person, frame, class, shirt's number or letter and identifier, where they are known.
+    /// Person, frame, class, number or letter of the shirt and identifier, if they are known.
     pub known: Option<[String; 5]>,
     /// Height and width in pixels.
     pub size: [u32; 2],

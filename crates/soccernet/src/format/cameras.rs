@@ -8,12 +8,12 @@ use crate::{
     pitch::{camera::Camera, view::IMAGE},
 };
 
-/// Reads a file. Odd are a focal length that is not above 0, a principal point outside of the image, as that
-/// of parameters for a larger image is, and a camera below the pitch, as one with a z that points up is.
+/// Reads a file. Oddities: a focal length that is not above 0; a principal point outside of the image, as in
+/// parameters for a larger image; and a camera below the pitch, as with a z that points up.
 ///
 /// # Errors
 ///
-/// At a parameter that is missing or has another number of values, and at what the judge refuses.
+/// If a parameter is missing or has another number of values, and for an oddity that the judge refuses.
 pub fn read(bytes: &[u8], file: &str, judge: &mut Judge) -> Result<Camera> {
     let value = json::parse(bytes, file, judge)?;
     let root = Node::root(&value, file);

@@ -1,4 +1,4 @@
-//! Lists of games: `{league: {season: [game, ...]}}`, one file a split.
+//! Lists of games: `{league: {season: [game, ...]}}`, one file per split.
 
 use std::collections::BTreeSet;
 
@@ -37,7 +37,7 @@ pub fn read(bytes: &[u8], file: &str) -> Result<Vec<String>> {
 ///
 /// # Errors
 ///
-/// If a game is no path of three parts.
+/// If a game is not a path of three parts.
 pub fn write(games: &[String]) -> Result<Vec<u8>> {
     let mut leagues = Map::new();
     for game in games {
@@ -60,7 +60,7 @@ pub fn write(games: &[String]) -> Result<Vec<u8>> {
 ///
 /// # Errors
 ///
-/// With the first game that is in both lists, and how many are.
+/// Names the first game that is in both lists, and the number of such games.
 pub fn disjoint(train: (&str, &[String]), test: (&str, &[String])) -> Result<()> {
     let tested: BTreeSet<&String> = test.1.iter().collect();
     let both: Vec<&String> = train.1.iter().filter(|game| tested.contains(game)).collect();

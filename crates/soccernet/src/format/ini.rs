@@ -45,7 +45,7 @@ impl Ini {
     ///
     /// # Errors
     ///
-    /// If it is not there or of another type.
+    /// If the value is missing or of another type.
     pub fn get<T: std::str::FromStr>(&self, section: &str, name: &str) -> Result<T> {
         let entry = format!("[{section}] {name}");
         let value = self.sections.get(section).and_then(|all| all.get(&name.to_lowercase()));
@@ -61,11 +61,11 @@ pub(crate) const LONGEST: usize = 1_000_000;
 /// The fields of `seqinfo.ini` on a sequence of frames.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Sequence {
-    /// Its name.
+    /// The name of the sequence.
     pub name: String,
-    /// The folder of its frames.
+    /// The folder of the frames.
     pub folder: String,
-    /// Frames in a second.
+    /// The number of frames per second.
     pub frame_rate: f64,
     /// Number of frames.
     pub length: usize,
@@ -115,23 +115,23 @@ impl Sequence {
     }
 }
 
-/// The fields of `video.ini` on a half's video: begin and length in seconds.
+/// The fields of `video.ini` on a half's video: start and length in seconds.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Video {
     /// The video's file name, for example `1_720p.mkv`.
     pub name: String,
-    /// Second of the video at which the half begins.
+    /// The second of the video at which the half begins.
     pub start: f64,
-    /// Seconds that the half takes.
+    /// The length of the half in seconds.
     pub duration: f64,
 }
 
 impl Video {
-    /// Reads `video.ini`, one entry a video.
+    /// Reads `video.ini`, one entry per video.
     ///
     /// # Errors
     ///
-    /// If a value is missing or no number.
+    /// If a value is missing or not a number.
     pub fn read(bytes: &[u8], file: &str) -> Result<Vec<Self>> {
         let ini = Ini::read(bytes, file)?;
         let video = |name: &String| {

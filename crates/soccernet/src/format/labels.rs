@@ -15,11 +15,11 @@ pub struct Label {
     pub time: GameTime,
     /// Milliseconds since the half began; files of version 1 may lack it.
     pub position: Option<i64>,
-    /// Its class, as written.
+    /// The class of the action, as written.
     pub label: String,
     /// `home`, `away` or `not applicable`; empty in files of version 1.
     pub team: String,
-    /// Whether it was on the screen.
+    /// Whether the action was on the screen.
     pub visible: bool,
 }
 
@@ -33,12 +33,12 @@ pub struct Labels {
 }
 
 impl Labels {
-    /// Reads a file. Odd are: half 3, a position outside of 120 minutes, or of another second than
-    /// the time.
+    /// Reads a file. Oddities: half 3, a position outside of 120 minutes, and a position in another second
+    /// than the time.
     ///
     /// # Errors
     ///
-    /// At what the official evaluator cannot read, and at what the judge refuses.
+    /// If the official evaluator cannot read the file, and for an oddity that the judge refuses.
     pub fn read(bytes: &[u8], file: &str, judge: &mut Judge) -> Result<Self> {
         let value = json::parse(bytes, file, judge)?;
         let root = Node::root(&value, file);

@@ -11,17 +11,17 @@ use crate::{
 /// Points by class, in the file's order; x and y from 0 to 1 of the image.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Lines {
-    /// Class and points.
+    /// Classes with their points.
     pub lines: Vec<(String, Vec<Point>)>,
 }
 
 impl Lines {
-    /// Reads a file. Odd are classes that are none, classes without points, and points that are far outside
-    /// of the image, as all are in pixels.
+    /// Reads a file. Oddities: unknown classes, classes without points, and points that are far outside of
+    /// the image, as are all points given in pixels.
     ///
     /// # Errors
     ///
-    /// At a point without x or y, and at what the judge refuses.
+    /// If a point has no x or y, and for an oddity that the judge refuses.
     pub fn read(bytes: &[u8], file: &str, judge: &mut Judge) -> Result<Self> {
         let value = json::parse(bytes, file, judge)?;
         let root = Node::root(&value, file);
@@ -61,7 +61,8 @@ impl Lines {
     }
 }
 
-/// Points may be next to the image, where a line leaves it, but not as far from it as it is large.
+/// Reads a point. Points may be outside of the image, where a line leaves it, but by less than the image's
+/// size.
 fn point(entry: &Node<'_>, judge: &mut Judge) -> Result<Point> {
     let point = [entry.number("x")?, entry.number("y")?];
     for (key, value) in ["x", "y"].into_iter().zip(point) {

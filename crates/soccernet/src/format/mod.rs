@@ -1,4 +1,4 @@
-//! The files of SoccerNet, one format a file: reader, writer, and checks of the strict mode.
+//! The file formats of SoccerNet, one per module: reader, writer, and checks of the strict mode.
 
 pub mod bodies;
 pub mod cameras;

@@ -1,10 +1,11 @@
-//! `gt.txt`, `det.txt` and `SNMOT-116.txt`: boxes of tracks, one a line.
+//! `gt.txt`, `det.txt` and `SNMOT-116.txt`: boxes of tracks, one per line.
 //!
 //! Frame (from 1), identity, left, top, width, height, confidence, class and two numbers unused.
 
 use crate::{Error, Judge, Result};
 
-/// The most boxes of a frame. All pairs of boxes of a frame are compared; the challenge's have about 25.
+/// The maximum number of boxes of a frame. All pairs of boxes of a frame are compared; the challenge's frames
+/// have about 25.
 const BOXES: usize = 1000;
 
 /// One box of a track.
@@ -12,7 +13,7 @@ const BOXES: usize = 1000;
 pub struct TrackedBox {
     /// The frame, from 1.
     pub frame: usize,
-    /// Which track; -1 for detections that belong to none.
+    /// The track; -1 for detections that belong to none.
     pub id: i64,
     /// Left, top, width and height in pixels.
     pub rect: [f64; 4],
@@ -22,12 +23,12 @@ pub struct TrackedBox {
     pub class: i64,
 }
 
-/// Which file it is.
+/// The kind of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// `gt.txt`: 8 values or more a line.
+    /// `gt.txt`: 8 or more values per line.
     Truth,
-    /// A submission: 7 values or more a line.
+    /// A submission: 7 or more values per line.
     Tracks,
     /// `det.txt`: boxes that belong to no track, all with the identity -1.
     Detections,
@@ -37,9 +38,9 @@ pub enum Kind {
 ///
 /// # Errors
 ///
-/// At a line of less than 7 values (8 in the ground truth), at what is
-/// no number, at a frame outside of the sequence, at an identity that a frame has twice, at a frame of more
-/// than 1,000 boxes, and at what the judge refuses.
+/// For a line of less than 7 values (8 in the ground truth), a value that is not a number, a frame outside of
+/// the sequence, an identity that a frame has twice, a frame of more than 1,000 boxes, and an oddity that the
+/// judge refuses.
 pub fn read(
     bytes: &[u8],
     file: &str,
@@ -71,7 +72,7 @@ pub fn read(
     Ok(rows)
 }
 
-/// Checks that no frame has more boxes than are compared, from frames in order.
+/// Checks that no frame has more boxes than the maximum, from frames in order.
 fn few(places: &[(usize, i64, usize)], file: &str) -> Result<()> {
     let frames = places.chunk_by(|a, b| a.0 == b.0);
     let Some(frame) = frames.into_iter().find(|frame| frame.len() > BOXES) else { return Ok(()) };
@@ -80,7 +81,7 @@ fn few(places: &[(usize, i64, usize)], file: &str) -> Result<()> {
     Err(Error::file(file, problem))
 }
 
-/// Checks that each identity is in a frame once, from frame, identity and line in order.
+/// Checks that each identity is in a frame at most once, from frame, identity and line in order.
 fn once(places: &[(usize, i64, usize)], file: &str) -> Result<()> {
     let pairs = places.windows(2).filter(|pair| (pair[0].0, pair[0].1) == (pair[1].0, pair[1].1));
     let Some(pair) = pairs.min_by_key(|pair| pair[1].2) else { return Ok(()) };
@@ -89,8 +90,8 @@ fn once(places: &[(usize, i64, usize)], file: &str) -> Result<()> {
     Err(Error::entry(file, format!("line {line}"), problem))
 }
 
-/// The values of a line. Between commas, semicolons or tabs none is missing, but the line may end with one;
-/// any number of blanks separates two values.
+/// The values of a line. With commas, semicolons or tabs as separators no value may be missing, but the line
+/// may end with a separator; any number of blanks separates two values.
 fn cells(line: &str) -> impl Iterator<Item = &[u8]> {
     let line = line.trim_ascii().as_bytes();
     let separator = *b",;\t".iter().find(|byte| line.contains(byte)).unwrap_or(&b' ');
@@ -242,7 +243,7 @@ mod tests {
         assert!(error("2,1,0,0,0,5,1").contains("a box of 0 by 5"));
         assert!(error("2,1,0,0,5,5,1,2").contains("class 2; 1 or -1"));
         assert!(error("2,1").contains("2 values"));
-        // The values after a missing one are not those of the columns before.
+        // With a missing value, the later values would be in the wrong columns.
         assert!(error("2,1,,0,0,5,5,1,-1,-1").contains("\"\" is not a number"));
         assert!(error("2,1,0,0,5,5,1,,").contains("\"\" is not a number"));
     }

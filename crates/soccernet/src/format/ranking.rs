@@ -15,11 +15,11 @@ pub struct Ranking {
 }
 
 impl Ranking {
-    /// Reads a file. Odd is a query that is there twice.
+    /// Reads a file. A query that occurs twice is odd.
     ///
     /// # Errors
     ///
-    /// At an index that is no whole number, and at what the judge refuses.
+    /// If an index is not a whole number, and for an oddity that the judge refuses.
     pub fn read(bytes: &[u8], file: &str, judge: &mut Judge) -> Result<Self> {
         let value = json::parse(bytes, file, judge)?;
         let mut queries = Vec::new();

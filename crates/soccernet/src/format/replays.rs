@@ -1,4 +1,4 @@
-//! `results_grounding.json`, also called `Detection-replays.json`: which action a replay shows.
+//! `results_grounding.json`, also called `Detection-replays.json`: the actions that replays show.
 
 use serde_json::json;
 
@@ -12,22 +12,22 @@ use crate::{
 pub struct Candidate {
     /// Seconds since the half of the action began.
     pub time: f64,
-    /// Between 0 and 1, if the file is right.
+    /// Between 0 and 1 in a valid file.
     pub score: f64,
 }
 
 /// One replay with its candidates.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Replay {
-    /// The half of the *action*, in which the candidates lie.
+    /// The half of the *action*, to which the candidates belong.
     pub half: i64,
-    /// Second at which the replay begins.
+    /// The second at which the replay begins.
     pub start: i64,
-    /// Second at which the replay ends.
+    /// The second at which the replay ends.
     pub end: i64,
-    /// The possible place of the action.
+    /// The candidates for the moment of the action.
     pub detection: Vec<Candidate>,
-    /// Its place in the file, for messages.
+    /// The place of the replay in the file, for messages.
     pub entry: String,
 }
 
@@ -43,12 +43,12 @@ pub struct Replays {
 }
 
 impl Replays {
-    /// Reads a file. Odd are: half 3, an end that is not after the start, a negative time, a score
-    /// outside of 0 to 1.
+    /// Reads a file. Oddities: half 3, an end that is before the start, a negative time, and a score outside
+    /// of 0 to 1.
     ///
     /// # Errors
     ///
-    /// At what the official evaluator cannot read, and at what the judge refuses.
+    /// If the official evaluator cannot read the file, and for an oddity that the judge refuses.
     pub fn read(bytes: &[u8], file: &str, judge: &mut Judge) -> Result<Self> {
         let value = json::parse(bytes, file, judge)?;
         let root = Node::root(&value, file);

@@ -1,5 +1,5 @@
-//! `Labels-cameras.json` and `Labels-replays.json`: the shots of a game. Each entry stands at the
-//! end of its shot.
+//! `Labels-cameras.json` and `Labels-replays.json`: the shots of a game. The time of an entry is the end of
+//! its shot.
 
 use serde_json::{Map, Value, json};
 
@@ -18,7 +18,7 @@ pub struct Link {
     pub label: String,
     /// The action's second within its half.
     pub seconds: i64,
-    /// Milliseconds, where the file has them.
+    /// The action's position in milliseconds, if the file has it.
     pub position: Option<i64>,
     /// `home`, `away` or `not applicable`.
     pub team: String,
@@ -31,15 +31,15 @@ pub struct Link {
 pub struct Shot {
     /// Half and second of its end.
     pub time: GameTime,
-    /// Milliseconds of its end.
+    /// The position of its end in milliseconds.
     pub position: Option<i64>,
     /// The kind of camera, as written.
     pub label: String,
-    /// `abrupt`, `smooth`, `logo` or `other`: how the next one begins.
+    /// The transition to the next shot: `abrupt`, `smooth`, `logo` or `other`.
     pub change: String,
     /// `real-time`, `replay` or `other`.
     pub replay: String,
-    /// Of a replay, what it shows, if that is known.
+    /// For a replay, the action that it shows, if known.
     pub link: Option<Link>,
 }
 
@@ -53,12 +53,12 @@ pub struct Shots {
 }
 
 impl Shots {
-    /// Reads a file. Odd are: half 3, a position of another second than the time, and shots of a half that
-    /// are not in order of time.
+    /// Reads a file. Oddities: half 3, a position in another second than the time, and shots of a half that
+    /// are not in the order of time.
     ///
     /// # Errors
     ///
-    /// At what the official evaluators cannot read, and at what the judge refuses.
+    /// If the official evaluators cannot read the file, and for an oddity that the judge refuses.
     pub fn read(bytes: &[u8], file: &str, judge: &mut Judge) -> Result<Self> {
         let value = json::parse(bytes, file, judge)?;
         let root = Node::root(&value, file);
@@ -103,7 +103,7 @@ fn shot(entry: &Node<'_>, judge: &mut Judge) -> Result<Shot> {
     })
 }
 
-/// Files of the challenge have `""` for an unknown link.
+/// The link of an entry. Files of the challenge have `""` for an unknown link.
 fn link(entry: &Node<'_>) -> Result<Option<Link>> {
     if entry.get("link").is_none_or(|link| link == "") {
         return Ok(None);

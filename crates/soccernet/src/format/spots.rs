@@ -8,16 +8,16 @@ use crate::{
     json::{self, Node},
 };
 
-/// One action that a submission sees.
+/// One action that a submission predicts.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Spot {
-    /// 1 or 2, if the file is right.
+    /// 1 or 2 in a valid file.
     pub half: i64,
     /// Milliseconds since the half began.
     pub position: i64,
-    /// Its class, as written.
+    /// The class of the action, as written.
     pub label: String,
-    /// Between 0 and 1, if the file is right.
+    /// Between 0 and 1 in a valid file.
     pub confidence: f64,
 }
 
@@ -31,12 +31,12 @@ pub struct Spots {
 }
 
 impl Spots {
-    /// Reads a file. Odd are: a half that is none, a position outside of 120 minutes, a confidence
-    /// outside of 0 to 1.
+    /// Reads a file. Oddities: an invalid half, a position outside of 120 minutes, and a confidence outside
+    /// of 0 to 1.
     ///
     /// # Errors
     ///
-    /// At what the official evaluator cannot read, and at what the judge refuses.
+    /// If the official evaluator cannot read the file, and for an oddity that the judge refuses.
     pub fn read(bytes: &[u8], file: &str, judge: &mut Judge) -> Result<Self> {
         let value = json::parse(bytes, file, judge)?;
         let root = Node::root(&value, file);

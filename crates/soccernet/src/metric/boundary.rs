@@ -16,7 +16,7 @@ use crate::{
     source::join,
 };
 
-/// Frames on either side of a boundary, and of the suppression: half of one second.
+/// The number of frames on either side of a boundary, and of the suppression: half of one second.
 const REACH: i64 = 1;
 
 /// The result.
@@ -27,17 +27,17 @@ pub struct Boundary {
     /// Average precision at one second, over the boundaries of all kinds.
     #[serde(rename = "mAP")]
     pub average: f64,
-    /// Average precision of each kind: detections nearer to a boundary of another kind are left out.
+    /// Average precision for each kind: detections nearer to a boundary of another kind are left out.
     #[serde(rename = "mAP_per_change")]
     pub per_change: Map<String, Value>,
 }
 
-/// Scores `1_boundary.npy` and `2_boundary.npy` of each game of the truth: a confidence a frame,
-/// negative where there is no boundary.
+/// Scores `1_boundary.npy` and `2_boundary.npy` of each game of the truth: one confidence per frame, negative
+/// if there is no boundary.
 ///
 /// # Errors
 ///
-/// If a game is missing, a file is wrong, or the judge refuses an entry.
+/// If a game is missing, a file is invalid, or the judge refuses an entry.
 pub fn score(
     truth: &Source,
     prediction: &Source,
@@ -82,7 +82,7 @@ pub fn score(
     })
 }
 
-/// Kinds of changes that are none are odd.
+/// Reports unknown kinds of changes as odd.
 fn check_changes(shots: &Shots, labels: &str, judge: &mut Judge) -> Result<()> {
     for (i, shot) in shots.annotations.iter().enumerate() {
         let change = shot.change.as_str();
@@ -96,7 +96,8 @@ fn check_changes(shots: &Shots, labels: &str, judge: &mut Judge) -> Result<()> {
     Ok(())
 }
 
-/// One confidence a frame. NaN is odd, and so is one above 1, since all of them count as 1.
+/// Checks that there is one confidence per frame. NaN is odd, and so is a value above 1, since all of these
+/// count as 1.
 fn check_scores(array: &Array, file: &str, judge: &mut Judge) -> Result<()> {
     if !matches!(array.shape[..], [_] | [_, 1]) {
         let problem = format!("shape {:?}; (frames,) was expected", array.shape);

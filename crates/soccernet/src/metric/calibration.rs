@@ -22,14 +22,14 @@ use crate::{
 /// The result at one distance.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Calibration {
-    /// Pixels within which a point is right.
+    /// The distance in pixels within which a point is right.
     pub threshold: f64,
     /// Number of views.
     pub images: usize,
     /// Share of the images that have a camera.
     pub completeness: f64,
-    /// The mean accuracy over the images that have a camera; 0 if none has, where the official
-    /// evaluator has NaN.
+    /// The mean accuracy over the images that have a camera; 0 if no image has one, for which the official
+    /// evaluator gives NaN.
     #[serde(rename = "meanAccuracies")]
     pub accuracy: f64,
     /// The mean precision.
@@ -38,21 +38,21 @@ pub struct Calibration {
     /// The mean recall.
     #[serde(rename = "meanRecall")]
     pub recall: f64,
-    /// Completeness times accuracy, by which the challenge ranks.
+    /// Completeness times accuracy, the criterion of the challenge's ranking.
     #[serde(rename = "final")]
     pub ranking: f64,
-    /// Over all views, by class and points.
+    /// The scores of each class over all views, by points.
     pub per_class: BTreeMap<String, ClassScore>,
 }
 
 /// Shares of the annotated points of a class.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct ClassScore {
-    /// Right of all.
+    /// The share of right points among all.
     pub accuracy: f64,
-    /// Right of those the camera sees; null if it sees none.
+    /// The share of right points among those that the camera sees; null if it sees none.
     pub precision: Option<f64>,
-    /// Right of those annotated; null if none is right or missed.
+    /// The share of right points among those annotated; null if none is right or missed.
     pub recall: Option<f64>,
 }
 
@@ -62,7 +62,7 @@ type Line<'a> = (&'a str, Vec<Point>);
 ///
 /// # Errors
 ///
-/// If a file is wrong or the judge refuses an entry.
+/// If a file is invalid or the judge refuses an entry.
 pub fn score(
     truth: &Source,
     prediction: &Source,
@@ -79,19 +79,19 @@ pub fn score(
     Ok(options.thresholds.iter().map(at).collect())
 }
 
-/// Accuracy of one camera against one image's annotations, in pixels by class.
+/// The accuracy of one camera against one image's annotations, in pixels by class.
 pub fn accuracy(camera: &Camera, truth: &[Line<'_>], threshold: f64) -> f64 {
     let distances = distances(truth, &polylines(camera, &Model::default()));
     counts(&distances, threshold).0.accuracy()
 }
 
-/// Of each class, how far the annotated points are from what the camera sees.
+/// For each class, the distances of the annotated points to the projected lines.
 #[derive(Debug)]
 struct ClassDistances {
     class: String,
-    /// Points that are annotated; 0 if only the camera sees the class.
+    /// The number of annotated points; 0 if only the camera sees the class.
     annotated: usize,
-    /// A distance for each, if the camera sees the class.
+    /// A distance for each point, if the camera sees the class.
     distances: Option<Vec<f64>>,
 }
 
@@ -129,7 +129,7 @@ fn distances(truth: &[Line<'_>], seen: &[(&'static str, Vec<Point>)]) -> Vec<Cla
     all
 }
 
-/// Classes that are right, wrong and missed; and by class the same of points.
+/// The classes that are right, wrong and missed; and by class the same counts of points.
 fn counts(all: &[ClassDistances], threshold: f64) -> (Counts, Vec<(String, Counts)>) {
     let (mut classes, mut points) = (Counts::default(), Vec::new());
     for ClassDistances { class, annotated, distances } in all {

@@ -1,12 +1,13 @@
-//! Average precision as the official evaluators have it: precision and recall at 200 thresholds,
-//! then the mean over eleven recalls of the best precision from there on.
+//! Average precision as in the official evaluators: precision and recall at 200 thresholds, then the mean
+//! over eleven recalls of the best precision at this recall or a higher one.
 
 const THRESHOLDS: usize = 200;
 
 /// Detections by the highest threshold that they reach.
 #[derive(Clone, Debug)]
 pub struct Curve {
-    /// Of each threshold, how many detections have it as their highest, and how many of them hit.
+    /// For each threshold, the number of detections that have it as their highest, and the number of hits
+    /// among them.
     counts: Vec<[u64; 2]>,
 }
 
@@ -38,7 +39,7 @@ impl Curve {
         self.counts[index][1] += u64::from(is_hit);
     }
 
-    /// The average precision if the ground truth has `actions` actions; 0 if it has none.
+    /// The average precision for a ground truth with `actions` actions; 0 if there are none.
     pub fn average_precision(&self, actions: u64) -> f64 {
         let points = self.points(actions);
         let best = |recall: f64| {
@@ -48,7 +49,7 @@ impl Curve {
         (0..=10).map(|tenth| best(f64::from(tenth) / 10.0)).sum::<f64>() / 11.0
     }
 
-    /// Precision and recall at each threshold, from the highest on.
+    /// Precision and recall at each threshold, the highest first.
     fn points(&self, actions: u64) -> Vec<[f64; 2]> {
         let ratio = |a: u64, b: u64| if b == 0 { 0.0 } else { a as f64 / b as f64 };
         let (mut count, mut hits) = (0, 0);

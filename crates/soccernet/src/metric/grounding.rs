@@ -40,13 +40,12 @@ pub struct Grounding {
     pub average: f64,
 }
 
-/// Scores the games of the truth. Official: each replay *of the submission* is examined, so that
-/// one left out is no miss. Strict: each replay of the truth.
+/// Scores the games of the truth. The official mode examines each replay *of the submission*, so that a
+/// missing replay is no miss. The strict mode examines each replay of the truth.
 ///
 /// # Errors
 ///
-/// If a game is missing, a file is wrong, where the official evaluator fails, or if the judge
-/// refuses an entry.
+/// If a game is missing, a file is invalid, the official evaluator fails, or the judge refuses an entry.
 pub fn score(
     truth: &Source,
     prediction: &Source,
@@ -91,7 +90,7 @@ pub fn score(
     })
 }
 
-/// The state of the official search, which lives on from replay to replay and from game to game.
+/// The state of the official search, which is kept from replay to replay and from game to game.
 #[derive(Debug, Default)]
 struct Scan {
     /// The frame of the shot that was examined last.
@@ -121,8 +120,8 @@ impl Scan {
         Ok(tracks)
     }
 
-    /// The first shot that ends at the replay's end and shows an action of its half. One that ends
-    /// at the same second as the shot above is passed over.
+    /// The first shot that ends at the replay's end and shows an action of its half. A shot that ends at the
+    /// same second as the previous shot is skipped.
     fn find<'a>(
         &mut self,
         shots: &'a Shots,
@@ -157,7 +156,7 @@ fn is_of(link: &Link, half: i64) -> bool {
     link.half == half && action(&link.label).is_some()
 }
 
-/// The candidates by frame; of several in a frame the last one counts.
+/// The candidates by frame; the last one of a frame counts.
 fn candidates(replay: &Replay, file: &str) -> Result<BTreeMap<i64, f64>> {
     let mut seen = BTreeMap::new();
     for (i, candidate) in replay.detection.iter().enumerate() {
@@ -188,7 +187,7 @@ fn track(link: &Link, seen: BTreeMap<i64, f64>, file: &str, entry: &str) -> Resu
     Ok(Track { truth: [(frame, true)].into(), seen })
 }
 
-/// Each replay of the truth once; one that the submission lacks has no candidates.
+/// The tracks of the truth's replays, each once; a replay that the submission lacks has no candidates.
 fn strict(shots: &Shots, replays: &Replays, file: &str) -> Result<Vec<Track>> {
     refuse_foreign_and_double(shots, replays, file)?;
     let mut tracks = Vec::new();
@@ -204,7 +203,7 @@ fn strict(shots: &Shots, replays: &Replays, file: &str) -> Result<Vec<Track>> {
     Ok(tracks)
 }
 
-/// Each shot with the second at which it begins: the end of the one above, of the same half.
+/// Each shot with the second at which it begins: the end of the previous entry of the same half.
 fn with_starts(shots: &[Shot]) -> impl Iterator<Item = (&Shot, i64)> {
     shots.iter().enumerate().map(|(i, shot)| {
         let above = shots[..i].last().filter(|above| above.time.half == shot.time.half);

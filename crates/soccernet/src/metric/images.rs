@@ -16,17 +16,17 @@ pub(crate) struct Counts {
 }
 
 impl Counts {
-    /// Right ones of all; 0 if there are none.
+    /// The share of right elements among all; 0 if there are none.
     pub(crate) fn accuracy(self) -> f64 {
         ratio(self.right, self.right + self.wrong + self.missed).unwrap_or_default()
     }
 
-    /// Right ones of those predicted.
+    /// The share of right elements among the predicted ones.
     pub(crate) fn precision(self) -> Option<f64> {
         ratio(self.right, self.right + self.wrong)
     }
 
-    /// Right ones of those and the missed ones.
+    /// The share of right elements among the right and the missed ones.
     pub(crate) fn recall(self) -> Option<f64> {
         ratio(self.right, self.right + self.missed)
     }
@@ -42,7 +42,7 @@ fn ratio(a: u64, b: u64) -> Option<f64> {
     (b > 0).then(|| a as f64 / b as f64)
 }
 
-/// The mean; `None` of nothing.
+/// The mean; `None` without values.
 pub(crate) fn mean(values: &[f64]) -> Option<f64> {
     (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
 }
@@ -54,7 +54,7 @@ pub(crate) struct Image {
     pub(crate) prediction: Option<String>,
 }
 
-/// The images of the truth: files of digits, `00000.json`. Predictions are `PREFIX_00000.json`,
+/// The images of the truth: files whose names are digits, `00000.json`. Predictions are `PREFIX_00000.json`,
 /// in any folder.
 pub(crate) fn images(
     truth: &Source,
@@ -150,7 +150,7 @@ pub(crate) fn sides<'a>(truth: &'a Lines, file: &str) -> Result<Sides<'a>> {
     Ok([direct, other])
 }
 
-/// The better of two ways to see the image; with a tie the second one.
+/// The better of two assignments of classes to the image; the second one for a tie.
 pub(crate) fn better<T>(ways: [(Counts, T); 2]) -> (Counts, T) {
     let [direct, mirrored] = ways;
     if direct.0.accuracy() > mirrored.0.accuracy() { direct } else { mirrored }

@@ -18,11 +18,11 @@ const IGNORED: &str = "Circle central";
 /// The result at one distance.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Localization {
-    /// Pixels within which a point is right.
+    /// The distance in pixels within which a point is right.
     pub threshold: f64,
     /// Number of images.
     pub images: usize,
-    /// Images without a prediction, which count 0.
+    /// The number of images without a prediction, which count 0.
     pub missing: usize,
     /// The mean accuracy over images.
     pub accuracy: f64,
@@ -38,7 +38,7 @@ pub struct Localization {
 ///
 /// # Errors
 ///
-/// If a file is wrong or the judge refuses an entry.
+/// If a file is invalid or the judge refuses an entry.
 pub fn score(
     truth: &Source,
     prediction: &Source,
@@ -119,7 +119,7 @@ impl Means {
 
 type Line<'a> = (&'a str, Vec<Point>);
 
-/// Points that are right, wrong and missed, in all and by class.
+/// The points that are right, wrong and missed, in total and by class.
 fn compare(
     truth: &[Line<'_>],
     seen: &[Line<'_>],
@@ -144,7 +144,7 @@ fn compare(
     (all, by_class)
 }
 
-/// The first and the last points; the other way round if neither is farther then.
+/// Compares the first and the last points; in reverse order if neither distance is larger then.
 fn ends(truth: &[Point], found: &[Point], threshold: f64) -> Counts {
     let [truth, found] = [truth, found].map(|points| [points[0], points[points.len() - 1]]);
     let direct = [distance(truth[0], found[0]), distance(truth[1], found[1])];

@@ -1,4 +1,4 @@
-//! The official metrics, one task a file.
+//! The official metrics, one task per module.
 
 pub mod boundary;
 pub mod calibration;

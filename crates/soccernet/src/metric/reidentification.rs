@@ -31,8 +31,8 @@ pub struct Reidentification {
 ///
 /// # Errors
 ///
-/// If a query has no ranking, or one that lacks a box of its action, has one twice or has one of
-/// another action; if a person is not in the gallery; or if the judge refuses an entry.
+/// If a query has no ranking; if a ranking lacks a box of its action, has one twice or has one of another
+/// action; if a person is not in the gallery; or if the judge refuses an entry.
 pub fn score(truth: &Source, prediction: &Source, judge: &mut Judge) -> Result<Reidentification> {
     let file = truth.only("bbox_info.json").or_else(|_| truth.only(".json"))?;
     let bodies = Bodies::read(&truth.read(file)?, file, judge)?;
@@ -82,7 +82,7 @@ fn compare(
     })
 }
 
-/// Whether it is the person, rank by rank.
+/// Whether a box shows the person, rank by rank.
 fn hits(
     query: &Body,
     ranked: &[i64],
@@ -112,7 +112,7 @@ fn hits(
     }
 }
 
-/// The mean over the ranks with the person of the precision up to there.
+/// The mean of the precision at the ranks that show the person.
 fn average_precision(hits: &[bool]) -> f64 {
     let ranks = hits.iter().enumerate().filter(|(_, hit)| **hit).map(|(rank, _)| rank + 1);
     let precisions: Vec<f64> = ranks.zip(1..).map(|(rank, n)| f64::from(n) / rank as f64).collect();

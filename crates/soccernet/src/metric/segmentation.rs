@@ -24,20 +24,20 @@ pub struct Segmentation {
     pub games: usize,
     /// Number of frames.
     pub frames: u64,
-    /// The mean over classes: smoothed if official, not if strict.
+    /// The mean over classes: smoothed in the official mode, not smoothed in the strict one.
     #[serde(rename = "mIoU")]
     pub mean: f64,
-    /// With 1 added to each intersection and union of each half: a class that is nowhere and is
-    /// predicted nowhere has 1.
+    /// The mean with 1 added to each intersection and union of each half: a class that neither occurs nor is
+    /// predicted has 1.
     #[serde(rename = "mIoU_smoothed")]
     pub smoothed: f64,
-    /// Over the classes that are somewhere or are predicted somewhere.
+    /// The mean over the classes that occur or are predicted.
     #[serde(rename = "mIoU_unsmoothed")]
     pub unsmoothed: f64,
     /// By class, smoothed.
     #[serde(rename = "IoU_per_class_smoothed")]
     pub per_class_smoothed: Map<String, Value>,
-    /// By class, not smoothed; null for a class that is nowhere.
+    /// By class, not smoothed; null for a class that does not occur and is not predicted.
     #[serde(rename = "IoU_per_class_unsmoothed")]
     pub per_class_unsmoothed: Map<String, Value>,
     /// The mean of F1 over the classes that occur.
@@ -46,12 +46,12 @@ pub struct Segmentation {
     pub f1_micro: f64,
 }
 
-/// Scores `1_segmentation.npy` and `2_segmentation.npy` of each game of the truth: a class a frame,
-/// or 13 scores a frame, of which the highest counts.
+/// Scores `1_segmentation.npy` and `2_segmentation.npy` of each game of the truth: one class per frame, or 13
+/// scores per frame, of which the highest counts.
 ///
 /// # Errors
 ///
-/// If a game is missing, a file is wrong, or the judge refuses an entry.
+/// If a game is missing, a file is invalid, or the judge refuses an entry.
 pub fn score(
     truth: &Source,
     prediction: &Source,
@@ -108,8 +108,8 @@ fn classes(array: &Array, file: &str) -> Result<Vec<usize>> {
     }
 }
 
-/// The class of each frame: a shot goes back to the end of the one before; what follows the last
-/// one is of class 0.
+/// The class of each frame: a shot extends back to the end of the previous one; frames after the last shot
+/// have class 0.
 pub fn segments(
     shots: &Shots,
     half: i64,
@@ -132,7 +132,7 @@ pub fn segments(
     Ok(spread(&at))
 }
 
-/// The class of each frame from the classes that end at some.
+/// The class of each frame, from the classes of the shots that end at each frame.
 fn spread(ends: &[Option<usize>]) -> Vec<usize> {
     let mut class = 0;
     let backward = ends.iter().rev().map(|end| {
@@ -195,7 +195,7 @@ fn result(halves: &[Confusion], games: usize, judge: &Judge) -> Segmentation {
     }
 }
 
-/// The mean of the values that there are.
+/// The mean of the values that are not `None`.
 fn mean(values: &[Option<f64>]) -> f64 {
     let there: Vec<f64> = values.iter().flatten().copied().collect();
     there.iter().sum::<f64>() / there.len().max(1) as f64

@@ -23,12 +23,12 @@ pub(crate) fn half(
     Ok((array, file))
 }
 
-/// The shots of a game with the entry in the file.
+/// The shots of a game.
 pub(crate) fn shots(truth: &Source, file: &str, judge: &mut Judge) -> Result<Shots> {
     Shots::read(&truth.read(file)?, file, judge)
 }
 
-/// Refuses what [`foreign_games`] does, by the files of first halves: `1_NAME.npy`.
+/// Applies [`foreign_games`] to the files of first halves: `1_NAME.npy`.
 pub(crate) fn foreign_halves(
     prediction: &Source,
     end: &str,
@@ -38,14 +38,14 @@ pub(crate) fn foreign_halves(
     foreign_games(prediction, &format!("1_{end}"), games, judge)
 }
 
-/// Frames by which a half may be shorter than its labels: ten seconds. The official code has labels after the
-/// last frame on it, since features may end a little earlier.
+/// The number of frames by which a half may be shorter than its labels: ten seconds. The official code moves
+/// labels after the last frame to that frame, since features may end a little earlier.
 const SHORTER: i64 = 20;
-/// Frames by which a half may be longer than twice its labels.
+/// The number of frames by which a half may be longer than twice its labels.
 const LONGER: i64 = 1200;
 
-/// Looks for a half of another rate than two frames a second, or one that is cut off: where frames are
-/// missing, all later shots fall on the last one, and a single frame finds them all.
+/// Reports a half with another rate than two frames per second, or one that is cut off: if frames are
+/// missing, all later shots end at the last frame, and a single frame finds them all.
 pub(crate) fn check_length(
     shots: &Shots,
     half: i64,
@@ -65,9 +65,9 @@ pub(crate) fn check_length(
     Ok(())
 }
 
-/// The shots of a half with their index and their last frame in a half of `frames` frames: two a
-/// second, less one. So a shot that ends at 00:00 ends at frame -1, which is the last frame of the
-/// half for the official evaluator and the first one for a strict reading.
+/// The shots of a half with their index and their last frame in a half of `frames` frames: two frames per
+/// second, less one. So a shot that ends at 00:00 ends at frame -1, which is the last frame of the half for
+/// the official evaluator and the first one for a strict reading.
 pub(crate) fn ends<'a>(
     shots: &'a Shots,
     half: i64,
@@ -103,7 +103,7 @@ mod tests {
         for fits in [5400, 5380, 6000, 12_000] {
             assert_eq!(check(1, fits), Ok(()), "{fits}");
         }
-        // One frame, one frame a second, and 25 of them.
+        // One frame, one frame per second, and 25 frames per second.
         for wrong in [1, 2700, 5379, 67_500] {
             let error = check(1, wrong).unwrap_err().to_string();
             let expected = format!("1.npy: {wrong} frames; about 5400 were expected");

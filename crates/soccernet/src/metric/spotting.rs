@@ -28,14 +28,14 @@ pub struct Spotting {
     /// Mean over tolerances by class.
     #[serde(rename = "a_mAP_per_class")]
     pub per_class: Map<String, Value>,
-    /// Of actions on the screen; not in version 1.
+    /// The mean for actions on the screen; none in version 1.
     #[serde(rename = "a_mAP_visible")]
     pub visible: Option<f64>,
     /// The same by class.
     #[serde(rename = "a_mAP_per_class_visible")]
     pub per_class_visible: Option<Map<String, Value>>,
-    /// Of actions off the screen; not in version 1. With several tolerances it is times 17/13,
-    /// since four classes have no such action in the official test set; so it can exceed 1.
+    /// The mean for actions off the screen; none in version 1. With several tolerances it is multiplied by
+    /// 17/13, since four classes have no such action in the official test set; so it can exceed 1.
     #[serde(rename = "a_mAP_unshown")]
     pub unshown: Option<f64>,
     /// The same by class, without that factor.
@@ -47,7 +47,7 @@ pub struct Spotting {
 ///
 /// # Errors
 ///
-/// If a game is missing, a file is wrong, or the judge refuses an entry.
+/// If a game is missing, a file is invalid, or the judge refuses an entry.
 pub fn score(
     truth: &Source,
     prediction: &Source,
@@ -70,7 +70,7 @@ pub fn score(
     Ok(result(&tracks, games.len(), options))
 }
 
-/// Games that only the submission has are not examined.
+/// Reports games that only the submission has; they are not scored.
 pub(crate) fn foreign_games(
     prediction: &Source,
     file: &str,
@@ -86,11 +86,11 @@ pub(crate) fn foreign_games(
     Ok(())
 }
 
-/// A file that says it is of another game than that of its folder is odd; the official evaluators do not
-/// look.
+/// Reports a file that names another game than that of its folder as odd; the official evaluators do not
+/// check.
 pub(crate) fn other_game(url: &str, game: &str, file: &str, judge: &mut Judge) -> Result<()> {
     let url = url.trim_matches('/');
-    // A folder above the leagues, or one within them, may have been given.
+    // The path may begin at a folder above the leagues, or at one below them.
     if url.is_empty() || url.ends_with(game) || game.ends_with(url) {
         return Ok(());
     }
@@ -98,7 +98,7 @@ pub(crate) fn other_game(url: &str, game: &str, file: &str, judge: &mut Judge) -
     judge.odd(Error::entry(file, "UrlLocal", problem))
 }
 
-/// Tracks of a game: by half, by class.
+/// The tracks of a game: by half, by class.
 fn game_tracks(
     (labels, labels_file): &(Labels, String),
     (spots, spots_file): &(Spots, String),

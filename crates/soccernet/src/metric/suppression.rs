@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-/// Keeps the best detection and drops those within `reach` frames before it and less than `reach`
-/// after it, then the best of the rest, and so on. A single score that is no number ends the
-/// official loop at once, so that nothing is kept.
+/// Keeps the best detection and drops those within `reach` frames before it and less than `reach` frames
+/// after it, then continues with the best of the rest. A single NaN score ends the official loop at once, so
+/// that nothing is kept.
 pub(crate) fn suppress(seen: &BTreeMap<i64, f64>, reach: i64) -> BTreeMap<i64, f64> {
     if seen.values().any(|score| score.is_nan()) {
         return BTreeMap::new();
@@ -38,8 +38,8 @@ mod tests {
         assert_eq!(suppress(&seen, 2), [(10, 0.9), (12, 0.4)].into());
     }
 
-    /// A long half is one of every file of predictions: a walk over all frames for each kept one would take
-    /// hours.
+    /// The frames of a half are given by the file of predictions, so a half can be long: a walk over all
+    /// frames for each kept one would take hours.
     #[test]
     fn a_long_half_takes_no_longer_than_sorting_it() {
         let frames = 1_000_000;

@@ -1,21 +1,21 @@
-//! One half, one class: the actions that are there, and those that a submission sees.
+//! One class in one half: the true actions, and the detections of a submission.
 
 use std::collections::BTreeMap;
 
 use super::curve::Curve;
 use crate::{Error, Result};
 
-/// Frames with what happens there, each frame once, in order.
+/// True actions and detections by frame, in order.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Track {
-    /// Whether the action is on the screen.
+    /// Whether the action at a frame is on the screen.
     pub(crate) truth: BTreeMap<i64, bool>,
-    /// Scores; those below 0, and those that are no number, count as none.
+    /// The scores; those below 0 and NaN count as no detection.
     pub(crate) seen: BTreeMap<i64, f64>,
 }
 
-/// The frame of a vector of `frames` frames: later ones are its last one, negative ones count from
-/// its end, as in NumPy. `None` if there is no such frame.
+/// The index of a frame in a vector of `frames` frames: later frames are its last one, negative ones count
+/// from its end, as in NumPy. `None` if there is no such frame.
 pub(crate) fn place(frame: i64, frames: i64) -> Option<i64> {
     let frame = frame.min(frames - 1);
     let wrapped = if frame < 0 { frame + frames } else { frame };
@@ -29,7 +29,7 @@ pub(crate) fn place_or(frame: i64, frames: i64, file: &str, entry: &str) -> Resu
     place(frame, frames).ok_or_else(outside)
 }
 
-/// The label that a detection is nearest to.
+/// A detection, and whether it hits.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Detection {
     pub(crate) score: f64,
@@ -39,14 +39,14 @@ pub(crate) struct Detection {
 }
 
 impl Track {
-    /// Numbers of actions on the screen and not.
+    /// The numbers of actions on the screen and off it.
     pub(crate) fn actions(&self) -> [u64; 2] {
         let visible = self.truth.values().filter(|visible| **visible).count();
         [visible as u64, (self.truth.len() - visible) as u64]
     }
 
-    /// The detections, each with whether it hits: an action takes, in order of time, the best
-    /// score within `reach` frames that none has taken yet.
+    /// The detections, each with whether it hits: in the order of time, each action takes the best score
+    /// within `reach` frames that no other action has taken.
     pub(crate) fn detections(&self, reach: i64) -> Vec<Detection> {
         let seen: Vec<(i64, f64)> =
             self.seen.iter().filter(|(_, score)| **score >= 0.0).map(|(f, s)| (*f, *s)).collect();
@@ -81,8 +81,8 @@ impl Track {
     }
 }
 
-/// Average precisions of one class over all its tracks: of all actions, of those on the screen and
-/// of the others.
+/// Average precisions of one class over all its tracks: of all actions, of those on the screen and of those
+/// off it.
 pub(crate) fn average_precisions<'a>(
     tracks: impl Iterator<Item = &'a Track>,
     reach: i64,

@@ -32,7 +32,7 @@ impl Camera {
         [0, 1, 2].map(|r| [0, 1, 2].map(|c| orientation[c][r]))
     }
 
-    /// A projection, with the rotation worked out.
+    /// A projection, with the rotation computed.
     pub fn projection(&self) -> Projection<'_> {
         Projection { camera: self, rotation: self.rotation() }
     }
@@ -65,7 +65,8 @@ pub struct Projection<'a> {
 }
 
 impl Projection<'_> {
-    /// The position of a point of the world in the image, in pixels; `None` if it is behind the camera.
+    /// The position in the image of a point of the world, in pixels; `None` if the point is behind the
+    /// camera.
     pub fn project(&self, point: &World) -> Option<Point> {
         let camera = self.camera;
         let offset = [0, 1, 2].map(|axis| point[axis] - camera.position[axis]);
@@ -77,8 +78,8 @@ impl Projection<'_> {
         Some([x * camera.focal[0] + camera.principal[0], y * camera.focal[1] + camera.principal[1]])
     }
 
-    /// Radial, tangential and thin prism distortion; the result has single precision, as the
-    /// official evaluator's has.
+    /// Radial, tangential and thin prism distortion; the result has single precision, as in the official
+    /// evaluator.
     fn distort(&self, x: f64, y: f64) -> Point {
         let Camera { radial: k, tangential: p, prism: s, .. } = self.camera;
         let r2 = x * x + y * y;

@@ -38,8 +38,8 @@ pub fn is_known(class: &str) -> bool {
     LINES.contains(&class) || UNKNOWN.contains(&class)
 }
 
-/// The class on the other side of the centre, which an image cannot tell from it.
-/// `None` for a class that is none.
+/// The class on the other side of the centre, which cannot be distinguished in an image. `None` for an
+/// unknown class.
 pub fn mirrored(class: &str) -> Option<&'static str> {
     if let Some(fixed) = UNKNOWN.into_iter().find(|name| *name == class) {
         return Some(fixed);

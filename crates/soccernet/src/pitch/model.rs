@@ -41,7 +41,7 @@ impl Default for Model {
     }
 }
 
-/// A point of a line every `step` metres, and its end.
+/// Points of a line, one every `step` metres, and its end.
 fn line(from: World, to: World, step: f64) -> Vec<World> {
     let across = [0, 1, 2].map(|axis| to[axis] - from[axis]);
     let length = across.iter().map(|size| size * size).sum::<f64>().sqrt();
@@ -58,7 +58,7 @@ fn on_circle(center: f64, angle: f64) -> World {
     [center + angle.cos() * RADIUS, angle.sin() * RADIUS, 0.0]
 }
 
-/// The centre circle; its last point is not its first one.
+/// The centre circle; its first point is not repeated at the end.
 fn circle() -> Vec<World> {
     let count = (RADIUS * TAU / CIRCLE_STEP) as usize;
     (0..count).map(|i| on_circle(0.0, i as f64 * (CIRCLE_STEP / RADIUS))).collect()

@@ -19,8 +19,8 @@ fn is_inside([x, y]: Point) -> bool {
     (0.0..IMAGE[0]).contains(&x) && (0.0..IMAGE[1]).contains(&y)
 }
 
-/// The points in the image, and a point of its border where the line enters or leaves.
-/// Points behind the camera are passed over.
+/// The points in the image, and a point of its border where the line enters or leaves. Points behind the
+/// camera are skipped.
 fn clip(points: impl Iterator<Item = Option<Point>>) -> Vec<Point> {
     let (mut clipped, mut last, mut was_inside) = (Vec::new(), None, false);
     for point in points.flatten() {

@@ -1,13 +1,13 @@
 //! The one-to-one assignment of boxes with the largest sum, by shortest augmenting paths (crate `lsap`).
 
-/// A row, a column, and what their pair is worth: more than 0.
+/// A row, a column, and the value of their pair: more than 0.
 pub type Worth = (usize, usize, f64);
 
-/// Pairs of row and column with the highest sum of worths; each row and each column is in at most
-/// one of them. Pairs that are not given are worth 0 and never chosen. No worth may be NaN.
+/// Pairs of row and column with the highest sum of values; each row and each column is in at most one of
+/// them. Pairs that are not given have value 0 and are never chosen. No value may be NaN.
 ///
-/// Most rows of a frame overlap one column that overlaps nothing else: those are pairs at once,
-/// and only the rest is solved, so that the cost is that of the crowded places alone.
+/// Most rows of a frame overlap one column that overlaps nothing else: these are paired at once, and the
+/// assignment is solved for the rest alone, so that the cost depends on the crowded places only.
 pub fn highest(worths: &[Worth]) -> Vec<(usize, usize)> {
     let rows = degrees(worths.iter().map(|worth| worth.0));
     let columns = degrees(worths.iter().map(|worth| worth.1));

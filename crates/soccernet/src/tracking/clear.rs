@@ -1,4 +1,4 @@
-//! CLEAR MOT. A pair of the frame before stays as long as it overlaps enough.
+//! CLEAR MOT. A pair of the previous frame is kept as long as it overlaps enough.
 //!
 //! Bernardin and Stiefelhagen. *Evaluating Multiple Object Tracking Performance*.
 //! <https://doi.org/10.1155/2008/246309>
@@ -10,13 +10,13 @@ use super::{
     sequence::{Frame, Near, Tracks},
 };
 
-/// Intersection over union from which a pair counts.
+/// The minimum intersection over union of a pair.
 const THRESHOLD: f64 = 0.5;
 
-/// The measures and the counts that they are made of.
+/// The measures and their counts.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Clear {
-    /// Accuracy: hits less wrong ones less switches, of all boxes of the truth.
+    /// Accuracy: hits minus wrong boxes minus switches, divided by all boxes of the truth.
     #[serde(rename = "MOTA")]
     pub mota: f64,
     /// Mean similarity of the pairs.
@@ -46,10 +46,10 @@ pub struct Clear {
     /// Tracks that are followed in more than 80 % of their frames.
     #[serde(rename = "MT")]
     pub mostly_tracked: u64,
-    /// Tracks that are followed in 20 to 80 %.
+    /// Tracks that are followed in 20 to 80 % of their frames.
     #[serde(rename = "PT")]
     pub partly_tracked: u64,
-    /// Tracks that are followed in less than 20 %.
+    /// Tracks that are followed in less than 20 % of their frames.
     #[serde(rename = "ML")]
     pub mostly_lost: u64,
     /// The number of times that a track is found again.
@@ -61,18 +61,18 @@ pub struct Clear {
 
 /// The state of the tracks of the truth.
 struct TrackHistory {
-    /// Frames with the track, and with a pair of it.
+    /// The number of frames with the track, and of those with a pair of it.
     frames: Vec<[u64; 2]>,
     /// The last partner.
     last: Vec<Option<usize>>,
-    /// The partner in the frame before that had boxes on both sides.
+    /// The partner in the last earlier frame that had boxes on both sides.
     before: Vec<Option<usize>>,
     /// The number of frames in which each track was found.
     found: Vec<u64>,
 }
 
 impl Clear {
-    /// Of a sequence.
+    /// The measures of a sequence.
     pub fn new(tracks: &Tracks) -> Self {
         let count = tracks.tracks[0];
         let mut clear = Self::default();
@@ -123,7 +123,7 @@ impl Clear {
         }
     }
 
-    /// Adds the counts of a sequence; `finish` takes the measures.
+    /// Adds the counts of a sequence; `finish` computes the measures.
     pub(crate) fn add(mut self, other: &Self) -> Self {
         self.switches += other.switches;
         self.hits += other.hits;
@@ -150,7 +150,7 @@ impl Clear {
     }
 }
 
-/// Pairs that overlap enough, those of the frame before first.
+/// Pairs that overlap enough, those of the previous frame first.
 fn pairs<'a>(frame: &'a Frame, before: &[Option<usize>]) -> Vec<&'a Near> {
     let near: Vec<&Near> =
         frame.near.iter().filter(|near| near.similarity >= THRESHOLD - f64::EPSILON).collect();

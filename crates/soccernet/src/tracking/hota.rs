@@ -1,5 +1,5 @@
-//! Higher order tracking accuracy. One assignment a frame, by similarity times the overlap of the
-//! whole tracks; then 19 thresholds of similarity.
+//! Higher order tracking accuracy: one assignment per frame, by similarity times the overlap of the whole
+//! tracks; then 19 thresholds of similarity.
 
 use std::collections::BTreeMap;
 
@@ -12,10 +12,10 @@ use super::{
 
 const ALPHAS: usize = 19;
 
-/// The measures, each the mean over the thresholds, and what they are made of.
+/// The measures, each the mean over the thresholds, and their sums.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Hota {
-    /// The root of detection times association, threshold by threshold.
+    /// The root of detection times association accuracy, averaged over the thresholds.
     #[serde(rename = "HOTA")]
     pub hota: f64,
     /// Accuracy of detections.
@@ -36,7 +36,7 @@ pub struct Hota {
     /// Precision of associations.
     #[serde(rename = "AssPr")]
     pub ass_pr: f64,
-    /// Mean similarity of the pairs; 1 where there is none.
+    /// Mean similarity of the pairs; 1 if there are none.
     #[serde(rename = "LocA")]
     pub loc_a: f64,
     /// HOTA at each threshold from 0.05 to 0.95.
@@ -62,12 +62,12 @@ fn alpha(index: usize) -> f64 {
 }
 
 impl Hota {
-    /// Of a sequence.
+    /// The measures of a sequence.
     pub fn new(tracks: &Tracks) -> Self {
         let mut hota = Self::default();
         let lengths = tracks.lengths();
         let alignment = alignment(tracks, &lengths);
-        // Of those pairs alone that a frame has assigned, of which there are few.
+        // Counts only for the pairs that are assigned in some frame, which are few.
         let mut counts = BTreeMap::<usize, [f64; ALPHAS]>::new();
         for frame in &tracks.frames {
             for near in pairs(frame, &alignment) {
@@ -88,7 +88,7 @@ impl Hota {
         hota.finish()
     }
 
-    /// Adds the counts of a sequence; `finish` takes the measures.
+    /// Adds the counts of a sequence; `finish` computes the measures.
     pub(crate) fn add(mut self, other: &Self) -> Self {
         for (a, b) in self.sums.iter_mut().zip(&other.sums) {
             a.hits += b.hits;

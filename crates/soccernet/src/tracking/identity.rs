@@ -1,5 +1,5 @@
-//! Measures of identity: each track of the truth has at most one of the prediction, for the whole
-//! sequence.
+//! Measures of identity: each track of the truth is assigned at most one track of the prediction, for the
+//! whole sequence.
 //!
 //! Ristani et al. *Performance Measures and a Data Set for Multi-Target, Multi-Camera Tracking*.
 //! <https://arxiv.org/abs/1609.01775>
@@ -10,10 +10,10 @@ use serde::Serialize;
 
 use super::{assignment::highest, sequence::Tracks};
 
-/// Intersection over union from which a pair counts.
+/// The minimum intersection over union of a pair.
 const THRESHOLD: f64 = 0.5;
 
-/// The measures and the counts that they are made of.
+/// The measures and their counts.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Identity {
     /// F1.
@@ -28,23 +28,23 @@ pub struct Identity {
     /// Boxes with the right identity.
     #[serde(rename = "IDTP")]
     pub hits: u64,
-    /// Boxes of the truth without it.
+    /// Boxes of the truth without the right identity.
     #[serde(rename = "IDFN")]
     pub missed: u64,
-    /// Boxes of the prediction without it.
+    /// Boxes of the prediction without the right identity.
     #[serde(rename = "IDFP")]
     pub wrong: u64,
 }
 
 impl Identity {
-    /// Of a sequence.
+    /// The measures of a sequence.
     pub fn new(tracks: &Tracks) -> Self {
         let [truth, seen] = tracks.boxes.map(|count| count as u64);
         let hits = if tracks.is_one_sided() { 0 } else { hits(tracks) };
         Self { hits, missed: truth - hits, wrong: seen - hits, ..Self::default() }.finish()
     }
 
-    /// Adds the counts of a sequence; `finish` takes the measures.
+    /// Adds the counts of a sequence; `finish` computes the measures.
     pub(crate) fn add(mut self, other: &Self) -> Self {
         self.hits += other.hits;
         self.missed += other.missed;
@@ -61,8 +61,8 @@ impl Identity {
     }
 }
 
-/// Boxes that pair up when tracks are assigned to tracks, or to none, with the fewest errors. A pair
-/// of tracks saves two errors with each of its boxes, so that the fewest errors are the most boxes.
+/// The number of boxes that are paired when tracks are assigned to tracks, or to none, with the fewest
+/// errors. A pair of tracks saves two errors with each of its boxes, so the fewest errors are the most boxes.
 fn hits(tracks: &Tracks) -> u64 {
     let mut boxes = vec![0.0; tracks.pairs.len()];
     let near = tracks.frames.iter().flat_map(|frame| &frame.near);

@@ -28,9 +28,10 @@ use crate::{
     source::base,
 };
 
-/// Pairs of boxes of a sequence that overlap; in the challenge, where a frame has 25 boxes, 470,000 if all do.
+/// The maximum number of overlapping pairs of boxes of a sequence; in the challenge, with 25 boxes in a
+/// frame, there are 470,000 if all overlap.
 const NEAR: usize = 2_000_000;
-/// Pairs of a track of the truth and one of the prediction.
+/// The maximum number of pairs of a track of the truth and one of the prediction.
 const PAIRS: usize = 4_000_000;
 
 /// The measures of a sequence, or of all of them.
@@ -50,10 +51,10 @@ pub struct Measures {
 /// The result.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Tracking {
-    /// Over all sequences: counts are added up, and the measures taken of the sums.
+    /// The measures over all sequences, computed from the sums of their counts.
     #[serde(flatten)]
     pub combined: Measures,
-    /// Of each sequence.
+    /// The measures of each sequence.
     pub per_sequence: BTreeMap<String, Measures>,
 }
 
@@ -79,7 +80,7 @@ impl Measures {
 ///
 /// # Errors
 ///
-/// If there is no sequence, one has no prediction, a file is wrong, or the judge refuses an entry.
+/// If there is no sequence, one has no prediction, a file is invalid, or the judge refuses an entry.
 pub fn score(
     truth: &Source,
     prediction: &Source,
@@ -165,7 +166,8 @@ fn few(
 mod tests {
     use super::*;
 
-    /// In each frame `count` boxes at one place; identities go on from frame to frame if they are new.
+    /// The boxes of `frames` frames, `count` at one place in each; identities continue across frames if they
+    /// are new.
     fn boxes(frames: usize, count: usize, new: bool) -> Vec<TrackedBox> {
         let one = |(frame, at): (usize, usize)| TrackedBox {
             frame,

@@ -18,11 +18,11 @@ pub struct Frame {
 /// A box of the truth and one of the prediction that overlap.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Near {
-    /// Place in [`Frame::truth`].
+    /// Index in [`Frame::truth`].
     pub row: usize,
-    /// Place in [`Frame::seen`].
+    /// Index in [`Frame::seen`].
     pub column: usize,
-    /// Place in [`Tracks::pairs`].
+    /// Index in [`Tracks::pairs`].
     pub pair: usize,
     /// Intersection over union, more than 0.
     pub similarity: f64,
@@ -33,7 +33,7 @@ pub struct Near {
 pub struct Tracks {
     /// The frames.
     pub frames: Vec<Frame>,
-    /// A track of the truth and one of the prediction, for all that overlap in some frame.
+    /// The pairs of a track of the truth and one of the prediction that overlap in some frame.
     pub pairs: Vec<[usize; 2]>,
     /// Number of tracks in truth and prediction.
     pub tracks: [usize; 2],
@@ -42,8 +42,8 @@ pub struct Tracks {
 }
 
 impl Tracks {
-    /// A sequence of `length` frames. Boxes of the truth with a confidence that is cut to 0 are
-    /// left out.
+    /// A sequence of `length` frames. Boxes of the truth whose confidence is truncated to 0 are left
+    /// out.
     pub fn new(truth: &[TrackedBox], seen: &[TrackedBox], length: usize) -> Self {
         Self::within(truth, seen, length, usize::MAX).unwrap_or_default()
     }
@@ -89,7 +89,7 @@ impl Tracks {
         lengths
     }
 
-    /// Whether one of the sides has no box at all.
+    /// Whether the truth or the prediction has no box at all.
     pub(crate) fn is_one_sided(&self) -> bool {
         self.boxes.contains(&0)
     }

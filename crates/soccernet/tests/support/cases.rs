@@ -1,4 +1,4 @@
-//! Cases of `scripts/golden/soccernet.py`: files, and what the official packages say of them.
+//! Cases of `scripts/golden/soccernet.py`: files, and the results of the official packages for them.
 
 use std::{collections::BTreeMap, path::Path, time::Instant};
 
@@ -7,11 +7,11 @@ use soccernet::{
     Options, Source, Task, classes::Version, clock::LabelTime, score, tolerance::Tolerances,
 };
 
-/// What a file of cases comes to.
+/// The result of comparing a file of cases.
 #[derive(Debug, Default)]
 pub(crate) struct Comparison {
     pub(crate) cases: usize,
-    /// Cases in which the official package fails and we refuse.
+    /// The number of cases in which both the official package and this crate fail.
     pub(crate) refused: usize,
     pub(crate) values: usize,
     pub(crate) largest: f64,
@@ -19,7 +19,7 @@ pub(crate) struct Comparison {
     pub(crate) place: String,
     pub(crate) ours: f64,
     pub(crate) official: f64,
-    /// Cases in which only one of the two fails.
+    /// The cases in which only one of the two fails.
     pub(crate) disagreements: Vec<String>,
 }
 

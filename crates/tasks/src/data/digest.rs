@@ -1,4 +1,4 @@
-//! The digest of the data a task was made from: a run whose data change is another run.
+//! The digest of the data a task was made from: a run with changed data is another run.
 
 use std::collections::BTreeMap;
 
@@ -20,7 +20,7 @@ impl DataDigest {
         self.0.insert(name.to_string(), hex(&Sha256::digest(bytes)));
     }
 
-    /// Names and digests, by name.
+    /// Names and digests, sorted by name.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0.iter().map(|(name, digest)| (name.as_str(), digest.as_str()))
     }
@@ -39,7 +39,7 @@ impl DataDigest {
     pub fn sha256(&self) -> String {
         let mut hash = Sha256::new();
         for (name, digest) in &self.0 {
-            // A length before each name: no two lists give the same bytes.
+            // Each name is preceded by its length: no two lists give the same bytes.
             hash.update((name.len() as u64).to_le_bytes());
             hash.update(name);
             hash.update(digest);
@@ -47,7 +47,7 @@ impl DataDigest {
         hex(&hash.finalize())
     }
 
-    /// The names whose content differs, or that only one of both has.
+    /// The names whose content differs, or that only one of the two digests has.
     pub fn differences<'a>(&'a self, other: &'a Self) -> Vec<&'a str> {
         let names = self.0.keys().chain(other.0.keys().filter(|name| !self.0.contains_key(*name)));
         names.filter(|name| self.0.get(*name) != other.0.get(*name)).map(String::as_str).collect()

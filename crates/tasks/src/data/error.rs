@@ -7,23 +7,23 @@ use moe::ConfigError;
 /// Errors of loading a task's data.
 #[derive(Debug, thiserror::Error)]
 pub enum DataError {
-    /// The task's hyperparameters do not fit.
+    /// The task's hyperparameters are invalid.
     #[error(transparent)]
     Config(#[from] ConfigError),
     /// The task needs files, and no data folder was given.
     #[error("{file} is needed; give the data folder with --data-dir DIR")]
     NoFolder {
-        /// The file that is looked for.
+        /// The required file.
         file: String,
     },
-    /// A file is in none of the places where it may be.
+    /// A file is in none of its possible folders.
     #[error(
         "{set} needs {file}, which is not in {places} (--data-dir gives another folder); {get}"
     )]
     Missing {
         /// The set.
         set: &'static str,
-        /// The file that is looked for.
+        /// The required file.
         file: String,
         /// The folders that were searched.
         places: String,
@@ -47,7 +47,7 @@ pub enum DataError {
         /// The number of examples of each split: train, valid, test.
         counts: [usize; 3],
     },
-    /// A file is there, but is not what it should be.
+    /// A file exists, but its content is wrong.
     #[error("{path}: {message}")]
     Content {
         /// The file.

@@ -17,7 +17,7 @@ pub(crate) struct Files<'a> {
 }
 
 impl<'a> Files<'a> {
-    /// Those of the folder, or those that are made if none is given.
+    /// The files of the folder, or those that `make` generates if no folder is given.
     pub(crate) fn new(
         data: &'a DataDir,
         folder: Option<&'a str>,
@@ -27,12 +27,12 @@ impl<'a> Files<'a> {
         Self { data, folder, made }
     }
 
-    /// Whether they were made.
+    /// Whether the files are generated.
     pub(crate) fn are_made(&self) -> bool {
         self.folder.is_none()
     }
 
-    /// Whether there is such a file.
+    /// Whether a file of this name exists.
     pub(crate) fn has(&self, name: &str) -> bool {
         match self.folder {
             Some(folder) => {
@@ -50,10 +50,10 @@ impl<'a> Files<'a> {
         }
     }
 
-    /// The items that were read of a folder that must not be empty; `expected` describes them.
+    /// Passes on the items that were read from a folder, which must not be empty; `expected` describes them.
     ///
     /// # Errors
-    /// If there is nothing.
+    /// If there are no items.
     pub(crate) fn some<T>(
         &self,
         name: &str,
@@ -67,7 +67,7 @@ impl<'a> Files<'a> {
         Err(content(&folder, format!("no such folder, or nothing in it; {expected} were expected")))
     }
 
-    /// Names of what lies directly in a folder, sorted; none if there is no such folder.
+    /// The sorted names of the entries directly in a folder; empty if there is no such folder.
     pub(crate) fn entries(&self, name: &str) -> Result<Vec<String>, DataError> {
         let Some(folder) = self.folder else {
             let inside = format!("{name}/");
@@ -86,12 +86,12 @@ impl<'a> Files<'a> {
     }
 }
 
-/// The error that a file is not what it should be.
+/// The error for a file with wrong content.
 pub(crate) fn content(file: &str, message: impl ToString) -> DataError {
     DataError::Content { path: PathBuf::from(file), message: message.to_string() }
 }
 
-/// The same from an error of the formats.
+/// The same, from an error of the formats.
 pub(crate) fn fault(error: soccernet::Error) -> DataError {
     let message = match error.entry.as_str() {
         "" => error.problem,
@@ -100,7 +100,7 @@ pub(crate) fn fault(error: soccernet::Error) -> DataError {
     content(&error.file, message)
 }
 
-/// The error that the config of a task does not fit.
+/// The error for a config of a task that is invalid.
 pub(crate) fn wrong(name: &str, message: impl ToString) -> DataError {
     let (what, name) = ("task", name.to_string());
     ConfigError::Invalid { what, name, message: message.to_string() }.into()

@@ -1,15 +1,16 @@
-//! Images of files, with a limit on the memory that they take.
+//! Decoding of image files, with a limit on memory.
 
 use image::{DynamicImage, ImageFormat, ImageReader, ImageResult, Limits};
 use std::io::Cursor;
 
-/// Bytes that an image may take whatever its file has, and how many for each byte of it.
+/// The memory limit of an image: the larger of this many bytes, and this many for each byte of its file.
 const MOST: [u64; 2] = [64 << 20, 100];
 
-/// The image of a file, of the given format or of that by which the file begins.
+/// Decodes the image of a file, in the given format or in the one that its first bytes indicate.
 ///
 /// # Errors
-/// If it is damaged, of no known format, or takes far more memory than the file has bytes.
+/// If the file is damaged or of an unknown format, or if the image takes far more memory than the file has
+/// bytes.
 pub(crate) fn decode_image(bytes: &[u8], format: Option<ImageFormat>) -> ImageResult<DynamicImage> {
     let mut reader = match format {
         Some(format) => ImageReader::with_format(Cursor::new(bytes), format),

@@ -1,4 +1,4 @@
-//! The data folder: the one way by which tasks read files, so that what a task was made from is known.
+//! The data folder. Tasks read files only through it, so that the files behind a task are known.
 
 mod digest;
 mod error;
@@ -21,7 +21,7 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-/// The folder with the data sets, if there is one. It keeps a digest of each file that it hands out.
+/// The folder with the data sets, if there is one. It keeps a digest of each file that is read.
 #[derive(Debug, Default)]
 pub struct DataDir {
     folder: Option<PathBuf>,
@@ -29,12 +29,12 @@ pub struct DataDir {
 }
 
 impl DataDir {
-    /// The data folder at this path; without one, tasks with embedded or generated data can be loaded.
+    /// The data folder at this path; without one, only tasks with embedded or generated data can be loaded.
     pub fn new(folder: Option<PathBuf>) -> Self {
         Self { folder, digest: Mutex::default() }
     }
 
-    /// The same folder, of which nothing was read yet.
+    /// The same folder, with an empty digest.
     pub(crate) fn unread(&self) -> Self {
         Self::new(self.folder.clone())
     }
@@ -44,7 +44,8 @@ impl DataDir {
         self.digest.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// The full path of a file or folder in the data folder. It need not exist. A full path stays.
+    /// The full path of a file or folder in the data folder. It need not exist. An absolute path is
+    /// unchanged.
     ///
     /// # Errors
     /// If there is no data folder.
@@ -75,8 +76,8 @@ impl DataDir {
         self.read_as(&slashes(inside.unwrap_or(path)), path)
     }
 
-    /// The bytes of a file of a set, and its full path: the first of `names` in the first place
-    /// that has one. In the digest it is `SET/NAME`, wherever it was found.
+    /// The bytes of a file of a set, and its full path: the first of `names` in the first place that has one.
+    /// Its name in the digest is `SET/NAME`, wherever it was found.
     ///
     /// # Errors
     /// If no place has the file, or it cannot be read.
@@ -113,7 +114,7 @@ impl DataDir {
         own.chain(origin.system.iter().map(PathBuf::from)).collect()
     }
 
-    /// The full paths of what is in a folder, by name.
+    /// The full paths of the entries of a folder, sorted by name.
     ///
     /// # Errors
     /// If the folder cannot be read.
@@ -126,8 +127,8 @@ impl DataDir {
         Ok(paths)
     }
 
-    /// All files below a folder of a set, by their names within it, with `/` between their parts. In the
-    /// digest they are one, `SET/FOLDER`, made of all names and contents.
+    /// All files below a folder of a set, by their names within it, with `/` between the parts of a name. The
+    /// digest has one entry for all of them, `SET/FOLDER`, made from all names and contents.
     ///
     /// # Errors
     /// If the folder, or a file of it, cannot be read.
@@ -145,7 +146,7 @@ impl DataDir {
         files.sort();
         let mut all = Vec::new();
         for (name, bytes) in &files {
-            // Lengths before names and contents: no two lists give the same bytes.
+            // Each name and content is preceded by its length: no two lists give the same bytes.
             for part in [name.as_bytes(), bytes] {
                 all.extend((part.len() as u64).to_le_bytes());
                 all.extend(part);
@@ -178,7 +179,7 @@ fn slashes(path: &Path) -> String {
     path.iter().map(|part| part.to_string_lossy()).collect::<Vec<_>>().join("/")
 }
 
-/// The full paths of the files below a folder, by name, as [`files::files_below`] finds them.
+/// The full paths of the files below a folder, sorted by name, as [`files::files_below`] finds them.
 pub(crate) fn files_below(folder: &Path) -> Result<Vec<PathBuf>, DataError> {
     ::files::files_below(folder).map_err(|(path, source)| match source.kind() {
         io::ErrorKind::InvalidData => DataError::Content { path, message: source.to_string() },

@@ -17,14 +17,14 @@ pub struct Origin {
 }
 
 impl Origin {
-    /// The error that a file is in none of the places.
+    /// The error for a file that is in none of the places.
     pub fn missing(&self, file: String, places: &[PathBuf]) -> DataError {
         let places: Vec<String> = places.iter().map(|place| place.display().to_string()).collect();
         let places = if places.is_empty() { "any folder".into() } else { places.join(" or ") };
         DataError::Missing { set: self.set, file, places, get: self.get }
     }
 
-    /// The error that a file is there, but is not what it should be.
+    /// The error for a file that exists, but whose content is wrong.
     pub fn damaged(&self, path: &Path, message: impl AsRef<str>) -> DataError {
         let message = format!("{}; {}", message.as_ref(), self.get);
         DataError::Content { path: path.into(), message }

@@ -1,10 +1,10 @@
 //! Sizes of generated sets, which are checked before anything is drawn.
 
-/// The most numbers of a generated set: 1 GiB of floats.
+/// The maximum number of values of a generated set: 1 GiB of floats.
 const NUMBERS: usize = 1 << 28;
 
-/// Checks that a set of examples, their number the sum of `counts`, of the product of `each` numbers, is not too
-/// large to be drawn. Both have names for the message.
+/// Checks that a generated set is not too large to be drawn: the number of its examples is the sum of
+/// `counts`, the number of values of an example the product of `each`. The names in both are for the message.
 pub(crate) fn fits(counts: &[(&str, usize)], each: &[(&str, usize)]) -> Result<(), String> {
     let examples = counts.iter().fold(0_usize, |sum, (_, count)| sum.saturating_add(*count));
     let total = each.iter().fold(examples, |product, (_, size)| product.saturating_mul(*size));

@@ -1,9 +1,10 @@
 //! Limits on the size of compressed files.
 
-/// Data of more bytes than the first number, and more than the second times what is packed, are refused.
+/// Unpacked data are refused if they have more bytes than the first number, and more than the second number
+/// times the packed size.
 const LARGE: [u64; 2] = [64 << 20, 100];
 
-/// The most bytes that are read from a compressed file of `packed` bytes.
+/// The maximum number of bytes that are read from a compressed file of `packed` bytes.
 pub(crate) fn most_unpacked(packed: u64) -> u64 {
     files::most_unpacked(packed, LARGE)
 }

@@ -1,7 +1,7 @@
 //! Folds: the samples for training, validation and test.
 //!
-//! Samples of one capture have its light, so that a split of samples at random lets a network know the
-//! light of the test samples. A split of whole captures does not.
+//! Samples of one capture share its light, so a random split of samples lets a network know the light of the
+//! test samples. A split of whole captures does not.
 
 use moe::stable_hash;
 use rand::{SeedableRng, seq::SliceRandom};
@@ -14,13 +14,14 @@ use super::set::Pairs;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Deal {
-    /// All samples of a capture. Of each class the captures go to the folds in turn, in their order.
+    /// All samples of a capture. The captures of each class are assigned to the folds in turn, in their
+    /// order.
     Capture,
-    /// Nothing: of each class the samples go to the folds in turn, in an order drawn once.
+    /// No samples: those of each class are assigned to the folds in turn, in an order drawn once.
     Random,
 }
 
-/// The fold of each sample, of `folds`.
+/// The fold of each sample, in `0..folds`.
 ///
 /// # Errors
 /// If a class has fewer captures, or samples, than there are folds.
@@ -56,8 +57,8 @@ pub(super) fn deal(pairs: &Pairs, by: Deal, folds: usize) -> Result<Vec<usize>, 
     Ok(fold_of)
 }
 
-/// Training, validation and test samples where `fold` is for test: the next fold is for validation, the
-/// others are for training. At most `train` samples are, as many of each class as of any other.
+/// Training, validation and test samples: `fold` is for test, the next fold for validation, the others are
+/// for training. At most `train` samples are for training, the same number of each class.
 pub(super) fn splits(
     pairs: &Pairs,
     fold_of: &[usize],

@@ -24,10 +24,10 @@ const ORIGIN: Origin = Origin {
           RGB or as rice-raw.tar.gz of both",
 };
 
-/// The largest file that is a sample, in bytes.
+/// The maximum size of a sample's file in bytes.
 const MOST: u64 = 1 << 20;
 
-/// Reads all pairs. Of RGB images only the names are examined unless `rgb`.
+/// Reads all pairs. Unless `rgb`, only the names of RGB images are examined.
 pub(super) fn read(data: &DataDir, rgb: bool) -> Result<Pairs, DataError> {
     let place = data.locate(&ORIGIN, &["RAW", "rice-raw.tar.gz"])?;
     let (root, files) = match place.is_dir() {
@@ -54,7 +54,7 @@ fn of_archive(data: &DataDir, path: &Path) -> Result<FileBytes, DataError> {
     let wrong =
         |err: std::io::Error| ORIGIN.damaged(path, format!("not a whole .tar.gz archive: {err}"));
     let mut files = FileBytes::new();
-    // Whatever is behind that is not read, so the archive is cut off.
+    // Reading stops at this limit, so that a larger archive is cut off there.
     let most = most_unpacked(bytes.len() as u64);
     let mut archive = tar::Archive::new(GzDecoder::new(&bytes[..]).take(most));
     for entry in archive.entries().map_err(wrong)? {
@@ -72,7 +72,7 @@ fn of_archive(data: &DataDir, path: &Path) -> Result<FileBytes, DataError> {
         entry.read_to_end(&mut content).map_err(wrong)?;
         files.insert(inside.to_string(), content);
     }
-    // To the end, so that the checksum is compared.
+    // Reads to the end, so that the checksum is compared.
     std::io::copy(&mut archive.into_inner(), &mut std::io::sink()).map_err(wrong)?;
     Ok(files)
 }
@@ -85,7 +85,7 @@ fn parts(stem: &str) -> Option<[&str; 3]> {
     (digits(capture) && digits(number) && !class.is_empty()).then_some([class, capture, number])
 }
 
-/// `CLASS/sample_CLASSCAPTURE_NUMBER` of all files of a part, or the name of one that is named otherwise.
+/// `CLASS/sample_CLASSCAPTURE_NUMBER` of all files of a part, or the name of a file with another form.
 fn stems<'a>(
     files: &'a FileBytes,
     part: &str,
@@ -320,7 +320,7 @@ mod tests {
         assert_eq!((pairs.classes.len(), pairs.size), (5, [40, 40]));
         let captures: BTreeSet<usize> = pairs.captures.iter().copied().collect();
         assert_eq!(captures.len(), 50);
-        // Greens are alike, red and blue are less.
+        // The two greens are alike; red and blue are lower.
         let mut means = [0.0; 4];
         for mosaic in pairs.mosaics.chunks_exact(1600) {
             for (at, value) in mosaic.iter().enumerate() {

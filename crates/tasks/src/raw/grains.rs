@@ -1,15 +1,15 @@
 //! Generated grains, of the same form as the published set.
 //!
-//! Five classes differ in length, width, hue and in how often they have a chalky spot. Each grain is drawn
-//! in linear light, with a soft edge, at a random angle and place; light and background follow the capture,
-//! and the first three captures of a class are brighter, as those of the published set are. The sensor
-//! takes one colour a pixel (GRBG), with shot and read noise:
+//! Five classes differ in length, width, hue and in how often they have a chalky spot. Each grain is drawn in
+//! linear light, with a soft edge, at a random angle and place. Light and background depend on the capture,
+//! and the first three captures of a class are brighter, as in the published set. The sensor records one
+//! colour per pixel (GRBG), with shot and read noise:
 //!
 //! raw = black + white g (light + sqrt(light / 2000) n_1 + 0.002 n_2), n normal
 //!
-//! with g the sensor's share of each colour. RGB is made of the mosaic by `raw::Isp`, bilinear, with the
-//! curve of BT.709 and no white balance, so that it is dark and has a cast as the published one; it begins
-//! one row before the mosaic.
+//! with g the sensor's share of each colour. The RGB image is made from the mosaic by `raw::Isp`, bilinear,
+//! with the curve of BT.709 and no white balance, so that it is dark and has a colour cast like the published
+//! images; it begins one row before the mosaic.
 
 use ::raw::{Isp, Mosaic};
 use moe::stable_hash;
@@ -19,7 +19,7 @@ use rand_distr::{Distribution, StandardNormal};
 
 use super::set::{CFA, LEVELS, Pairs, RGB_ROWS_AHEAD};
 
-/// A class: name, length and width in parts of the side, red, green and blue, the share that is chalky.
+/// A class: name, length and width as shares of the side, red, green and blue, the share of chalky grains.
 type Class = (&'static str, f32, f32, [f32; 3], f64);
 
 const CLASSES: [Class; 5] = [
@@ -79,7 +79,7 @@ struct Light {
     background: f32,
 }
 
-/// One grain, with two rows more above.
+/// The mosaic of one grain, with two additional rows above.
 fn mosaic(
     (name, length, width, hue, chalk): &Class,
     light: Light,

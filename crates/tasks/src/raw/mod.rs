@@ -1,4 +1,4 @@
-//! RAW images beside the RGB images that were made of them.
+//! RAW images, together with the RGB images made from them.
 
 mod deal;
 mod files;

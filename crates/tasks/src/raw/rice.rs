@@ -4,13 +4,13 @@
 //! <https://arxiv.org/abs/2403.14439>. The pairs: <https://github.com/viborgen/p7_final>, crops of 40 x 40
 //! pixels from images of a Phase One IQ4 150, 10 captures of each class.
 //!
-//! Numbers of a mosaic are normal, from 0 at black to 1 at white, before they are packed; those of RGB are
-//! codes over 255. Fold f is for test, fold f + 1 for validation, the others for training, where f is the
-//! run's seed: seeds 0 to 4 test each of five folds once. Runs of one seed have the same folds, so
+//! The values of a mosaic are normalised, 0 at black and 1 at white, before they are packed; those of RGB are
+//! codes divided by 255. Fold f is for test, fold f + 1 for validation, the others for training, where f is
+//! the run's seed: seeds 0 to 4 test each of five folds once. Runs of one seed have the same folds, so
 //! differences over seeds are differences over folds.
 //!
-//! Differs from the authors' protocol (70, 21 and 9 % of the samples at random): folds, and by default of
-//! whole captures.
+//! Differs from the authors' protocol, which takes 70, 21 and 9 % of the samples at random: samples are split
+//! into folds, by default of whole captures.
 
 use std::sync::Arc;
 
@@ -72,7 +72,7 @@ pub enum RiceSource {
 }
 
 config! {
-    /// Which pairs are used, and how they are shown.
+    /// The pairs that are used, and the form in which they are shown.
     pub struct RiceConfig {
         /// `"files"`, or `"generated"` for grains that the program draws.
         pub source: RiceSource = RiceSource::Files,
@@ -80,11 +80,12 @@ config! {
         pub input: RiceInput = RiceInput::Pack4,
         /// The samples that a fold keeps together: `"capture"`, or `"random"` for none.
         pub deal: Deal = Deal::Capture,
-        /// Samples for training, as many of each class; all if left out.
+        /// The number of training samples, balanced over the classes; all if left out.
         pub train: Option<usize> = None,
-        /// Random changes in training: a mosaic, and its RGB image alike, is moved by whole squares of its
-        /// pattern and flipped about a column of pixels, so that every pixel keeps its colour. What comes in
-        /// is the mirror image. `crop` is the largest move in pixels, an even number.
+        /// Random changes in training: a mosaic and its RGB image are moved together by whole squares of the
+        /// pattern and flipped about a column of pixels, so that every pixel keeps its colour. The area that
+        /// becomes visible is filled with the mirror image. `crop` is the largest move in pixels, an even
+        /// number.
         pub augment: Augment = Augment::default(),
         /// Generated samples of each of the ten captures of a class.
         pub per_capture: usize = 20,
@@ -110,7 +111,7 @@ fn wrong(message: String) -> DataError {
 /// The side of generated samples: that of the published ones.
 const SIDE: usize = 40;
 
-/// Folds: a choice of this project, with which each has two of the ten captures of a class.
+/// The number of folds: a choice of this project. Each fold has two of the ten captures of a class.
 const FOLDS: usize = 5;
 
 impl LoadTask for Rice {
@@ -193,7 +194,7 @@ impl Rice {
         form.of(&mosaic).values
     }
 
-    /// A batch of samples, of which each is shown with its displacement.
+    /// A batch of samples with their displaced inputs.
     fn batch_of(&self, samples: &[usize], shown: Vec<f32>, device: &Device) -> Batch {
         let ([c, h, w], n) = (self.shape, samples.len());
         let labels: Vec<i32> = samples.iter().map(|sample| self.pairs.labels[*sample]).collect();
@@ -250,7 +251,7 @@ impl Task for Rice {
         classification(output, &batch.labels, score);
     }
 
-    /// The nearest neighbour of what networks are given, on the splits of one fold.
+    /// The nearest neighbour by the inputs of networks, on the splits of one fold.
     fn trivial(&self) -> Vec<(&'static str, f64)> {
         let shown = |split| {
             let samples = &self.splits[split as usize];
@@ -265,7 +266,7 @@ impl Task for Rice {
         vec![("accuracy", nearest_neighbour((train, &of_train), (test, &of_test)))]
     }
 
-    /// The test examples of two seeds are others.
+    /// Test examples differ between seeds.
     fn is_classification(&self) -> bool {
         false
     }

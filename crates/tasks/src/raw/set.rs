@@ -7,10 +7,11 @@ use ::raw::{Cfa, Mosaic};
 /// calls (0, 0) red; that changes the names of planes and nothing else.
 pub(super) const CFA: Cfa = Cfa::GRBG;
 
-/// The numbers of a mosaic that mean no light and 1; larger ones are cut off. A choice of this project.
+/// The values of a mosaic that are normalised to 0 (no light) and 1; larger values are clipped. A choice of
+/// this project.
 pub(super) const LEVELS: [f32; 2] = [64.0, 8000.0];
 
-/// Row r of an RGB image shows what row r - 1 of its mosaic does.
+/// The offset of the rows: row r of an RGB image shows the same as row r - 1 of its mosaic.
 pub(super) const RGB_ROWS_AHEAD: usize = 1;
 
 /// Pairs of the same size. Sample i has the class `labels[i]` and was cut out of the image
@@ -21,9 +22,9 @@ pub(super) struct Pairs {
     pub(super) captures: Vec<usize>,
     /// Rows and columns.
     pub(super) size: [usize; 2],
-    /// Mosaic after mosaic.
+    /// The mosaics, one after the other.
     pub(super) mosaics: Vec<u16>,
-    /// Image after image, of each the red, green and blue plane.
+    /// The images, one after the other, each as a red, a green and a blue plane.
     pub(super) rgb: Vec<u8>,
 }
 

@@ -1,16 +1,16 @@
-//! Tracking of players with appearance: a network embeds what is cut out of frames, a tracker uses it.
+//! Tracking of players with appearance: a network embeds crops of frames, and a tracker uses the embeddings.
 //!
 //! Cioppa et al. *SoccerNet-Tracking*. CVPR Workshops 2022. <https://arxiv.org/abs/2204.06918>
 //! Wojke, Bewley, Paulus. *Simple Online and Realtime Tracking with a Deep Association Metric*. ICIP 2017.
 //! <https://arxiv.org/abs/1703.07402>: motion and appearance in one cost (`association.rs`, `tracker.rs`).
 //!
-//! An example to train on is a player, shown by several boxes of one sequence; other examples are single
-//! boxes. The loss is that of `triplet.rs`, the embedding of length 1 the descriptor of a box. Boxes
-//! are those of the truth. They are expected to go straight on, so that what differs between the measures is
-//! appearance alone: `HOTA` with motion and embeddings, `HOTA_motion` with motion alone, `HOTA_histogram` with
+//! A training example is a player, shown by several boxes of one sequence; other examples are single boxes.
+//! The loss is that of `triplet.rs`; the descriptor of a box is its embedding, of length 1. The boxes are
+//! those of the truth, and are expected to move in a straight line, so that the measures differ by appearance
+//! alone: `HOTA` with motion and embeddings, `HOTA_motion` with motion alone, `HOTA_histogram` with
 //! histograms of colours in place of embeddings, and `HOTA_without_memory` with embeddings, but without
-//! memory of lost tracks. The gate within which a lost track is found again holds `gate` of the distances
-//! of the validation split.
+//! memory of lost tracks. The gate within which a lost track is found again covers a share `gate` of the
+//! distances of the validation split.
 //!
 //! A sequence without frames is tracked by motion alone.
 
@@ -36,23 +36,23 @@ use crate::{
     data::files::wrong,
 };
 
-/// Boxes that are embedded at once.
+/// The number of boxes that are embedded at once.
 const AT_ONCE: usize = 64;
 
 config! {
-    /// Which sequences, and how their boxes are compared.
+    /// The sequences, and the comparison of their boxes.
     pub struct AppearanceTrackingConfig {
         /// The sequences.
         pub sequences: SequencesConfig = SequencesConfig::default(),
         /// Their frames.
         pub frames: FramesConfig = FramesConfig::default(),
-        /// Numbers of an embedding.
+        /// The width of an embedding.
         pub embedding: usize = 32,
-        /// By how much another player should be farther than the same one.
+        /// The margin by which another player should be farther away than the same player.
         pub margin: f64 = 0.3,
         /// The weight of motion in the cost of a pair; that of appearance is the rest to 1.
         pub lambda: f64 = 0.5,
-        /// The share of the distances of a player to himself within the gate.
+        /// The share of the distances between boxes of the same player that the gate covers.
         pub gate: f64 = 0.95,
     }
 }
@@ -72,9 +72,9 @@ impl AppearanceTrackingConfig {
 pub struct AppearanceTracking {
     config: AppearanceTrackingConfig,
     clips: [Vec<Clip>; 3],
-    /// Clip and row of each box that has a frame, by split.
+    /// The clip and the row of each box that has a frame, by split.
     views: [Vec<[usize; 2]>; 3],
-    /// Views of each player to train on.
+    /// The views of each training player.
     people: Vec<Vec<usize>>,
 }
 
@@ -141,7 +141,7 @@ impl AppearanceTracking {
         Batch::new(self.input(split, views, device), labels)
     }
 
-    /// Descriptors by the network, of all views of a split.
+    /// The network's descriptors of all views of a split.
     fn embeddings(
         &self,
         split: Split,
@@ -157,14 +157,15 @@ impl AppearanceTracking {
         views.chunks(AT_ONCE).flat_map(embed).collect()
     }
 
-    /// Descriptors by the colours of boxes.
+    /// Descriptors of all views of a split by the colours of boxes.
     fn histograms(&self, split: Split) -> Vec<Descriptor> {
         let shape = self.config.frames.shape();
         let of = |view| of_length_1(&histogram(&self.pixels(split, view), shape));
         (0..self.views[split as usize].len()).map(of).collect()
     }
 
-    /// The measures with descriptors of all views of the validation split, for the gate, and of this split.
+    /// The measures of a split, from the descriptors of all views of the validation split, which determine
+    /// the gate, and those of this split.
     fn seen(
         &self,
         split: Split,
@@ -229,7 +230,7 @@ impl Task for AppearanceTracking {
         }
     }
 
-    /// Single boxes; of the training split the first boxes of players.
+    /// Single boxes; for the training split, the first box of each player.
     fn batch(&self, split: Split, examples: &[usize], device: &Device) -> Batch {
         let view = |example: &usize| match split {
             Split::Train => self.people[*example][0],
@@ -259,7 +260,7 @@ impl Task for AppearanceTracking {
         score.add_loss(self.loss(output, batch), batch);
     }
 
-    /// The better one, on the validation split, of motion alone and of histograms of colours.
+    /// The better of motion alone and histograms of colours, chosen on the validation split.
     fn trivial(&self) -> Vec<(&'static str, f64)> {
         let by_colours = |split| {
             let both = [Split::Valid, split].map(|split| self.histograms(split));
@@ -340,7 +341,7 @@ mod tests {
         AppearanceTracking::new(&config, clips.unwrap())
     }
 
-    /// A network that knows who each box shows, in the order in which boxes are embedded.
+    /// The score of a network that knows the player in each box, in the order in which boxes are embedded.
     fn measured(task: &AppearanceTracking, answer: &dyn Fn(i64) -> usize) -> Score {
         let (mut score, device) = (Score::default(), Device::flex());
         let order = [Split::Valid, Split::Test].map(|split| {

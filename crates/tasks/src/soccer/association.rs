@@ -1,4 +1,4 @@
-//! Which box of a frame continues which track: the cost of a pair, and the assignment of least cost.
+//! Assignment of the boxes of a frame to tracks: the cost of a pair, and the assignment of least cost.
 //!
 //! Bewley et al. *Simple Online and Realtime Tracking*. ICIP 2016. <https://arxiv.org/abs/1602.00763>: the
 //! Hungarian method on the intersection over union of expected and seen boxes.
@@ -27,14 +27,14 @@ pub(super) type Rect = [f64; 4];
 /// The appearance of a box, of length 1.
 pub(super) type Descriptor = Vec<f32>;
 
-/// Heights of a box within which the centre of the next one may lie.
+/// The maximum distance between the centres of a box and the next one, in heights of the box.
 const REACH: f64 = 1.5;
 /// The value, as an overlap, of boxes that only just do not overlap.
 const NEAR: f64 = 0.01;
-/// Boxes of a track with which a box is compared, as in DeepSORT.
+/// The number of boxes of a track with which a box is compared, as in DeepSORT.
 pub(super) const GALLERY: usize = 100;
 
-/// (2), from 0; pairs of 1 or more are not admissible.
+/// The distance (2), at least 0; pairs of 1 or more are not admissible.
 pub(super) fn motion_distance(expected: Rect, seen: Rect) -> f64 {
     let near = || NEAR * (1.0 - distance(expected, seen) / (REACH * expected[3].max(1.0)));
     1.0 - match overlap(expected, seen) {
@@ -49,19 +49,19 @@ fn distance(a: Rect, b: Rect) -> f64 {
     center(0).hypot(center(1))
 }
 
-/// (3), from 0 to 2; none without a box to compare with.
+/// The distance (3), from 0 to 2; none without a box to compare with.
 pub(super) fn appearance_distance(gallery: &[&[f32]], seen: &[f32]) -> Option<f64> {
     let last = &gallery[gallery.len().saturating_sub(GALLERY)..];
     let product = |a: &&[f32]| -> f32 { a.iter().zip(seen).map(|(a, b)| a * b).sum() };
     last.iter().map(|known| f64::from(1.0 - product(known))).min_by(f64::total_cmp)
 }
 
-/// (4).
+/// The cost (4).
 pub(super) fn cost(motion: f64, appearance: Option<f64>, lambda: f64) -> f64 {
     appearance.map_or(motion, |distance| lambda * motion + (1.0 - lambda) * distance)
 }
 
-/// The column that each of `rows` rows is given, of the pairs with a cost below `limit`.
+/// The column assigned to each of `rows` rows, among the pairs with a cost below `limit`.
 pub(super) fn assign(
     [rows, columns]: [usize; 2],
     limit: f64,

@@ -7,7 +7,7 @@ use super::{
     tracker::{Appearance, straight, track},
 };
 
-/// Descriptors of the boxes of each frame, by clip; none of a clip without frames.
+/// Descriptors of the boxes of each frame, by clip; none for a clip without frames.
 pub(super) type Described = Vec<Option<Vec<Vec<Descriptor>>>>;
 
 /// The use of descriptors, see [`Appearance`].
@@ -18,7 +18,7 @@ pub(super) struct Use {
     pub(super) memory: usize,
 }
 
-/// The descriptor in the direction of these numbers.
+/// The descriptor with these values, scaled to length 1.
 pub(super) fn of_length_1(values: &[f64]) -> Descriptor {
     let length = values.iter().map(|x| x.powi(2)).sum::<f64>().sqrt().max(1e-12);
     values.iter().map(|x| (x / length) as f32).collect()
@@ -36,7 +36,8 @@ pub(super) fn by_frame(clips: &[Clip], all: Vec<Descriptor>) -> Described {
     clips.iter().map(of).collect()
 }
 
-/// The distance within which this share of the boxes of these clips is to the earlier ones of their track.
+/// The distance that covers this share of the distances of boxes of these clips to earlier boxes of their
+/// tracks.
 pub(super) fn gate(clips: &[Clip], all: &[Descriptor], share: f64) -> f64 {
     let (mut tracks, mut first) = (Vec::new(), 0);
     for clip in clips.iter().filter(|clip| clip.crops.is_some()) {
@@ -47,7 +48,7 @@ pub(super) fn gate(clips: &[Clip], all: &[Descriptor], share: f64) -> f64 {
     quantile(&tracks, share).unwrap_or(0.0)
 }
 
-/// The quantile of the distances, of tracks of descriptors in order; none without any to compare.
+/// The quantile of the distances, for tracks given as descriptors in order; none if there are no distances.
 fn quantile(tracks: &[Vec<&[f32]>], share: f64) -> Option<f64> {
     let of_track = |track: &Vec<&[f32]>| -> Vec<f64> {
         let before = |at: usize| &track[at.saturating_sub(GALLERY)..at];
@@ -59,7 +60,7 @@ fn quantile(tracks: &[Vec<&[f32]>], share: f64) -> Option<f64> {
     Some(distances[(share * last as f64).round() as usize])
 }
 
-/// The measures of a tracker of motion and appearance.
+/// The measures of a tracker with motion and appearance.
 pub(super) fn tracked(clips: &[Clip], of: &Described, how: Use) -> TrackMeasures {
     let Use { lambda, gate, memory } = how;
     let mut of = of.iter();
@@ -70,7 +71,7 @@ pub(super) fn tracked(clips: &[Clip], of: &Described, how: Use) -> TrackMeasures
     })
 }
 
-/// Those of a tracker of motion alone.
+/// The measures of a tracker with motion alone.
 pub(super) fn by_motion(clips: &[Clip]) -> TrackMeasures {
     measures(clips, &mut |clip| track(&clip.boxes(), &mut straight, None))
 }

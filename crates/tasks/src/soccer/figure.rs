@@ -1,5 +1,5 @@
-//! Drawn football players: what they wear, and the colour at each place of a figure. Players of a team share
-//! shirt and shorts; number, hair, skin, boots and build are their own.
+//! Drawn football players: their clothes, and the colour at each place of a figure. Players of a team share
+//! shirt and shorts; number, hair, skin, boots and build are individual.
 
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
@@ -76,7 +76,8 @@ fn on_digit(digit: usize, x: f32, y: f32) -> bool {
         || (y > 0.5 && ((bars[4] && left) || (bars[5] && right)))
 }
 
-/// The colour at a place of the figure, across from -1 to 1 and down from 0 to 1; none beside it.
+/// The colour at a place of the figure, with x from -1 to 1 and y from 0 to 1 downwards; none beside the
+/// figure.
 pub(super) fn part(figure: &Figure, x: f32, y: f32, stride: f32) -> Option<[f32; 3]> {
     let across = x.abs();
     match y {
@@ -108,12 +109,12 @@ pub(super) fn part(figure: &Figure, x: f32, y: f32, stride: f32) -> Option<[f32;
     }
 }
 
-/// The factor of all colours of a view.
+/// A random factor for all colours of a view.
 pub(super) fn light(rng: &mut ChaCha8Rng) -> f32 {
     rng.random_range(0.7..1.15)
 }
 
-/// The distance of the feet in a view.
+/// A random distance of the feet in a view.
 pub(super) fn stride(rng: &mut ChaCha8Rng) -> f32 {
     rng.random_range(0.0..0.5)
 }

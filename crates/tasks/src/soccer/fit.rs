@@ -1,5 +1,5 @@
-//! The camera that sees lines of the pitch where they are: a homography from four lines or more, its camera, and
-//! a refinement.
+//! The camera that projects the lines of the pitch to their places in an image: a homography from four lines
+//! or more, the camera of this homography, and a refinement.
 //!
 //! Hartley, Zisserman. *Multiple View Geometry in Computer Vision*. 2004: the direct linear transform for lines
 //! (4.1 and 4.1.1), normalised (4.4), the camera of a plane's homography (8.2). Square pixels, no distortion,
@@ -21,7 +21,7 @@ use soccernet::{
     },
 };
 
-/// A camera and by how many pixels it misses the ends, root mean square.
+/// A camera, and the root mean square of its distances to the ends in pixels.
 pub(super) struct Fitted {
     pub(super) camera: Camera,
     pub(super) error: f64,
@@ -36,14 +36,14 @@ struct LineMatch {
     image: [Point; 2],
 }
 
-/// Metres and pixels that are 1 in the equations.
+/// The units of length in the equations, in metres and in pixels.
 const METRES: f64 = 50.0;
 const PIXELS: f64 = 480.0;
 const MIDDLE: Point = [480.0, 270.0];
-/// Numbers of a camera.
+/// The number of parameters of a camera.
 const NUMBERS: usize = 7;
 
-/// The camera of the lines of an image; none if they do not determine one.
+/// Fits a camera to the lines of an image; none if they do not determine one.
 pub(super) fn fit(lines: &Lines) -> Option<Fitted> {
     let pairs = pairs(lines);
     if pairs.len() < 4 {
@@ -55,7 +55,7 @@ pub(super) fn fit(lines: &Lines) -> Option<Fitted> {
     (camera.focal[0].is_finite() && camera.focal[0] > 0.0).then_some(Fitted { camera, error })
 }
 
-/// Straight lines on the grass with two ends apart from each other.
+/// The straight lines on the grass whose ends are apart from each other.
 fn pairs(lines: &Lines) -> Vec<LineMatch> {
     let model = Model::default();
     let [width, height] = IMAGE.map(|size| size - 1.0);
@@ -82,7 +82,7 @@ fn unit(line: Line) -> Line {
     line.map(|x| x / length)
 }
 
-/// (1): H of the normalised coordinates, row by row.
+/// The homography H of (1) in normalised coordinates, row by row.
 fn homography(pairs: &[LineMatch]) -> Option<[[f64; 3]; 3]> {
     let mut normal = SMatrix::<f64, 9, 9>::zeros();
     for pair in pairs {
@@ -96,14 +96,14 @@ fn homography(pairs: &[LineMatch]) -> Option<[[f64; 3]; 3]> {
             normal += equation * equation.transpose();
         }
     }
-    // Where the smallest eigenvalue is.
+    // The eigenvector of the smallest eigenvalue.
     let eigen = SymmetricEigen::try_new(normal, f64::EPSILON, 1000)?;
     let h = eigen.eigenvectors.column(eigen.eigenvalues.imin()).into_owned();
     let h = [[h[0], h[1], h[2]], [h[3], h[4], h[5]], [h[6], h[7], h[8]]];
     h.iter().flatten().all(|x| x.is_finite()).then_some(h)
 }
 
-/// (2): pan, tilt and roll in degrees, focal length, and position.
+/// The camera of (2): pan, tilt and roll in degrees, focal length, and position.
 fn camera_of(h: [[f64; 3]; 3]) -> Option<[f64; NUMBERS]> {
     let column = |k: usize| [h[0][k], h[1][k], h[2][k]];
     let (a, b, c) = (column(0), column(1), column(2));
@@ -122,7 +122,7 @@ fn camera_of(h: [[f64; 3]; 3]) -> Option<[f64; NUMBERS]> {
     let (a, b, c) = (lift(a), lift(b), lift(c));
     let norm = |v: Line| v.iter().map(|x| x * x).sum::<f64>().sqrt();
     let scale = 2.0 / (norm(a) + norm(b));
-    // The pitch's centre, or what is seen, lies before the camera and the camera above the grass.
+    // Of the two signs of the scale, the one with the camera above the grass is taken.
     let best = [scale, -scale].into_iter().find_map(|scale| {
         let r1 = unit(a.map(|x| x * scale));
         let dot: f64 = r1.iter().zip(b).map(|(x, y)| x * y * scale).sum();
@@ -155,7 +155,7 @@ fn camera(numbers: &[f64; NUMBERS]) -> Camera {
     }
 }
 
-/// The distance of each end from its line, in pixels; a line behind the camera is far off.
+/// The distance of each end from its line, in pixels; large for a line behind the camera.
 fn residuals(numbers: &[f64; NUMBERS], pairs: &[LineMatch]) -> Vec<f64> {
     const FAR: f64 = 1000.0;
     let camera = camera(numbers);
@@ -181,7 +181,7 @@ fn squares(residuals: &[f64]) -> f64 {
     residuals.iter().map(|x| x * x).sum()
 }
 
-/// (3), and the root mean square of what is left.
+/// The refinement (3), and the root mean square of the remaining distances.
 fn refined(start: [f64; NUMBERS], pairs: &[LineMatch]) -> ([f64; NUMBERS], f64) {
     const STEPS: [f64; NUMBERS] = [1e-4, 1e-4, 1e-4, 1e-2, 1e-3, 1e-3, 1e-3];
     let (mut numbers, mut damping) = (start, 1e-3);

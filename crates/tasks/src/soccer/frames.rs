@@ -1,8 +1,8 @@
-//! Frames of sequences, `img1/000001.jpg`: drawn ones, and the boxes cut out of real or drawn ones.
+//! Frames of sequences, `img1/000001.jpg`: drawn frames, and crops of boxes from real or drawn frames.
 //!
 //! A drawn frame is grass with the figures of `figure.rs` in their boxes, each frame in another light and
-//! stride; the figure with the lowest box is nearest and covers the others. The ball is white. Drawn frames are
-//! PNG files, `img1/000001.png`, which all processors read alike.
+//! stride; the figure with the lowest box is nearest and covers the others. The ball is white. Drawn frames
+//! are PNG files, `img1/000001.png`, which decode to the same values on all processors.
 
 use std::collections::BTreeMap;
 
@@ -26,11 +26,12 @@ use crate::{
 };
 
 config! {
-    /// Frames of sequences, and what is cut out of them.
+    /// Frames of sequences, and the crops of their boxes.
     pub struct FramesConfig {
-        /// Columns of a drawn frame, a multiple of 16; nine sixteenths as many rows.
+        /// The width of a drawn frame in pixels, a multiple of 16; its height is nine sixteenths of it.
         pub width: usize = 480,
-        /// Rows of pixels of a box that a network sees, a multiple of 8; half as many columns.
+        /// The height in pixels of a crop in the form that a network gets, a multiple of 8; its width is half
+        /// of it.
         pub crop: usize = 24,
     }
 }
@@ -49,7 +50,7 @@ impl FramesConfig {
         }
     }
 
-    /// Rows and columns of what is cut out.
+    /// Rows and columns of a crop.
     pub(super) fn shape(&self) -> [usize; 2] {
         [self.crop, self.crop / 2]
     }
@@ -116,8 +117,8 @@ impl<'a> Painter<'a> {
     }
 }
 
-/// Left, top, width and height in whole pixels of the part of a box that is in a frame of `size` columns and
-/// rows; none if no pixel is.
+/// Left, top, width and height in whole pixels of the part of a box that is inside a frame of `size` columns
+/// and rows; none if no pixel is.
 fn pixels(rect: Rect, size: [usize; 2]) -> Option<[u32; 4]> {
     let edge = |value: f64, axis: usize| value.round().clamp(0.0, size[axis] as f64) as u32;
     let [left, top] = [0, 1].map(|axis| edge(rect[axis], axis));
@@ -125,11 +126,11 @@ fn pixels(rect: Rect, size: [usize; 2]) -> Option<[u32; 4]> {
     (left < right && top < bottom).then(|| [left, top, right - left, bottom - top])
 }
 
-/// The boxes of a sequence, scaled to these rows and columns: bytes from 0 to 255, channel by channel, black
-/// where a box is outside of its frame. None if the sequence has no frames.
+/// The crops of the boxes of a sequence, scaled to these rows and columns: bytes from 0 to 255, channel by
+/// channel, black outside of the frame. None if the sequence has no frames.
 ///
 /// # Errors
-/// If a frame is missing, damaged, or not of the size that `seqinfo.ini` says.
+/// If a frame is missing, damaged, or not of the size given by `seqinfo.ini`.
 pub(super) fn cut(
     files: &Files<'_>,
     folder: &str,

@@ -1,8 +1,9 @@
 //! Images of the pitch with its lines: `SPLIT/00000.json` with `00000.png` or `.jpg`, real or generated.
 //!
-//! Generated images are the lines that a camera beside the pitch sees, with players before them, uneven
-//! grass and noise. Cameras are drawn as in the specification of the challenge's cameras: pan up to 35 degrees to
-//! either side, tilt 65 to 85, focal length 900 to 3000, 50 to 90 metres off the pitch, 10 to 25 above it.
+//! Generated images show the lines that a camera beside the pitch sees, with players in front of them, uneven
+//! grass and noise. Cameras are drawn as in the specification of the challenge's cameras: pan up to 35
+//! degrees to either side, tilt 65 to 85, focal length 900 to 3000, 50 to 90 metres off the pitch, 10 to 25
+//! above it.
 
 use std::{collections::BTreeMap, path::Path};
 
@@ -32,18 +33,19 @@ use crate::{
 };
 
 config! {
-    /// Which images.
+    /// Images of the pitch: real or generated.
     pub struct SoccerImagesConfig {
         /// The folder with `train`, `valid` and `test` in the data folder. Images are generated if none is
         /// given.
         pub folder: Option<String> = None,
-        /// Generated images to train on.
+        /// Generated images for training.
         pub train: usize = 1500,
         /// Generated images of the validation split.
         pub valid: usize = 100,
         /// Generated images of the test split.
         pub test: usize = 150,
-        /// Columns of pixels that a network sees, a multiple of 16; nine sixteenths as many rows.
+        /// The width in pixels of an image in the form that a network gets, a multiple of 16; its height is
+        /// nine sixteenths of it.
         pub width: usize = 96,
     }
 }
@@ -76,7 +78,7 @@ impl SoccerImagesConfig {
     }
 }
 
-/// A image with the lines on it.
+/// An image of the pitch with its lines.
 pub(super) struct PitchImage {
     /// `00000`.
     pub(super) name: String,
@@ -186,7 +188,7 @@ fn camera(rng: &mut ChaCha8Rng) -> Camera {
 
 type Seen = Vec<(&'static str, Vec<Point>)>;
 
-/// The lines that a camera sees that has five lines or more before it.
+/// The lines in the view of a random camera that sees five lines or more.
 fn lines(model: &Model, rng: &mut ChaCha8Rng) -> Seen {
     loop {
         let seen = polylines(&camera(rng), model);
@@ -210,12 +212,12 @@ fn annotations(seen: &Seen) -> Lines {
     Lines { lines: seen.iter().filter(|(_, points)| points.len() > 1).map(line).collect() }
 }
 
-/// A image as PNG.
+/// An image as PNG.
 fn render(seen: &Seen, [height, width]: [usize; 2], rng: &mut ChaCha8Rng) -> Vec<u8> {
     let scale = width as f64 / IMAGE[0];
     let mut pixels = vec![0.0_f32; width * height];
     let mut mark = |x: f64, y: f64, value: f32| {
-        // A line is a pixel wide: its value is shared by the four pixels around.
+        // A line is one pixel wide: its value is distributed over the four nearest pixels.
         let (left, top) = ((x - 0.5).floor(), (y - 0.5).floor());
         for (dx, dy) in [(0.0, 0.0), (1.0, 0.0), (0.0, 1.0), (1.0, 1.0)] {
             let (px, py) = (left + dx, top + dy);
@@ -256,7 +258,7 @@ fn render(seen: &Seen, [height, width]: [usize; 2], rng: &mut ChaCha8Rng) -> Vec
     let bytes = pixels.iter().enumerate().map(byte).collect();
     let image = GrayImage::from_raw(width as u32, height as u32, bytes).unwrap_or_default();
     let mut file = std::io::Cursor::new(Vec::new());
-    // A vector takes every byte.
+    // Writing to a vector does not fail.
     let _ = image.write_to(&mut file, ImageFormat::Png);
     file.into_inner()
 }

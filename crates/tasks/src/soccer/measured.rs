@@ -14,14 +14,15 @@ use crate::{Score, official::official_measures};
 /// The measures that the challenge names: HOTA, DetA, AssA, MOTA and IDF1.
 pub(super) type TrackMeasures = [f64; 5];
 
-/// Adds them.
+/// Adds the measures to a score.
 pub(super) fn add_official(found: TrackMeasures, score: &mut Score) {
     for (name, value) in ["HOTA", "DetA", "AssA", "MOTA", "IDF1"].into_iter().zip(found) {
         score.add(name, value, 1);
     }
 }
 
-/// The measures of all clips together; `identify` gives the identities of the boxes of each frame of one.
+/// The measures of all clips together; `identify` returns the identities of the boxes of each frame of a
+/// clip.
 pub(super) fn measures(
     clips: &[Clip],
     identify: &mut dyn FnMut(&Clip) -> Vec<Vec<i64>>,

@@ -1,13 +1,13 @@
-//! Tracking of players: a network learns where a player's box will be next, a tracker uses it.
+//! Tracking of players: a network predicts a player's next box, and a tracker uses the prediction.
 //!
-//! Cioppa et al. *SoccerNet-Tracking*. CVPR Workshops 2022. <https://arxiv.org/abs/2204.06918>: boxes of the truth
-//! without identities are to be joined to tracks.
+//! Cioppa et al. *SoccerNet-Tracking*. CVPR Workshops 2022. <https://arxiv.org/abs/2204.06918>: the task is
+//! to join boxes of the truth, given without identities, to tracks.
 //!
-//! An example is the trajectory of a player: the last steps of its box, one a row, with the newest last:
-//! across and down in box heights, and the change of width and height. The answer, at the last row, is
-//! how much the next step differs from the last one. In the test the network runs inside of the tracker
-//! (`tracker.rs`). Beside its measures stand those of the tracker with boxes that stay where they are, and with
-//! boxes that move on by their last step.
+//! An example is the trajectory of a player: the last steps of its box, one per row, the newest last. A step
+//! is the movement across and down in box heights, and the change of width and height. The answer, at the
+//! last row, is the difference between the next step and the last one. In the test the network runs inside
+//! the tracker (`tracker.rs`). Its measures are reported beside those of the tracker with boxes that do not
+//! move, and with boxes that repeat their last step.
 
 use std::sync::Arc;
 
@@ -26,11 +26,11 @@ use crate::{
     score::constant,
 };
 
-/// Numbers of a step.
+/// The number of values of a step.
 const STEP: usize = 4;
 
 config! {
-    /// Which sequences, and how much of a trajectory is shown.
+    /// The sequences, and the length of a trajectory.
     pub struct PlayerTrackingConfig {
         /// The sequences.
         pub sequences: SequencesConfig = SequencesConfig::default(),
@@ -43,7 +43,7 @@ config! {
 pub struct PlayerTracking {
     config: PlayerTrackingConfig,
     clips: [Vec<Clip>; 3],
-    /// Steps before, and the step after, of all trajectories by split.
+    /// The shown steps and the answer of each example, by split.
     examples: [Vec<(Vec<f32>, [f32; 2])>; 3],
 }
 
@@ -64,7 +64,7 @@ impl LoadTask for PlayerTracking {
     }
 }
 
-/// The change of a box from one frame to the next, over the height of the box.
+/// The change of a box from one frame to the next, divided by the height of the box.
 fn step(from: Rect, to: Rect) -> [f32; STEP] {
     let scale = from[3].max(1.0);
     let center = |rect: Rect| [rect[0] + rect[2] / 2.0, rect[1] + rect[3] / 2.0];
@@ -101,7 +101,7 @@ impl PlayerTracking {
     }
 }
 
-/// The last steps of a trajectory, those before its begin 0.
+/// The last steps of a trajectory; steps before its beginning are 0.
 fn rows(trajectory: &[Rect], steps: usize) -> Vec<f32> {
     let trajectory = &trajectory[trajectory.len().saturating_sub(steps + 1)..];
     let all: Vec<f32> = trajectory.windows(2).flat_map(|pair| step(pair[0], pair[1])).collect();
@@ -122,12 +122,12 @@ impl Task for PlayerTracking {
         Domain::Image { channels: 1, height: self.config.steps, width: STEP }
     }
 
-    /// Across and down.
+    /// Two: across and down.
     fn outputs(&self) -> usize {
         2
     }
 
-    /// The last one is used.
+    /// Any number of answers is accepted; the last one is used.
     fn takes(&self, _answers: usize) -> Result<(), String> {
         Ok(())
     }
@@ -183,7 +183,8 @@ impl Task for PlayerTracking {
         score.add_loss(self.loss(output, batch), batch);
     }
 
-    /// The better one, on the validation split, of boxes that stay and boxes that go straight on.
+    /// The better of boxes that do not move and boxes that move in a straight line, chosen on the validation
+    /// split.
     fn trivial(&self) -> Vec<(&'static str, f64)> {
         let of = |split| {
             [self.measures(split, &mut standing)[0], self.measures(split, &mut straight)[0]]
@@ -214,7 +215,7 @@ impl SequentialTask for PlayerTracking {
             let moved = straight(tracks).into_iter().zip(tracks).zip(last.chunks(2));
             moved
                 .map(|((rect, trajectory), by)| {
-                    // A trajectory of one box has no step to go on from.
+                    // A trajectory of one box has no last step.
                     let scale = if trajectory.len() > 1 {
                         trajectory[trajectory.len() - 1][3]
                     } else {

@@ -24,8 +24,8 @@ use super::{
 /// Columns and rows of a frame in which generated players move; a drawn one is scaled.
 const FULL: [usize; 2] = [1920, 1080];
 
-/// The distance that players go beyond the left and the right edge of a drawn frame, in widths of it; players
-/// beyond have no box. A choice of this project.
+/// The distance that players move beyond the left and the right edge of a drawn frame, as a share of its
+/// width; players there have no box. A choice of this project.
 const BEYOND: f64 = 0.1;
 
 /// The files of generated sequences.
@@ -124,7 +124,7 @@ fn rows(
 }
 
 impl Body {
-    /// Goes on for a frame, up to `beyond` pixels beyond the left and the right edge of the frame.
+    /// Moves the body by one frame, up to `beyond` pixels beyond the left and the right edge of the frame.
     fn step(&mut self, is_ball: bool, beyond: f64, rng: &mut ChaCha8Rng) {
         if rng.random_bool(0.05) {
             self.turn = rng.random_range(-0.6..0.6);
@@ -136,7 +136,7 @@ impl Body {
         self.angle += self.turn;
         self.x += self.speed * self.angle.cos();
         self.y += 0.6 * self.speed * self.angle.sin();
-        // There a player turns to the middle of the frame.
+        // At these borders a player turns towards the middle of the frame.
         let (left, right) = (60.0 - beyond, 1860.0 + beyond);
         if !(left..right).contains(&self.x) || !(100.0..980.0).contains(&self.y) {
             self.angle = (540.0 - self.y).atan2(960.0 - self.x);

@@ -1,15 +1,15 @@
-//! Pitch localisation and camera calibration: where the ends of the pitch's lines are in an image, and which
-//! camera sees them there.
+//! Pitch localisation and camera calibration: the ends of the pitch's lines in an image, and the camera that
+//! sees them there.
 //!
 //! Magera et al. *A Universal Protocol to Benchmark Camera Calibration for Sports*.
 //! <https://arxiv.org/abs/2404.09807>; the challenges 3 and 4 of SoccerNet 2022.
 //!
-//! A network answers with one row, or with one for each of many places: for each class of lines whether it is in the image, and its two ends.
-//! Localisation is measured on the ends. For calibration a camera is fitted to them (`fit.rs`); an image whose
-//! lines the camera misses by more than some pixels gets none, so that it costs completeness and not
-//! accuracy.
+//! A network answers with one row, or with one row for each of many places. A row has for each class of lines
+//! whether it is in the image, and its two ends. Localisation is measured on the ends. For calibration a
+//! camera is fitted to the ends (`fit.rs`); an image whose lines the camera misses by more than some pixels
+//! gets no camera, which costs completeness and not accuracy.
 //!
-//! Differs from the published baseline: ends are regressed, not cut out of a segmentation.
+//! Differs from the published baseline: ends are regressed, not taken from a segmentation.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -30,13 +30,13 @@ use crate::{
     official::official_measures, score::constant, trivial::nearest_rows,
 };
 
-/// Whether a class is there, and its ends.
+/// The outputs of a class: whether it is in the image, and its two ends.
 const COLUMNS: usize = 5;
 /// The class that has no ends.
 const CLOSED: &str = "Circle central";
-/// Pixels by which a camera may miss the lines that it was fitted to: a choice of this project.
+/// The maximum distance in pixels of a camera from the lines that it was fitted to: a choice of this project.
 const REJECT: f64 = 10.0;
-/// Other such limits, it among them, and the names of what comes of each.
+/// Several such limits, [`REJECT`] among them, and the name of the measure for each.
 const REJECTIONS: [(f64, &str); 5] = [
     (1.0, "final_at_1"),
     (3.0, "final_at_3"),
@@ -46,7 +46,7 @@ const REJECTIONS: [(f64, &str); 5] = [
 ];
 
 config! {
-    /// Which images.
+    /// The images for localisation and calibration.
     pub struct PitchConfig {
         /// The images.
         #[serde(alias = "pictures")]
@@ -98,9 +98,9 @@ impl Pitch {
         Batch { targets: Some(targets), ..batch }
     }
 
-    /// The output for the image, from one row, or from a row for each of many places, `[B, 1, outputs]`.
-    /// Each place votes: its ends are away from its own middle, and what it says counts by softmax over the
-    /// places of how sure it is that the class is there.
+    /// The output for the image, `[B, 1, outputs]`, from one row or from one row per place. The places vote:
+    /// the ends of a place are relative to its middle, and its vote for a class is weighted by the softmax,
+    /// over the places, of its logit for the presence of the class.
     fn joined(&self, output: Tensor<3>) -> Tensor<3> {
         let ([b, places, _], [height, width]) = (output.dims(), self.config.images.shape());
         if places == 1 {
@@ -122,7 +122,7 @@ impl Pitch {
         (votes * shares).sum_dim(1).reshape([b, 1, outputs()])
     }
 
-    /// The same of the outputs of a split.
+    /// The joined outputs of a split.
     fn joined_rows(&self, rows: &[Vec<f32>]) -> Vec<Vec<f32>> {
         let joined = |row: &Vec<f32>| {
             let shape = [1, row.len() / outputs(), outputs()];
@@ -132,8 +132,8 @@ impl Pitch {
         rows.iter().map(joined).collect()
     }
 
-    /// Binary cross-entropy of what is there, and the mean absolute error of the ends, in tenths of the
-    /// image.
+    /// The binary cross-entropy of the presence of classes, plus the mean absolute error of the ends, in
+    /// tenths of the image.
     fn loss(&self, output: Tensor<3>, batch: &Batch) -> Tensor<1> {
         let targets = batch.targets.clone().expect("a batch of this task has targets");
         let targets = constant(&output, targets);
@@ -154,8 +154,8 @@ impl Pitch {
         score.add_loss(self.loss(output, batch), batch);
     }
 
-    /// The outputs of a baseline that answers with the lines of the image for training whose pixels are nearest,
-    /// for each image of the test split.
+    /// For each image of the test split, the output of a baseline that answers with the lines of the training
+    /// image whose pixels are nearest.
     fn nearest(&self) -> Vec<Vec<f32>> {
         let pixels = |images: &[PitchImage]| {
             let size = [images.len(), self.config.images.shape().iter().product()];
@@ -204,7 +204,7 @@ impl Pitch {
     }
 }
 
-/// For each class whether it is in the image, and its ends.
+/// The targets of an image: for each class whether it is in the image, and its ends.
 fn targets(lines: &Lines) -> Vec<f32> {
     let of = |class: &str| {
         let points = lines.lines.iter().find(|(name, _)| name == class).map(|(_, points)| points);
@@ -226,7 +226,7 @@ fn sure(lines: &Lines) -> Vec<f32> {
     row
 }
 
-/// The lines that an output says are there.
+/// The lines that are present according to an output.
 fn found(output: &[f32]) -> Lines {
     let rows = classes().zip(output.chunks(COLUMNS)).filter(|(_, row)| row[0] > 0.0);
     let line = |(class, row): (&str, &[f32])| {
@@ -236,7 +236,7 @@ fn found(output: &[f32]) -> Lines {
     Lines { lines: rows.map(line).collect() }
 }
 
-/// Both tasks but for their names and measures.
+/// Implements a task; both tasks differ only in their names and measures.
 macro_rules! pitch_task {
     ($task:ident, $metrics:expr) => {
         impl Task for $task {
@@ -267,7 +267,7 @@ macro_rules! pitch_task {
             fn measure(&self, output: Tensor<3>, batch: &Batch, score: &mut Score) {
                 self.0.measure(output, batch, score);
             }
-            /// The lines of the nearest image for training.
+            /// The lines of the nearest training image.
             fn trivial(&self) -> Vec<(&'static str, f64)> {
                 let mut score = Score::default();
                 self.measure_whole(Split::Test, &self.0.nearest(), &mut score);
@@ -422,7 +422,7 @@ mod tests {
         near(joined[0], 50.0);
         near(joined[1], 0.375 + 0.125);
         near(joined[2], 0.75);
-        // Where all are equally unsure, it is the middle.
+        // If all places are equally unsure, the result is the middle.
         near(joined[COLUMNS + 3], 0.5);
     }
 

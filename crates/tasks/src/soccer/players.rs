@@ -23,12 +23,12 @@ use crate::{
 };
 
 config! {
-    /// Which thumbnails.
+    /// Thumbnails of players: real or generated.
     pub struct PlayersConfig {
         /// The folder with `train`, `valid` and `test` in the data folder. Players are generated if none is
         /// given.
         pub folder: Option<String> = None,
-        /// Generated actions to train on.
+        /// Generated actions for training.
         pub train: usize = 60,
         /// Generated actions of the validation split.
         pub valid: usize = 10,
@@ -38,7 +38,8 @@ config! {
         pub players: usize = 12,
         /// Generated views of a player: one query, the rest in the gallery.
         pub views: usize = 4,
-        /// Rows of pixels that a network sees, even; half as many columns.
+        /// The height in pixels of a thumbnail in the form that a network gets, even; its width is half of
+        /// it.
         pub height: usize = 32,
     }
 }
@@ -141,7 +142,7 @@ fn player(
     Ok(Player { pixels, action: about.action.to_string(), person, is_query })
 }
 
-/// Bytes of an image that is scaled to these rows and columns, channel by channel.
+/// The bytes of an image, scaled to these rows and columns, channel by channel.
 pub(super) fn planes(image: RgbImage, [height, width]: [usize; 2]) -> Vec<u8> {
     let image = match image.dimensions() == (width as u32, height as u32) {
         true => image,
@@ -156,7 +157,7 @@ pub(super) fn unit(bytes: &[u8]) -> Vec<f32> {
     bytes.iter().map(|byte| f32::from(*byte) / 255.0).collect()
 }
 
-/// The official file of who is who; queries and gallery are numbered apart.
+/// The official file of identities; queries and gallery are numbered separately.
 pub(super) fn bodies(players: &[Player]) -> Bodies {
     let side = |is_query: bool| {
         let here = players.iter().filter(|player| player.is_query == is_query).enumerate();
@@ -219,7 +220,7 @@ fn draw(figure: &Figure, [height, width]: [usize; 2], rng: &mut ChaCha8Rng) -> V
 /// The file of an image.
 pub(super) fn png(image: &RgbImage) -> Vec<u8> {
     let mut file = std::io::Cursor::new(Vec::new());
-    // A vector takes every byte.
+    // Writing to a vector does not fail.
     let _ = image.write_to(&mut file, ImageFormat::Png);
     file.into_inner()
 }

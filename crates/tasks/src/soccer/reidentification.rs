@@ -1,11 +1,11 @@
-//! Re-identification of players: which thumbnails of an action show the player of another one.
+//! Re-identification of players: ranking of the thumbnails of an action by the player of another thumbnail.
 //!
 //! Giancola, Cioppa et al. *SoccerNet 2022 Challenges Results*. <https://arxiv.org/abs/2210.02365>, section 6.
 //! The loss is that of `triplet.rs`.
 //!
-//! An example to train on is a player, shown by several views; other examples are single views. The
-//! measures are the official ones. The baselines without learning are a random ranking, and one by
-//! histograms of colours.
+//! A training example is a player, shown by several views; other examples are single views. The measures are
+//! the official ones. The baselines without learning are a random ranking, and a ranking by histograms of
+//! colours.
 
 use std::sync::Arc;
 
@@ -24,17 +24,17 @@ use crate::{
     data::files::wrong, official::official_measures,
 };
 
-/// Bins of a channel of the histogram of colours.
+/// The number of bins per channel of the histogram of colours.
 const BINS: usize = 8;
 
 config! {
-    /// Which players, and how they are compared.
+    /// The players, and the comparison of their thumbnails.
     pub struct ReidentificationConfig {
         /// The thumbnails.
         pub players: PlayersConfig = PlayersConfig::default(),
-        /// Numbers of an embedding.
+        /// The width of an embedding.
         pub embedding: usize = 32,
-        /// By how much another player should be farther than the same one.
+        /// The margin by which another player should be farther away than the same player.
         pub margin: f64 = 0.3,
     }
 }
@@ -43,7 +43,7 @@ config! {
 pub struct Reidentification {
     config: ReidentificationConfig,
     players: [Vec<Player>; 3],
-    /// Views of each player to train on.
+    /// The views of each training player.
     people: Vec<Vec<usize>>,
 }
 
@@ -125,7 +125,7 @@ impl Reidentification {
     }
 }
 
-/// Numbers of pixels in bins of each channel, of the middle of the image.
+/// Histograms of the channels over the middle of the image: the number of pixels in each bin.
 pub(super) fn histogram(pixels: &[f32], [height, width]: [usize; 2]) -> Vec<f64> {
     let mut counts = vec![0.0; 3 * BINS];
     for (at, value) in pixels.iter().enumerate() {
@@ -179,7 +179,7 @@ impl Task for Reidentification {
         }
     }
 
-    /// Single views; of the training split the first views of players.
+    /// Single views; for the training split, the first view of each player.
     fn batch(&self, split: Split, examples: &[usize], device: &Device) -> Batch {
         let view = |example: &usize| match split {
             Split::Train => self.people[*example][0],

@@ -30,7 +30,7 @@ pub(super) struct Clip {
     pub(super) files: [Vec<u8>; 2],
     pub(super) rows: Vec<TrackedBox>,
     pub(super) frames: usize,
-    /// The crops of the frames for each of `rows`, where they were requested and the sequence has frames.
+    /// The crops of the frames for each of `rows`, if they were requested and the sequence has frames.
     pub(super) crops: Option<Vec<Vec<u8>>>,
 }
 
@@ -50,7 +50,7 @@ impl Clip {
         trajectories
     }
 
-    /// The boxes of each frame, as `det.txt` has them in the challenge: those of the truth.
+    /// The boxes of each frame: those of the truth, as in the challenge's `det.txt`.
     pub(super) fn boxes(&self) -> Vec<Vec<Rect>> {
         let rects = |rows: Vec<usize>| rows.into_iter().map(|at| self.rows[at].rect).collect();
         self.by_frame().into_iter().map(rects).collect()
@@ -99,7 +99,7 @@ fn check(
     checked.map_err(|message| wrong(name, message))
 }
 
-/// The sequences of the three splits; with `frames` each box is cut out of its frame, if there are frames.
+/// The sequences of the three splits; with `frames`, each box is cut out of its frame where there are frames.
 pub(super) fn load(
     task: &str,
     config: &SequencesConfig,

@@ -1,21 +1,21 @@
-//! Which sequences of boxes, and checks of the sizes of generated ones.
+//! The config of sequences of boxes, and checks of the sizes of generated ones.
 
 use moe::config;
 
 use crate::data::fits;
 
-/// The most players of a generated sequence.
+/// The maximum number of players of a generated sequence.
 const PLAYERS: usize = 500;
-/// Numbers of a box, and of what is learned from it.
+/// The number of values of a box and of its example.
 const NUMBERS: usize = 32;
 
 config! {
-    /// Which sequences.
+    /// Sequences of boxes: real or generated.
     pub struct SequencesConfig {
         /// The folder with `train` and `test` in the data folder, and perhaps `valid`; the last fifth of the
         /// training sequences are the validation split otherwise. Sequences are generated if none is given.
         pub folder: Option<String> = None,
-        /// Generated sequences to train on.
+        /// Generated sequences for training.
         pub train: usize = 8,
         /// Generated sequences of the validation split.
         pub valid: usize = 2,
@@ -24,13 +24,13 @@ config! {
         /// Frames of a generated sequence.
         #[serde(alias = "pictures")]
         pub frames: usize = 80,
-        /// Players of a generated sequence, the ball apart.
+        /// Players of a generated sequence, without the ball.
         pub players: usize = 22,
     }
 }
 
 impl SequencesConfig {
-    /// Checks the sizes; `crop` is how many numbers of a box are kept, the box itself apart.
+    /// Checks the sizes; `crop` is the number of values that are kept for a box besides the box itself.
     pub(super) fn check(&self, crop: usize) -> Result<(), String> {
         let sizes = [
             ("train", self.train, 1),

@@ -1,28 +1,28 @@
 //! A tracker: boxes of the next frame are assigned to tracks by their costs (`association.rs`).
 //!
-//! Bewley et al. *Simple Online and Realtime Tracking*. ICIP 2016. <https://arxiv.org/abs/1602.00763>: predict,
-//! assign, begin tracks for boxes that are left, end tracks that found nothing for some frames.
+//! Bewley et al. *Simple Online and Realtime Tracking*. ICIP 2016. <https://arxiv.org/abs/1602.00763>:
+//! predict, assign, begin tracks for unassigned boxes, end tracks that found no box for some frames.
 //! Wojke, Bewley, Paulus. *Simple Online and Realtime Tracking with a Deep Association Metric*. ICIP 2017.
 //! <https://arxiv.org/abs/1703.07402>: tracks that are lost are remembered, and found again by appearance.
 //!
-//! Differs from both papers: where a track should be comes from any model of motion, not from a Kalman
-//! filter, and a track that found no box continues with the expected one; a track waits three frames, not one;
-//! boxes are those of the truth, so a new track is not on probation. Differs from DeepSORT: in place of a
-//! cascade over the ages of tracks there are two assignments, of tracks that wait by (4) of
-//! `association.rs`, then of those that are lost by appearance alone, within a gate; so only a tracker
-//! with appearance remembers tracks.
+//! Differs from both papers: the expected box of a track comes from any model of motion, not from a Kalman
+//! filter, and a track that found no box continues with the expected one; a track waits three frames, not
+//! one; boxes are those of the truth, so a new track needs no confirmation. Differs from DeepSORT: in place
+//! of a cascade over the ages of tracks there are two assignments, first of the waiting tracks by (4) of
+//! `association.rs`, then of the lost tracks by appearance alone, within a gate; so only a tracker with
+//! appearance remembers lost tracks.
 
 use super::association::{Descriptor, Rect, appearance_distance, assign, cost, motion_distance};
 
-/// Frames without a box after which a track is lost.
+/// The number of frames without a box after which a track is lost.
 const PATIENCE: usize = 3;
-/// Frames that a lost track is remembered: A_max of DeepSORT.
+/// The number of frames for which a lost track is remembered: A_max of DeepSORT.
 pub(super) const MEMORY: usize = 30;
 
 /// The margin by which a distance equal to the gate is accepted, as in the code of DeepSORT.
 const WITHIN: f64 = 1e-5;
 
-/// The next box of each track.
+/// A model of motion: the next box of each track.
 pub(super) type Motion<'a> = dyn FnMut(&[&[Rect]]) -> Vec<Rect> + 'a;
 
 /// The descriptors of boxes, and their use.
@@ -34,11 +34,11 @@ pub(super) struct Appearance<'a> {
     pub(super) lambda: f64,
     /// The distance (3) up to which a lost track is found again.
     pub(super) gate: f64,
-    /// Frames that a lost track is remembered.
+    /// The number of frames for which a lost track is remembered.
     pub(super) memory: usize,
 }
 
-/// A track: its boxes without gaps, one a frame, those it did not find as they were expected.
+/// A track: one box per frame without gaps; the expected box where none was found.
 struct Track<'a> {
     id: i64,
     boxes: Vec<Rect>,
@@ -97,7 +97,7 @@ impl<'a> Tracker<'a> {
         ids
     }
 
-    /// Assigns boxes to tracks that wait for one.
+    /// Assigns boxes to the waiting tracks.
     fn follow(&mut self, frame: &Frame<'a, '_>, motion: &mut Motion<'_>, ids: &mut [i64]) {
         let before: Vec<&[Rect]> = self.tracks.iter().map(|track| &*track.boxes).collect();
         let expected = if before.is_empty() { vec![] } else { motion(&before) };
@@ -122,7 +122,7 @@ impl<'a> Tracker<'a> {
         }
     }
 
-    /// Assigns boxes that are left to lost tracks that look alike.
+    /// Assigns the remaining boxes to lost tracks of similar appearance.
     fn recall(&mut self, frame: &Frame<'a, '_>, ids: &mut [i64]) {
         let Some(appearance) = self.appearance else { return };
         let left: Vec<usize> = (0..ids.len()).filter(|at| ids[*at] == 0).collect();
@@ -142,7 +142,7 @@ impl<'a> Tracker<'a> {
         }
     }
 
-    /// Begins tracks for boxes that are left.
+    /// Begins tracks for the remaining boxes.
     fn begin(&mut self, frame: &Frame<'a, '_>, ids: &mut [i64]) {
         for (at, id) in ids.iter_mut().enumerate().filter(|(_, id)| **id == 0) {
             self.born += 1;
@@ -153,7 +153,7 @@ impl<'a> Tracker<'a> {
         }
     }
 
-    /// Ends tracks that found nothing for too long.
+    /// Ends tracks that found no box for too long.
     fn retire(&mut self) {
         let memory = self.appearance.map_or(0, |appearance| appearance.memory);
         self.lost.extend(self.tracks.extract_if(.., |track| track.missed > PATIENCE));

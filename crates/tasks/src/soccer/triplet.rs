@@ -9,7 +9,7 @@ use rand::seq::SliceRandom;
 
 use crate::{BatchPosition, score::constant};
 
-/// Views of a player in a batch: the paper's K.
+/// The number of views of a player in a batch: the paper's K.
 const SHOWN: usize = 4;
 
 /// Checks the settings of a task with this loss.
@@ -22,7 +22,7 @@ pub(super) fn check(embedding: usize, margin: f64) -> Result<(), String> {
     }
 }
 
-/// Some views of each of these players, drawn anew for each batch, and for each view its player.
+/// Random views of each of these players, different for each batch, and the player of each view.
 pub(super) fn drawn_views(
     people: &[Vec<usize>],
     players: &[usize],
@@ -53,7 +53,7 @@ pub(super) fn triplet(output: Tensor<3>, players: &Tensor<2, Int>, margin: f64) 
         let mask = Tensor::<2>::from_data(TensorData::new(values, [b, b]), &players.device());
         constant(&distances, mask)
     };
-    // What is not of the kind is moved out of the way.
+    // Pairs of the other kind are moved out of reach of the maximum and the minimum.
     let far = (distances.clone() + mask(&|i, j| labels[i] == labels[j], -9.0)).max_dim(1);
     let near = (distances.clone() + mask(&|i, j| labels[i] != labels[j], 9.0)).min_dim(1);
     kernels::mean((far - near + margin).clamp_min(0.0))

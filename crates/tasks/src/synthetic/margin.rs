@@ -4,7 +4,7 @@ use burn::prelude::*;
 
 use crate::{Batch, Score, score::constant};
 
-/// `[B]`: y f(x), for outputs `[B, 1, 1]` and labels 0 (y = -1) and 1 (y = +1).
+/// The margins y f(x), `[B]`, for outputs `[B, 1, 1]` and labels 0 (y = -1) and 1 (y = +1).
 fn margins(output: Tensor<3>, batch: &Batch) -> Tensor<1> {
     let y = batch.labels.clone().float() * 2.0 - 1.0;
     let y = constant(&output, y);

@@ -4,9 +4,10 @@
 //! Chowdhury et al. *A Provably Effective Method for Pruning Experts in Fine-tuned Sparse
 //! Mixture-of-Experts*. ICML 2024. <https://arxiv.org/abs/2405.16646>, section 4.
 //!
-//! Each of a sample's n tokens is one of d orthonormal vectors, here the d unit vectors. The first
-//! one is among them exactly once if y = +1, the second exactly once if y = -1; all others are drawn
-//! from the remaining d - 2, which are independent of the class. The loss is the hinge loss max(0, 1 - y f(x)).
+//! Each of a sample's n tokens is one of d orthonormal vectors, here the d unit vectors. The first vector
+//! occurs exactly once if y = +1, the second exactly once if y = -1; all other tokens are drawn from the
+//! remaining d - 2 vectors, which are independent of the class. The loss is the hinge loss max(0, 1 - y
+//! f(x)).
 //!
 //! A sequence is an image of n rows and d columns. All splits are drawn once and are always the same.
 
@@ -26,11 +27,11 @@ use crate::{
 config! {
     /// Sizes of the data model.
     pub struct PatternsConfig {
-        /// Patterns that there are, d.
+        /// The number of patterns, d.
         pub patterns: usize = 64,
-        /// Tokens of a sample, n.
+        /// The number of tokens of a sample, n.
         pub tokens: usize = 16,
-        /// Samples to train on.
+        /// Samples for training.
         pub train: usize = 16384,
         /// Samples of the validation split, and as many of the test split.
         pub test: usize = 4000,

@@ -6,16 +6,16 @@
 //! ```text
 //! c uniform in 0..K,  z ~ N(0, I),  x = (a e_c, z),  y = sign(z_c)
 //! ```
-//! An example is one unit. Its first K coordinates are the cluster's code, of size a; all others are
-//! drawn, and the cluster says which of them the class is the sign of.
+//! An example is one unit. Its first K coordinates are the cluster's code, of size a; all others are drawn at
+//! random, and the class is the sign of the one that the cluster selects.
 //!
 //! - A network that knows the cluster reaches accuracy 1, with one sign for each expert.
 //! - Without the cluster the best decision is the majority of the K signs, which agrees with the class
 //!   at E max(p, 1 - p) for the share p of positive signs: accuracy 0.637 for K = 8. It is the task's
 //!   trivial baseline.
 //!
-//! The code is a small part of x where a is small against the square root of the width: the choices of
-//! a gate that is not trained follow z and say nearly nothing of the cluster.
+//! The code is a small part of x if a is small against the square root of the width: the choices of an
+//! untrained gate then follow z and contain almost no information about the cluster.
 
 use std::sync::Arc;
 
@@ -31,7 +31,7 @@ use crate::{
     data::{files::wrong, fits},
 };
 
-/// The most clusters; the chances of the trivial baseline take the time of their square.
+/// The maximum number of clusters; the time to compute the trivial baseline grows with its square.
 const CLUSTERS: usize = 4096;
 
 config! {
@@ -43,7 +43,7 @@ config! {
         pub width: usize = 32,
         /// The size of the cluster's code, a.
         pub code: f64 = 1.0,
-        /// Examples to train on.
+        /// Examples for training.
         pub train: usize = 16384,
         /// Examples of the validation split, and as many of the test split.
         pub test: usize = 4000,
@@ -182,7 +182,7 @@ impl Task for PlantedClusters {
 }
 
 impl ClusteredTask for PlantedClusters {
-    /// The largest of a unit's first coordinates, its code.
+    /// The index of the largest of a unit's first coordinates, which are its code.
     fn clusters(&self, batch: &Batch) -> Tensor<2, Int> {
         let Input::Image(units) = &batch.input else {
             unreachable!("a unit is an image of one row")
@@ -229,7 +229,7 @@ mod tests {
         assert_eq!(found, [5, 0, 17].map(|example: usize| task.splits[2].clusters[example]));
     }
 
-    /// 1/2 + 35/256 for eight clusters, and what the majority reaches on the test split.
+    /// The value is 1/2 + 35/256 for eight clusters; the majority reaches it on the test split.
     #[test]
     fn who_does_not_know_the_cluster_follows_the_majority() {
         assert_eq!(blind_accuracy(2), 0.75);

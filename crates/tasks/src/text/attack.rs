@@ -2,11 +2,11 @@
 //!
 //! Morris et al. *TextAttack*. EMNLP 2020, demonstrations. <https://arxiv.org/abs/2005.05909>: its word
 //! swap, with a generic token as the only candidate.
-//! Teo, Nguyen. *MomentumSMoE*. NeurIPS 2024. <https://arxiv.org/abs/2410.14574>: language models
-//! measured on text attacked so.
+//! Teo, Nguyen. *MomentumSMoE*. NeurIPS 2024. <https://arxiv.org/abs/2410.14574>: language models measured on
+//! text attacked in this way.
 //!
-//! Every word is replaced with the same chance, by itself. A word that a small rate replaces, a large
-//! one replaces too. A word is a run of letters, of bytes beyond ASCII and of apostrophes.
+//! Every word is replaced independently with the same probability. A word that is replaced at a small rate is
+//! also replaced at every larger one. A word is a run of letters, of bytes beyond ASCII and of apostrophes.
 
 use moe::{ConfigError, stable_hash};
 use rand::{RngExt, SeedableRng};
@@ -15,8 +15,8 @@ use rand_chacha::ChaCha8Rng;
 /// The text that replaces a word.
 const GENERIC: &[u8] = b"AAA";
 
-/// The text with a share `rate` of its words replaced, always the same ones. Places between words
-/// are moved to where they are then.
+/// The text with a share `rate` of its words replaced, the same words each time. Places between words are
+/// moved to their new positions.
 pub(crate) fn attacked<'a>(
     text: &[u8],
     rate: f64,

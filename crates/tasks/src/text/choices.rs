@@ -6,7 +6,7 @@
 //! Brown et al. *Language Models are Few-Shot Learners*. NeurIPS 2020, section 2.4.
 //! <https://arxiv.org/abs/2005.14165>: for each token.
 //!
-//! A file has a question a line, in JSON:
+//! A file has one question per line, in JSON:
 //!
 //! ```json
 //! {"context": "The cat sat on the", "choices": [" mat.", " moon."], "answer": 0}
@@ -21,8 +21,8 @@ use serde::Deserialize;
 use super::{files, tokens::Tokenizer};
 use crate::{AnswerChoice, DataDir, DataError, Question};
 
-/// The measures of questions: the share that is answered right, if a choice is judged by its whole
-/// likelihood, by that of a token, by that of a character.
+/// The measures of questions: the share of right answers if a choice is scored by its total likelihood, by
+/// its likelihood per token, or by its likelihood per character.
 pub const CHOICE_METRICS: [&str; 3] =
     ["choice_accuracy", "choice_accuracy_per_token", "choice_accuracy_per_character"];
 
@@ -84,7 +84,7 @@ fn question(line: &Line, tokenizer: &dyn Tokenizer, length: usize) -> Result<Que
     Ok(Question { candidates, answer: line.answer })
 }
 
-/// Context and choice are made tokens of together; those that reach into the choice are its.
+/// Encodes context and choice together; tokens that reach into the choice belong to the choice.
 fn candidate(
     context: &str,
     choice: &str,

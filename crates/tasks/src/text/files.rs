@@ -4,11 +4,11 @@ use std::path::{Path, PathBuf};
 
 use crate::{DataDir, DataError, data::files_below};
 
-/// The text of a file, or of all `.txt` files of a folder and of those in it, one after the other by
-/// name; and its full path.
+/// The text of a file, or of all `.txt` files of a folder and its subfolders, concatenated in the order of
+/// their names; and its full path.
 ///
 /// # Errors
-/// If it is not there, empty, or no UTF-8 though it should be.
+/// If there is no such file, if it is empty, or if it is not UTF-8 although UTF-8 is required.
 pub(super) fn text(
     data: &DataDir,
     name: &str,
@@ -62,7 +62,7 @@ fn joined(data: &DataDir, folder: &Path, utf8: bool) -> Result<Vec<u8>, DataErro
     Ok(all)
 }
 
-/// The first place from `at` on where no letter of several bytes is cut in two.
+/// The first position from `at` on that does not divide a character of several bytes.
 pub(super) fn whole_letter(text: &[u8], at: usize) -> usize {
     let inside = |byte: &&u8| **byte & 0b1100_0000 == 0b1000_0000;
     at + text[at..].iter().take_while(inside).count()

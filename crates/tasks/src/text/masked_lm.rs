@@ -3,13 +3,13 @@
 //! Devlin, Chang, Lee, Toutanova. *BERT: Pre-training of Deep Bidirectional Transformers for Language
 //! Understanding*. NAACL 2019. <https://arxiv.org/abs/1810.04805>, section 3.1:
 //!
-//! max(1, round(0.15 T)) tokens of a window of T are chosen at random; of these 80 % are shown as the token
-//! for what is hidden, 10 % as another token at random, 10 % as they are. The loss is over the chosen ones.
+//! max(1, round(0.15 T)) tokens of a window of T are chosen at random; of these 80 % are shown as the mask
+//! token, 10 % as a random token, 10 % unchanged. The loss is over the chosen tokens.
 //!
-//! As in RoBERTa (Liu et al. 2019, <https://arxiv.org/abs/1907.11692>) they are chosen anew each time that a
-//! window is shown in training. In validation and test they follow from the window alone.
+//! As in RoBERTa (Liu et al. 2019, <https://arxiv.org/abs/1907.11692>), the tokens are chosen anew each time
+//! that a window is shown in training. In validation and test the choice depends on the window alone.
 //!
-//! The windows are those of another text task. A label is -1 where a token is not requested. Differs from
+//! The windows are those of another text task. The label of a token that was not chosen is -1. Differs from
 //! BERT: there are no pairs of sentences, and no token that begins a window.
 
 use std::sync::Arc;
@@ -25,17 +25,17 @@ use crate::{
     cross_entropy, score::constant, trivial::Neighbours,
 };
 
-/// The share of tokens that are requested: BERT's, section 3.1.
+/// The share of tokens that are chosen: BERT's, section 3.1.
 const RATE: f64 = 0.15;
 
-/// The share of these that are shown as the token for what is hidden: BERT's.
+/// The share of the chosen tokens that are shown as the mask token: BERT's.
 const HIDDEN: f64 = 0.8;
 
-/// The share of these that are shown as a token at random: BERT's; the rest are shown as they are.
+/// The share of the chosen tokens that are shown as a random token: BERT's; the rest are shown unchanged.
 const RANDOM: f64 = 0.1;
 
 config! {
-    /// The text, and the tokens of it that are hidden.
+    /// The text, and the tokens of it that are masked.
     pub struct MaskedLmConfig {
         /// The text task whose windows are shown: `{ kind = "tanaka-lm", length = 64, tokens = "bpe" }`.
         pub text: Choice = Choice::of("tanaka-lm"),
@@ -84,16 +84,16 @@ fn load_text(choice: &Choice, data: &DataDir) -> Result<Arc<dyn Task>, DataError
     }
 }
 
-/// The windows of a text task, of which some tokens are hidden.
+/// The windows of a text task, with some tokens masked.
 struct Masked {
     inner: Arc<dyn Task>,
-    /// Tokens of the text; the token for what is hidden comes after them.
+    /// The number of tokens of the text; the mask token comes after them.
     vocab: usize,
     length: usize,
 }
 
 impl Masked {
-    /// Hides tokens of a batch; `rng` is the generator of a row.
+    /// Masks tokens of a batch; `rng` is the generator of a row.
     fn mask(&self, batch: Batch, device: &Device, rng: impl Fn(usize) -> ChaCha8Rng) -> Batch {
         let Input::Tokens(ids) = &batch.input else { unreachable!("text is tokens") };
         let [b, t] = ids.dims();
@@ -124,7 +124,7 @@ impl Masked {
     }
 }
 
-/// Examples that the baseline reads at once.
+/// The number of examples that the baseline reads at once.
 const AT_ONCE: usize = 256;
 
 impl Masked {
@@ -154,15 +154,15 @@ impl Masked {
     }
 }
 
-/// The probability of the right token, `p`, once a token is seen in its place that is the right one as often
-/// as it is one at random; `of_shown` is the probability of the token that is seen.
+/// Updates the probability `p` of the right token by Bayes' rule, given the token that is shown in its place:
+/// it is the right token as often as a random one. `of_shown` is the prior probability of the shown token.
 fn with_shown(p: f64, of_shown: f64, is_shown: bool, vocab: usize) -> f64 {
     let random = 1.0 / vocab as f64;
     let right = if is_shown { p } else { 0.0 };
     (right + p * random) / (of_shown + random)
 }
 
-/// Losses `[B * T]`, 0 where a token is not requested, and 1 where it is.
+/// Losses `[B * T]`, 0 for tokens that were not chosen; and a mask, 1 for the chosen ones.
 fn losses(output: Tensor<3>, labels: &Tensor<2, Int>) -> (Tensor<1>, Tensor<1>) {
     let asked = labels.clone().greater_equal_scalar(0).float().reshape([-1]);
     let asked = constant(&output, asked);
@@ -215,7 +215,7 @@ impl Task for Masked {
 
     fn measure(&self, output: Tensor<3>, batch: &Batch, score: &mut Score) {
         let [b, t] = batch.labels.dims();
-        // No answer is -1.
+        // No output is the label -1.
         let right = output.clone().argmax(2).reshape([b, t]).equal(batch.labels.clone());
         let (losses, asked) = losses(output, &batch.labels);
         let [nats, asked] =
@@ -225,8 +225,8 @@ impl Task for Masked {
         score.add_exponent("perplexity", nats, asked as usize);
     }
 
-    /// Counts of the training windows between the two neighbours that are shown. Where a token is shown in
-    /// place of the one that is requested, by Bayes' rule with the shares of [`Masked::mask_row`].
+    /// Counts of tokens between two shown neighbours in the training windows. A token that is shown in place
+    /// of the right one is taken into account by Bayes' rule, with the shares of [`Masked::mask_row`].
     fn trivial(&self) -> Vec<(&'static str, f64)> {
         let mut counts = Neighbours::new(self.vocab);
         for batch in Self::batches(&*self.inner, Split::Train) {
@@ -371,8 +371,8 @@ mod tests {
         let task = MaskedLm::load(&MaskedLmConfig { text }, &data).unwrap();
         let found = task.trivial();
         assert_eq!([found[0].0, found[1].0], ["loss", "perplexity"]);
-        // One neighbour says all, so what is left are places between two that are hidden or wrong; a
-        // network that knows three letters alone has ln 3.
+        // One neighbour determines the token, so the remaining loss is at places between two hidden or wrong
+        // neighbours; a network that knows only the three letters has ln 3.
         assert!(found[0].1 > 0.0 && found[0].1 < 0.4 * 3.0_f64.ln(), "{found:?}");
         assert!((found[1].1 - found[0].1.exp()).abs() < 1e-12);
     }

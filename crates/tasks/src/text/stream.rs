@@ -18,11 +18,11 @@ use crate::{
     trivial::best_order,
 };
 
-/// In which order windows of the text are shown.
+/// The order in which windows of the text are shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Stream {
-    /// Each by itself, in a random order. The end of a text that fills no window is left out.
+    /// Each window by itself, in a random order. An incomplete window at the end of a text is left out.
     Windows,
     /// Row b of a batch continues row b of the batch before. In evaluation every token of a text but
     /// the first is predicted once.
@@ -45,8 +45,8 @@ pub(crate) struct TextSettings<'a> {
 /// Bits per byte and perplexity of the test text under attack.
 const ATTACKED: [&str; 2] = ["attacked_bits_per_byte", "attacked_perplexity"];
 
-/// Three texts as tokens, cut into windows. Window i shows the tokens from `i * length` on, and asks
-/// at each position for the one after it; windows do not overlap.
+/// Three texts as tokens, cut into windows. Window i shows the tokens from `i * length` on, and its label at
+/// each position is the next token; windows do not overlap.
 pub(crate) struct Streams {
     length: usize,
     stream: Stream,
@@ -61,8 +61,8 @@ pub(crate) struct Streams {
 }
 
 impl Streams {
-    /// The texts of train, valid and test as they are to be shown; `short` makes an error of what is
-    /// wrong with a text that is too short.
+    /// Encodes the texts of train, valid and test; `short` turns the message about a text that is too short
+    /// into an error.
     pub(crate) fn new(
         texts: [&[u8]; 3],
         shown: &TextSettings,
@@ -111,8 +111,8 @@ impl Streams {
         })
     }
 
-    /// The windows of these numbers of a text. Where it ends within a window, the last token is
-    /// repeated, and its answers do not count.
+    /// The windows of a text with these indices. If the text ends within a window, its last token is
+    /// repeated, and the answers there do not count.
     fn windows(&self, part: &SplitTokens, windows: &[usize], device: &Device) -> Batch {
         let (length, text) = (self.length, &part.tokens);
         let last = text.ids.len() - 1;
@@ -143,12 +143,12 @@ impl Streams {
         if whole { answers.div_ceil(self.length) } else { answers / self.length }
     }
 
-    /// In training all windows are full.
+    /// Whether the last window may be padded; in training all windows are full.
     fn whole(&self, split: Split) -> bool {
         self.stream == Stream::Contiguous && split != Split::Train
     }
 
-    /// Adds bits per byte and, of words, perplexity.
+    /// Adds bits per byte and, if tokens are words, perplexity.
     fn add(&self, nats: f64, text: &TextFacts, names: [&'static str; 2], score: &mut Score) {
         score.add(names[0], nats / std::f64::consts::LN_2, text.bytes.iter().sum());
         if self.tokenizer.words() {
@@ -157,7 +157,7 @@ impl Streams {
     }
 }
 
-/// A batch's output and labels without what is filling: whole if there is none, else row by row.
+/// A batch's output and labels without padding: as a whole if there is none, else row by row.
 fn counted<'a>(
     output: &'a Tensor<3>,
     labels: &'a Tensor<2, Int>,
@@ -227,8 +227,8 @@ impl Task for Streams {
         self.add(nats, of(batch), ["bits_per_byte", "perplexity"], score);
     }
 
-    /// An n-gram model of up to five tokens, of the order that predicts the validation text best. It sees
-    /// all of a text before a token, where a network sees its window.
+    /// An n-gram model of up to five tokens, of the order that predicts the validation text best. Its context
+    /// is the whole text before a token, while that of a network is its window.
     fn trivial(&self) -> Vec<(&'static str, f64)> {
         let [train, valid, test] = &self.texts;
         let model = best_order(5, self.tokenizer.vocab(), &train.tokens.ids, &valid.tokens.ids);

@@ -4,9 +4,9 @@
 //! (CC BY 2.0 FR), as shipped by the crate tanaka: the English side of its checked part, one
 //! sentence a line.
 //!
-//! Neighbours in the corpus are often variants of one another, so a random split would leak. Whole
-//! blocks of 100 neighbours go to one split, by a hash of the block's number: a twentieth each to
-//! test and validation. Sentences of those that also stand in training are left out.
+//! Neighbours in the corpus are often variants of one another, so a random split would leak. Whole blocks of
+//! 100 neighbours go to one split, by a hash of the block's number: a twentieth each to test and validation.
+//! Their sentences that also occur in training are left out.
 
 use std::{collections::HashSet, sync::Arc};
 
@@ -24,16 +24,15 @@ config! {
     pub struct TanakaLmConfig {
         /// Tokens in a window, T.
         pub length: usize = 64,
-        /// The share of words replaced by AAA where the test text is measured under attack; with 0 it
-        /// is not.
+        /// The share of words replaced by AAA when the test text is measured under attack; 0 for no attack.
         pub attack: f64 = 0.0,
         /// The tokeniser: `"ascii"`, `"byte"`, `"character"`, `"word"`,
         /// `{ kind = "word", most = 5000 }`, `{ kind = "bpe", vocab = 1000 }`.
         pub tokens: Choice = Choice::of("ascii"),
         /// The order of windows: `"windows"` (shuffled) or `"contiguous"`.
         pub stream: Stream = Stream::Windows,
-        /// A file with questions whose answers the network chooses by likelihood, a line of JSON each:
-        /// `{"context": "...", "choices": ["...", "..."], "answer": 0}`. They are asked with the test
+        /// A file of multiple-choice questions that the network answers by likelihood, one line of JSON each:
+        /// `{"context": "...", "choices": ["...", "..."], "answer": 0}`. They are evaluated with the test
         /// split.
         pub choices: Option<String> = None,
     }

@@ -26,21 +26,20 @@ config! {
         pub valid: Option<String> = None,
         /// The file or folder for test; a part of `file` if left out.
         pub test: Option<String> = None,
-        /// In how many parts of equal length `file` is cut: the last is for test, the one before it for
-        /// validation, unless they have files of their own.
+        /// The number of parts of equal length into which `file` is cut: the last is for test, the one before
+        /// it for validation, unless these have their own files.
         pub parts: usize = 20,
         /// Tokens in a window, T.
         pub length: usize = 64,
-        /// The share of words replaced by AAA where the test text is measured under attack; with 0 it
-        /// is not.
+        /// The share of words replaced by AAA when the test text is measured under attack; 0 for no attack.
         pub attack: f64 = 0.0,
         /// The tokeniser: `"ascii"`, `"byte"`, `"character"`, `"word"`,
         /// `{ kind = "word", most = 5000 }`, `{ kind = "bpe", vocab = 1000 }`.
         pub tokens: Choice = Choice::of("ascii"),
         /// The order of windows: `"windows"` (shuffled) or `"contiguous"`.
         pub stream: Stream = Stream::Windows,
-        /// A file with questions whose answers the network chooses by likelihood, a line of JSON each:
-        /// `{"context": "...", "choices": ["...", "..."], "answer": 0}`. They are asked with the test
+        /// A file of multiple-choice questions that the network answers by likelihood, one line of JSON each:
+        /// `{"context": "...", "choices": ["...", "..."], "answer": 0}`. They are evaluated with the test
         /// split.
         pub choices: Option<String> = None,
     }

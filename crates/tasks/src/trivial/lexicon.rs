@@ -24,7 +24,7 @@ struct Link {
 }
 
 impl Lexicon {
-    /// Learns from pairs of source and target in this many rounds. The order of sums is that of the pairs,
+    /// Learns from pairs of source and target in this many rounds. Sums are taken in the order of the pairs,
     /// so equal pairs give equal numbers.
     pub(crate) fn learn<'p>(
         pairs: impl IntoIterator<Item = (&'p [i32], &'p [i32])>,
@@ -56,7 +56,7 @@ impl Lexicon {
         Self { best }
     }
 
-    /// The likeliest translation of a token; none of one that was in no pair.
+    /// The likeliest translation of a token; none if it was in no pair.
     pub(crate) fn translation(&self, token: i32) -> Option<i32> {
         self.best.get(&token).map(|(target, _)| *target)
     }

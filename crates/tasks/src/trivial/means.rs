@@ -1,5 +1,5 @@
-//! The class of a row by the means of the classes: a Gaussian of one variance, the same in all directions,
-//! around each mean, and the share of the class,
+//! Classification of a row by the means of the classes: an isotropic Gaussian around each mean, with the same
+//! variance for all classes, and the share of the class,
 //!
 //! score of c = ln(share of c) - |x - mean of c|² / (2 s²)                                       (1)
 //!
@@ -8,13 +8,13 @@
 /// The means of classes.
 pub(crate) struct ClassMeans {
     means: Vec<Vec<f64>>,
-    /// Of each class, 0 if it has no row.
+    /// The share of each class; 0 if it has no row.
     shares: Vec<f64>,
     variance: f64,
 }
 
 impl ClassMeans {
-    /// Of rows of `width` numbers with their classes, in `0..classes`.
+    /// The means of rows of `width` numbers with their classes, in `0..classes`.
     pub(crate) fn of<'a, I>(rows: I, [classes, width]: [usize; 2]) -> Self
     where
         I: Iterator<Item = (&'a [f32], usize)> + Clone,
@@ -33,7 +33,7 @@ impl ClassMeans {
         Self { means, shares: counts.iter().map(|count| count / all).collect(), variance }
     }
 
-    /// (1) for each class; minus infinity for one without rows.
+    /// The score (1) of each class; minus infinity for a class without rows.
     pub(crate) fn scores(&self, row: &[f32]) -> Vec<f64> {
         let score = |(mean, share): (&Vec<f64>, &f64)| {
             share.ln() - squared(row, mean) / (2.0 * self.variance)

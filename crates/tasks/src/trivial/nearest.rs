@@ -1,12 +1,12 @@
-//! The nearest example for training, and its label, by the distance of raw values.
+//! The nearest training example, and its label, by the distance of raw values.
 
 use burn::prelude::*;
 
-/// Examples compared at once.
+/// The number of examples compared at once.
 const ROWS: usize = 256;
 
-/// The share of `test` `[N, D]` whose nearest row of `train` `[M, D]` has the right label. Of rows that
-/// are equally near the first counts.
+/// The share of `test` `[N, D]` whose nearest row of `train` `[M, D]` has the right label. The first of
+/// equally near rows counts.
 pub(crate) fn nearest_neighbour(
     (train, train_labels): (Tensor<2>, &[i32]),
     (test, labels): (Tensor<2>, &[i32]),

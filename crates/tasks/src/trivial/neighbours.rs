@@ -1,5 +1,5 @@
-//! A token from the two beside it: counts with Witten-Bell smoothing, of both neighbours, of the left one
-//! and of none. Where the left one is not known, the right one stands in its place.
+//! Prediction of a token from its two neighbours: counts with Witten-Bell smoothing, of both neighbours, of
+//! the left one alone and of none. If the left neighbour is not known, the right one takes its place.
 
 use super::ngram::Ngram;
 

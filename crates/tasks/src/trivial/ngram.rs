@@ -40,7 +40,7 @@ impl Ngram {
         model
     }
 
-    /// Counts the tokens of a text from the place `first` on; those before it are contexts alone.
+    /// Counts the tokens of a text from the position `first` on; earlier tokens are only contexts.
     pub(crate) fn learn(&mut self, text: &[i32], first: usize) {
         for at in first..text.len() {
             for length in 0..self.order.min(at + 1) {
@@ -49,7 +49,7 @@ impl Ngram {
         }
     }
 
-    /// One more sight of a token after its context.
+    /// Counts one occurrence of a token after its context.
     fn count(&mut self, words: &[i32]) {
         let context = self.contexts.entry(key(&words[..words.len() - 1])).or_default();
         let followed = self.followed.entry(key(words)).or_default();
@@ -82,7 +82,7 @@ pub(crate) fn best_order(most: usize, vocab: usize, train: &[i32], valid: &[i32]
     best(most, |order| Ngram::train(order, vocab, train), |model| model.nats(valid))
 }
 
-/// The same of sentences, each by itself; the first token of a sentence is a context alone.
+/// The same for sentences, each by itself; the first token of a sentence is only a context.
 pub(crate) fn best_order_of_sentences(
     most: usize,
     vocab: usize,
@@ -109,8 +109,8 @@ fn best(most: usize, model: impl Fn(usize) -> Ngram, cost: impl Fn(&Ngram) -> f6
     best.1
 }
 
-/// A number for each sequence of tokens, FNV-1a with 64 bits: among millions of sequences two share one
-/// with a chance of about one in a million.
+/// A hash of a sequence of tokens, FNV-1a with 64 bits: among millions of sequences two share one with a
+/// probability of about one in a million.
 fn key(words: &[i32]) -> u64 {
     let start = 0xcbf2_9ce4_8422_2325_u64 ^ words.len() as u64;
     words
@@ -170,7 +170,7 @@ mod tests {
 
     #[test]
     fn the_order_follows_the_text() {
-        // Two tokens before tell the next one for certain, one does not.
+        // The last two tokens determine the next one, the last one alone does not.
         let text: Vec<i32> = [0, 0, 1, 1].into_iter().cycle().take(400).collect();
         let best = best_order(5, 2, &text[..200], &text[200..]);
         assert!(best.order >= 3, "{}", best.order);

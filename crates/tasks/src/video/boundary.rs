@@ -1,9 +1,9 @@
-//! Shot boundaries: where one shot ends and the next one begins.
+//! Shot boundaries: detection of the frames at which one shot ends and the next one begins.
 //!
 //! Deliège et al. *SoccerNet-v2*. <https://arxiv.org/abs/2011.13367>. The measures are those of the official
-//! development kit, over all boundaries and for each kind of change; beside them stands what the change of
-//! features from one frame to the next comes to as a confidence, by their distance, by their mean absolute
-//! difference and by their histograms: the baselines without learning.
+//! development kit, over all boundaries and for each kind of change. The baselines without learning are
+//! reported beside them: their confidence is the change of features from one frame to the next, by distance,
+//! by mean absolute difference and by histograms.
 
 use std::sync::Arc;
 
@@ -33,13 +33,13 @@ const WITHOUT_LEARNING: [&str; 3] =
     ["mAP_change_of_features", "mAP_change_of_intensity", "mAP_change_of_histogram"];
 
 config! {
-    /// Which games, and how they are shown.
+    /// The games, and how they are shown.
     pub struct BoundaryConfig {
         /// The games.
         pub games: GamesConfig = GamesConfig::default(),
-        /// Frames of an example that count, two a second.
+        /// The number of frames of an example that count, at two per second.
         pub chunk: usize = 120,
-        /// Frames before and after them that are shown and do not count.
+        /// The number of frames before and after them that are shown and do not count.
         pub margin: usize = 10,
     }
 }
@@ -111,7 +111,7 @@ impl Boundary {
         official_measures(official, &Options::of(official), [&truth, &seen], of)
     }
 
-    /// The average precision of a split by a change of frames.
+    /// The average precision of a split by a measure of frame change.
     fn without_learning(&self, split: Split, change: FrameChange) -> f64 {
         let of = |game: &Game| {
             game.halves.each_ref().map(|half| change.of(&half.features, self.games.width))
@@ -179,7 +179,7 @@ impl Task for Boundary {
         score.add_loss(self.loss(output, batch), batch);
     }
 
-    /// The change of frames that finds the boundaries of the validation split best.
+    /// The measure of frame change that finds the boundaries of the validation split best.
     fn trivial(&self) -> Vec<(&'static str, f64)> {
         let on_valid = |change: &FrameChange| self.without_learning(Split::Valid, *change);
         let best = FrameChange::ALL.into_iter().max_by(|a, b| on_valid(a).total_cmp(&on_valid(b)));

@@ -12,9 +12,9 @@
 //! just after (0 <= s < K3):                  max(0, ln m - ln(p + (1 - p) s / K3))                  (4)
 //! K3 <= s < K4:                              max(0, ln m - ln(1 - p + p (s - K4) / (K3 - K4)))      (5)
 //!
-//! Each is max(0, ln m - ln(a + b p)) with numbers a and b that follow from s alone. The network has
-//! besides N spots a chunk, each with a confidence, a place between 0 and 1 and shares of the classes. True
-//! actions and spots are matched, nearest pairs first, and
+//! Each term is max(0, ln m - ln(a + b p)) with numbers a and b that depend on s alone. The network also
+//! predicts N spots per chunk, each with a confidence, a place between 0 and 1 and shares of the classes.
+//! True actions and spots are matched, nearest pairs first, and
 //!
 //! L = sum over matched spots of 5 (place - true place)² + (confidence - 1)² + |classes - true class|²
 //!     + sum over the others of 0.5 confidence²                                                     (6)
@@ -61,7 +61,7 @@ const PUBLISHED: [[f64; 4]; CLASSES] = [
     [-10.0, -5.0, 5.0, 10.0],
 ];
 
-/// Actions of a chunk's half: class, and frames after the first one that counts.
+/// The actions of a chunk's half: class, and position in frames from the first frame that counts.
 pub(super) type Near = Vec<(usize, i64)>;
 
 /// Borders of contexts in frames, and the weight of the context-aware loss.
@@ -71,13 +71,13 @@ pub(super) struct CalfLoss {
 }
 
 impl CalfLoss {
-    /// With the same borders in seconds for all classes, or the published ones.
+    /// The losses with the same borders in seconds for all classes, or with the published ones.
     pub(super) fn new(borders: Option<[f64; 4]>, weight: f64) -> Self {
         let seconds = borders.map_or(PUBLISHED, |same| [same; CLASSES]);
         Self { borders: seconds.map(|class| class.map(|border| 2.0 * border)), weight }
     }
 
-    /// `[B, length, 3 x 17]`: a, b, and whether an action is there.
+    /// The targets, `[B, length, 3 x 17]`: a, b, and whether an action is there.
     pub(super) fn targets(&self, near: &[Near], length: usize) -> Vec<f32> {
         let mut targets = vec![0.0; near.len() * length * TARGETS];
         for (rows, near) in targets.chunks_mut(length * TARGETS).zip(near) {
@@ -99,7 +99,7 @@ impl CalfLoss {
         targets
     }
 
-    /// Frames `[B, length, 19]`, spots `[B, N, 19]`, and the targets.
+    /// The loss of frames `[B, length, 19]` and spots `[B, N, 19]` against the targets.
     pub(super) fn loss(
         &self,
         frames: Tensor<3>,
@@ -118,7 +118,7 @@ impl CalfLoss {
     }
 }
 
-/// a and b of a frame.
+/// The coefficients a and b of a frame.
 fn coefficients(shift: Option<f64>, [k1, k2, k3, k4]: [f64; 4]) -> [f64; 2] {
     match shift {
         Some(s) if s >= k1 && s < k2 => [1.0, (s - k1) / (k2 - k1) - 1.0], // (2)
@@ -129,8 +129,8 @@ fn coefficients(shift: Option<f64>, [k1, k2, k3, k4]: [f64; 4]) -> [f64; 2] {
     }
 }
 
-/// Frames since the action that a frame belongs to: the one before, while it is just over; else the one
-/// whose context reaches further.
+/// The signed frames since the action that a frame belongs to: the previous action if it is less than K3
+/// back; otherwise the previous or the next one, by the frame's positions in their contexts.
 fn shift(frame: i64, at: &[i64], [k1, k2, k3, k4]: [f64; 4]) -> Option<f64> {
     let next = at.partition_point(|at| *at <= frame);
     let since = |place: usize| (frame - at[place]) as f64;
@@ -147,7 +147,7 @@ fn shift(frame: i64, at: &[i64], [k1, k2, k3, k4]: [f64; 4]) -> Option<f64> {
     }
 }
 
-/// True actions of a chunk as class and place, and the spot that each is matched with, if any is left.
+/// True actions of a chunk as class and place; for each, the spot that it is matched with, if any is left.
 fn matched(truth: &[(usize, f32)], places: &[f32]) -> Vec<Option<usize>> {
     let mut pairs: Vec<(f32, usize, usize)> = Vec::new();
     for (number, (_, place)) in truth.iter().enumerate() {
@@ -165,7 +165,7 @@ fn matched(truth: &[(usize, f32)], places: &[f32]) -> Vec<Option<usize>> {
     found
 }
 
-/// (6), the mean over the chunks.
+/// The loss (6), the mean over the chunks.
 fn spot_loss(spots: Tensor<3>, targets: &Tensor<3>) -> Tensor<1> {
     let [b, n, _] = spots.dims();
     let [_, length, _] = targets.dims();

@@ -18,9 +18,9 @@ pub(crate) struct Chunk {
 /// All pieces of all games, by split, in the order of the games.
 pub(crate) struct Chunks {
     pub(crate) splits: [Vec<Chunk>; 3],
-    /// Frames that count.
+    /// The number of frames that count.
     pub(crate) length: usize,
-    /// Frames before and after them.
+    /// The number of frames before and after them.
     pub(crate) margin: usize,
 }
 
@@ -54,7 +54,7 @@ impl Chunks {
         self.length + 2 * self.margin
     }
 
-    /// The frame of a row: those outside of the half are its first and last one.
+    /// The frame of a row; rows outside of the half show its first or last frame.
     pub(crate) fn frame(&self, chunk: Chunk, row: usize, frames: usize) -> usize {
         (chunk.start + row).saturating_sub(self.margin).min(frames - 1)
     }
@@ -73,7 +73,7 @@ impl Chunks {
         Domain::Image { channels: 1, height: self.rows(), width }
     }
 
-    /// The chunks of these numbers of a split.
+    /// The chunks of a split with these indices.
     pub(crate) fn of(&self, split: Split, examples: &[usize]) -> Vec<Chunk> {
         examples.iter().map(|example| self.splits[split as usize][*example]).collect()
     }

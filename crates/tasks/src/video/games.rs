@@ -1,4 +1,4 @@
-//! Games: features of both halves with one file of labels, by the official lists of games.
+//! Games: features of both halves with files of labels, by the official lists of games.
 
 use std::{collections::BTreeSet, path::Path};
 
@@ -33,10 +33,10 @@ pub(crate) struct Game {
 }
 
 impl Game {
-    /// The shots of a file of labels, the one at this place of those that the task requested.
+    /// The shots of the file of labels at index `at` of the files that the task requested.
     ///
     /// # Errors
-    /// If the file is wrong, or a time is before the half begins: the official evaluators count such a time
+    /// If the file is invalid, or a time is before the half begins: the official evaluators count such a time
     /// from the end of the half, but no frame can be shown there.
     pub(crate) fn shots(&self, at: usize, name: &str) -> soccernet::Result<Shots> {
         let file = format!("{}/{name}", self.name);
@@ -48,10 +48,10 @@ impl Game {
         Ok(shots)
     }
 
-    /// The actions, likewise.
+    /// The actions of the file of labels at index `at`.
     ///
     /// # Errors
-    /// Likewise.
+    /// As `shots`.
     pub(crate) fn actions(&self, at: usize, name: &str) -> soccernet::Result<Labels> {
         let file = format!("{}/{name}", self.name);
         let labels = Labels::read(&self.labels[at], &file, &mut Judge::default())?;
@@ -126,7 +126,7 @@ impl Games {
     }
 }
 
-/// The games of the three splits. None that is tested, here or in another task, is trained on.
+/// The games of the three splits. No game that is tested, here or in another task, is trained on.
 fn names(files: &Files<'_>, list: List, overlap: Overlap) -> Result<[Vec<String>; 3], DataError> {
     let read = |list: List, split: &str| {
         let file = list.file(split);
@@ -286,7 +286,7 @@ mod tests {
         assert_eq!(named(&all)[0].len(), 3);
     }
 
-    /// The labels of the first game of a folder, changed, make no task.
+    /// Checks that a task refuses changed labels of the first game of a folder.
     #[test]
     fn times_before_the_half_are_refused_in_all_tasks() {
         let folder = tempfile::tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! Which games, and checks of the sizes of generated ones.
+//! The config of games, and checks of the sizes of generated ones.
 
 use moe::config;
 use serde::{Deserialize, Serialize};
@@ -13,12 +13,12 @@ pub enum Overlap {
     Refuse,
     /// They are left out of training.
     Exclude,
-    /// They stay, or are not known, for want of the other tasks' lists of games.
+    /// The games stay in training; the other tasks' lists of games are not read.
     Unchecked,
 }
 
 config! {
-    /// Which games.
+    /// Games: real or generated.
     pub struct GamesConfig {
         /// The folder of real games in the data folder: lists of games, and `LEAGUE/SEASON/GAME`. Games
         /// are generated if none is given.
@@ -28,7 +28,7 @@ config! {
         /// Games to train on that are tested in another task: `"refuse"` or `"exclude"`. The official
         /// splits of spotting and of camera shots overlap.
         pub overlap: Overlap = Overlap::Refuse,
-        /// Generated games to train on.
+        /// Generated games for training.
         pub train: usize = 20,
         /// Generated games of the validation split.
         pub valid: usize = 5,
@@ -79,17 +79,17 @@ impl GamesConfig {
     }
 }
 
-/// Which official lists of games.
+/// The official lists of games of a group of tasks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum List {
-    /// Those of spotting and grounding.
+    /// The lists of spotting and grounding.
     Actions,
-    /// Those of camera shots.
+    /// The lists of camera shots.
     Cameras,
 }
 
 impl List {
-    /// Both.
+    /// Both groups.
     pub(crate) const ALL: [Self; 2] = [Self::Actions, Self::Cameras];
 
     /// The name of the list of a split.

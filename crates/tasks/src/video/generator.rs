@@ -1,8 +1,8 @@
 //! Generated games in the real files: lists of games, `Labels-v2.json`, `Labels-cameras.json`,
 //! `video.ini` and features.
 //!
-//! A frame is noise with memory (AR(1)) plus the vector of its kind of camera, plus what the actions
-//! around it add, plus, in a replay, the action's own course, a little faster, with the replay's mark.
+//! A frame is the sum of noise with memory (AR(1)), the vector of its kind of camera, the terms of the
+//! actions around it and, in a replay, the action's own course, a little faster, with the mark of replays.
 //! Shots are semi-Markov of 2 to 20 seconds; 15 % of the actions are not on the screen.
 
 use std::collections::BTreeMap;
@@ -42,7 +42,7 @@ struct Action {
     class: usize,
     visible: bool,
     team: &'static str,
-    /// The vector of this one action and of no other.
+    /// A vector that only this action has.
     own: Vec<f32>,
 }
 

@@ -1,14 +1,14 @@
-//! Replay grounding: which moment of the game a replay shows.
+//! Replay grounding: finding the moment of the game that a replay shows.
 //!
 //! Deliège et al. *SoccerNet-v2*. <https://arxiv.org/abs/2011.13367>
 //!
-//! An example has two channels: a piece of the half, and the replay, repeated to the same length. A
-//! network says for each frame of the piece whether the replay shows it. In training one piece holds the moment,
-//! for `negatives` that are drawn anywhere in the half: one, or five in the paper's variant with more
-//! negatives. The measures are those of the official package; beside them stands the last action that was
-//! labelled before the replay, the heuristic without learning.
+//! An example has two channels: a piece of the half, and the replay, repeated to the same length. A network
+//! predicts for each frame of the piece whether the replay shows it. In training, for each piece that
+//! contains the moment, `negatives` pieces are drawn anywhere in the half: one, or five in the paper's
+//! variant with more negatives. The measures are those of the official package. The heuristic without
+//! learning, reported beside them, answers with the last action that was labelled before the replay.
 //!
-//! Differs from the paper: an answer at each frame in the place of one confidence and one place for a piece.
+//! Differs from the paper: an answer at each frame in place of one confidence and one position per piece.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -38,19 +38,19 @@ use crate::{
 
 const CAMERAS: &str = "Labels-cameras.json";
 const ACTIONS: &str = "Labels-v2.json";
-/// Candidates of a replay, at most.
+/// The maximum number of candidates of a replay.
 const CANDIDATES: usize = 30;
 
 config! {
-    /// Which games, and how they are shown.
+    /// The games, and how they are shown.
     pub struct GroundingConfig {
         /// The games.
         pub games: GamesConfig = GamesConfig::default(),
-        /// Frames of a piece, two a second.
+        /// The number of frames of a piece, at two per second.
         pub chunk: usize = 120,
-        /// Seconds around the moment in which frames count as it.
+        /// The length in seconds of the window around the moment whose frames count as the moment.
         pub window: f64 = 3.0,
-        /// Pieces drawn anywhere in the half for each one with the moment, in training.
+        /// The number of pieces drawn anywhere in the half for each one with the moment, in training.
         pub negatives: usize = 1,
     }
 }
@@ -63,14 +63,14 @@ struct ActionReplay {
     half: usize,
     begin: usize,
     end: usize,
-    /// The half, from 0, and the frame of what it shows.
+    /// The half, from 0, and the frame of the moment that it shows.
     of_half: usize,
     moment: usize,
     /// The frame of the last labelled action before it, in its half.
     last_action: Option<usize>,
 }
 
-/// A replay, and the first frame of a piece of the half that it is of.
+/// A replay, and the first frame of a piece of the half that it shows.
 type ReplayPiece = (usize, usize);
 
 /// Replay grounding.
@@ -221,7 +221,7 @@ impl Grounding {
         (number, start)
     }
 
-    /// The files of a submission with these candidates, as frame and confidence, of each replay.
+    /// The files of a submission with the candidates of each replay, given as frame and confidence.
     fn submission(&self, split: Split, candidates: &[Vec<(usize, f64)>]) -> Source {
         let games = &self.games.splits[split as usize];
         let mut files: Vec<Replays> = games.iter().map(|_| Replays::default()).collect();
@@ -252,7 +252,7 @@ impl Grounding {
         replays.map(|replay| last(replay).into_iter().collect()).collect()
     }
 
-    /// Of the official evaluator; NaN if it fails.
+    /// The average precision of the official evaluator; NaN if it fails.
     fn average_precision(
         &self,
         split: Split,

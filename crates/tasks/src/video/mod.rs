@@ -3,8 +3,8 @@
 //!
 //! Deliège et al. *SoccerNet-v2*. CVPR Workshops 2021. <https://arxiv.org/abs/2011.13367>
 //!
-//! An example is a piece of a half: its rows are frames, two a second, its columns features. Without a
-//! folder of real games, games are generated in the same files.
+//! An example is a piece of a half: its rows are frames, two per second, its columns features. Without a
+//! folder of real games, games are generated in the same form.
 
 mod actions;
 mod boundary;

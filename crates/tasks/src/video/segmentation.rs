@@ -1,4 +1,4 @@
-//! Camera-shot segmentation: which of 13 kinds of camera shows a frame.
+//! Camera-shot segmentation: the kind of camera, out of 13, that shows a frame.
 //!
 //! Deliège et al. *SoccerNet-v2*. <https://arxiv.org/abs/2011.13367>: its basic model minimises the squared
 //! distance of probabilities to the true class. The measures are those of the official development kit.
@@ -41,13 +41,13 @@ pub enum SegmentationLoss {
 }
 
 config! {
-    /// Which games, and how they are shown.
+    /// The games, and how they are shown.
     pub struct SegmentationConfig {
         /// The games.
         pub games: GamesConfig = GamesConfig::default(),
-        /// Frames of an example that count, two a second.
+        /// The number of frames of an example that count, at two per second.
         pub chunk: usize = 120,
-        /// Frames before and after them that are shown and do not count.
+        /// The number of frames before and after them that are shown and do not count.
         pub margin: usize = 20,
         /// The loss: `"cross-entropy"` or `"squared"`.
         pub loss: SegmentationLoss = SegmentationLoss::CrossEntropy,
@@ -115,7 +115,7 @@ impl Segmentation {
     }
 }
 
-/// Files of a submission: an array of one number a frame for each half of each game.
+/// Files of a submission: for each half of each game an array with one number per frame.
 pub(super) fn arrays(games: &[Game], values: &[[Vec<f64>; 2]], end: &str) -> Source {
     let mut files = BTreeMap::new();
     for (game, halves) in games.iter().zip(values) {
@@ -185,7 +185,7 @@ impl Task for Segmentation {
         classification(self.inner(output), &labels, score);
     }
 
-    /// The kind of camera of each frame alone, by the means of the kinds.
+    /// Classification of each frame alone, by the means of the kinds of camera.
     fn trivial(&self) -> Vec<(&'static str, f64)> {
         let width = self.games.width;
         let mut rows = Vec::new();

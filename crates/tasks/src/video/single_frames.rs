@@ -1,5 +1,5 @@
-//! Spotting without context: how likely each frame alone shows an action, by the means of the frames around
-//! actions of each class and of all other frames.
+//! Spotting without context: the probability that a single frame shows an action, by the means of the frames
+//! around actions of each class and of all other frames.
 
 use soccernet::clock::frame_of;
 
@@ -9,7 +9,7 @@ use super::{
 };
 use crate::trivial::ClassMeans;
 
-/// Frames on either side of an action that count as its own: one second.
+/// The number of frames on either side of an action that count as its own: one second.
 const REACH: i64 = 2;
 
 /// Confidences by game and half of the test games, `[frames, 17]`; `actions` are those of the training games
@@ -31,7 +31,7 @@ pub(super) fn single_frames(games: &Games, actions: &[[Vec<Action>; 2]]) -> Vec<
     games.splits[2].iter().map(|game| game.halves.each_ref().map(of)).collect()
 }
 
-/// The class of each frame of a half: that of the nearest action within a second plus 1, and else 0.
+/// The class of each frame of a half: one more than that of the nearest action within a second, or else 0.
 fn classes(actions: &[Action], frames: usize) -> Vec<usize> {
     let of = |frame: usize| {
         let away = |ms: i64| (frame_of(ms) - frame as i64).abs();

@@ -1,10 +1,10 @@
-//! Action spotting: which of 17 actions happens when.
+//! Action spotting: detection of 17 kinds of actions and their times.
 //!
 //! Deliège et al. *SoccerNet-v2*. <https://arxiv.org/abs/2011.13367>
 //! Giancola, Ghanem. *Temporally-Aware Feature Pooling for Action Spotting*.
-//! <https://arxiv.org/abs/2104.06779>: the target of a frame is whether an action lies in the window
-//! around it, with one more class for none; the loss is binary cross-entropy; in the test, the network
-//! slides over the half, and for each class the best frame of a window is kept.
+//! <https://arxiv.org/abs/2104.06779>: the target of a frame is whether the window around it contains an
+//! action, with one additional class for no action; the loss is binary cross-entropy; in the test, the
+//! network slides over the half, and for each class the best frame of a window is kept.
 //!
 //! With `loss = "calf"` the outputs are those of CALF, see `calf_loss.rs`.
 //!
@@ -55,19 +55,20 @@ pub enum SpottingLoss {
 }
 
 config! {
-    /// Which games, and how they are shown.
+    /// The games, and how they are shown.
     pub struct SpottingConfig {
         /// The games.
         pub games: GamesConfig = GamesConfig::default(),
-        /// Frames of an example that count, two a second.
+        /// The number of frames of an example that count, at two per second.
         pub chunk: usize = 120,
-        /// Frames before and after them that are shown and do not count.
+        /// The number of frames before and after them that are shown and do not count.
         pub margin: usize = 40,
-        /// Seconds of the window around a frame in which an action counts as the frame's; for `"bce"`.
+        /// The length in seconds of the window around a frame whose actions count as the frame's; for
+        /// `"bce"`.
         pub window: f64 = 20.0,
         /// The loss: `"bce"` or `"calf"`.
         pub loss: SpottingLoss = SpottingLoss::Bce,
-        /// Seconds of the window in which one spot of a class is kept.
+        /// The length in seconds of the window in which only one spot of a class is kept.
         pub suppression: f64 = 30.0,
         /// K1 to K4 of CALF in seconds, the same for all classes; the published ones, by class, if none
         /// are given.
@@ -138,14 +139,15 @@ impl Spotting {
         Ok(Self { config: config.clone(), games, chunks, actions, cameras, calf })
     }
 
-    /// For each frame that counts of each chunk: signed frames since the action for all actions near it.
+    /// The actions of a chunk's half: class, and position in frames from the first frame of the chunk that
+    /// counts.
     fn near(&self, split: Split, chunk: Chunk) -> impl Iterator<Item = (usize, i64)> + '_ {
         let actions = &self.actions[split as usize][chunk.game][chunk.half];
         actions.iter().map(move |(class, ms)| (*class, frame_of(*ms) - chunk.start as i64))
     }
 
-    /// `[B, chunk, 18]`: 1 if the window around the frame has an action of the class, and for the class of
-    /// no action if it has none.
+    /// The targets, `[B, chunk, 18]`: 1 if the window around the frame contains an action of the class, and
+    /// for the class of no action if it contains none.
     fn windows(&self, split: Split, chunks: &[Chunk]) -> (Vec<f32>, usize) {
         let reach = self.config.window; // Half of it on either side, and two frames a second.
         let length = self.config.chunk;
@@ -214,8 +216,8 @@ pub(super) fn peaks(frames: usize, radius: usize, score: impl Fn(usize) -> f32) 
     kept
 }
 
-/// The kind of camera of each frame of both halves, by the labels at this place of the game's; all 0 if it
-/// has none.
+/// The kind of camera of each frame of both halves, by the file of labels at index `at` of the game; all 0 if
+/// it has none.
 pub(super) fn kinds(game: &Game, at: usize) -> soccernet::Result<[Vec<usize>; 2]> {
     let frames = game.halves.each_ref().map(|half| half.frames);
     if game.labels[at].is_empty() {

@@ -1,5 +1,5 @@
-//! The parts of the features of generated games: a vector for each kind of camera, and for each
-//! action what is seen before and after it.
+//! The parts of the features of generated games: a vector for each kind of camera, and for each action the
+//! patterns before and after it.
 
 use rand::{Rng, RngExt};
 use rand_chacha::ChaCha8Rng;
@@ -7,7 +7,7 @@ use rand_distr::StandardNormal;
 use soccernet::classes::{ACTIONS, CAMERAS};
 
 /// The number of annotations of each action in SoccerNet-v2, roughly, in the order of the classes. Generated
-/// games draw actions by the square root, so that rare ones are there in a few games too.
+/// games draw actions by the square root, so that rare ones occur in a few games too.
 pub(super) const FREQUENCIES: [f64; 17] = [
     173.0, 2566.0, 1703.0, 2839.0, 2098.0, 5820.0, 5256.0, 7896.0, 31810.0, 18918.0, 11674.0,
     10521.0, 2200.0, 4836.0, 2047.0, 55.0, 46.0,
@@ -17,9 +17,9 @@ pub(super) const FREQUENCIES: [f64; 17] = [
 pub(super) const CAMERA_WEIGHTS: [f64; 13] =
     [40.0, 25.0, 6.0, 6.0, 1.0, 3.0, 2.0, 4.0, 2.0, 4.0, 1.0, 4.0, 2.0];
 
-/// Frames before an action in which it announces itself: three seconds.
+/// The number of frames before an action in which its pattern grows: three seconds.
 pub(super) const BEFORE: i64 = 6;
-/// Frames after an action in which it is seen: eight seconds.
+/// The number of frames after an action in which it is seen: eight seconds.
 pub(super) const AFTER: i64 = 16;
 
 /// Unit vectors that features are added up from.
@@ -69,8 +69,8 @@ impl Templates {
         }
     }
 
-    /// The term that an action adds to the frame `dt` frames after it (before it, if negative): a vector and its
-    /// weight. Actions that are not on the screen have nothing but a late and weak echo.
+    /// The term that an action adds to the frame `dt` frames after it (before it, if negative): a vector and
+    /// its weight. Actions that are not on the screen add only a late and weak echo.
     pub(super) fn action(&self, class: usize, visible: bool, dt: i64) -> Option<(&[f32], f32)> {
         let ramp = (dt + BEFORE + 1) as f32 / (BEFORE + 1) as f32;
         let decay = (-dt as f32 / 8.0).exp();

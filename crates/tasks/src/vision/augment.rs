@@ -1,4 +1,4 @@
-//! Random changes to images in training. Everything random follows from the generator given.
+//! Random changes to images in training. All randomness comes from the given generator.
 //!
 //! He et al. *Deep Residual Learning*. CVPR 2016. <https://arxiv.org/abs/1512.03385>
 
@@ -10,7 +10,8 @@ use super::image::Image;
 config! {
     /// Random changes to images in training; none by default.
     pub struct Augment {
-        /// Black pixels put around an image, out of which one of the old size is cut.
+        /// The width in pixels of the black border put around an image, before an image of the old size is
+        /// cut out.
         pub crop: usize = 0,
         /// Whether images are flipped left to right with probability one half.
         pub flip: bool = false,
@@ -29,7 +30,7 @@ impl Augment {
         }
     }
 
-    /// One image, changed.
+    /// Changes one image at random.
     pub(crate) fn change(&self, mut image: Image, rng: &mut impl Rng) -> Image {
         if self.crop > 0 {
             image = crop(&image, self.crop, rng);

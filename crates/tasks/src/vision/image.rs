@@ -1,4 +1,4 @@
-//! One image, and the few ways to change its shape that the rest of the folder is made of.
+//! One image, and the few operations on it that the rest of the folder uses.
 
 use image::{GrayImage, imageops};
 
@@ -73,7 +73,7 @@ impl Image {
     }
 }
 
-/// Bytes `[channels, height, width]` in another size: bilinear, averaging where it gets smaller.
+/// Resizes bytes `[channels, height, width]`: bilinear, averaging where the size decreases.
 pub(crate) fn resize(bytes: &[u8], [c, h, w]: [usize; 3], [height, width]: [usize; 2]) -> Vec<u8> {
     let plane = |plane: &[u8]| {
         let plane = GrayImage::from_raw(w as u32, h as u32, plane.to_vec());

@@ -27,9 +27,9 @@ config! {
     pub struct ImageFolderConfig {
         /// The folder of class folders, relative to the data folder.
         pub folder: String = "images".into(),
-        /// Rows and columns to which images are brought.
+        /// The number of rows and columns to which images are resized.
         pub side: usize = 32,
-        /// Images for training, as many of each class as can be; all if left out.
+        /// Images for training, balanced over the classes as far as possible; all if left out.
         pub train: Option<usize> = None,
         /// Images for validation, likewise.
         pub valid: Option<usize> = None,

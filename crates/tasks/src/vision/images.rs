@@ -1,8 +1,8 @@
-//! Classification of labelled images: what all image tasks have in common.
+//! Classification of labelled images: the parts that all image tasks share.
 //!
-//! The true cluster of an image is its super-class, or its label in a set without super-classes. A
-//! router that looks at it cheats: it gives the answer away, in evaluation too. The router `oracle`
-//! does, as a bound that no honest router reaches.
+//! The true cluster of an image is its super-class, or its label in a set without super-classes. A router
+//! that uses it cheats: it reveals the answer, in evaluation too. The router `oracle` uses it, as a bound
+//! that no honest router reaches.
 
 use std::sync::Arc;
 
@@ -25,15 +25,15 @@ use crate::{
 config! {
     /// Settings of an image set: subsets, size, augmentation.
     pub struct ImagesConfig {
-        /// Images for training, as many of each class as can be; all if left out.
+        /// Images for training, balanced over the classes as far as possible; all if left out.
         pub train: Option<usize> = None,
         /// Images for validation, likewise.
         pub valid: Option<usize> = None,
         /// Images for test, likewise.
         pub test: Option<usize> = None,
-        /// Only these classes, numbered anew in this order; all if left out.
+        /// Only these classes, renumbered in this order; all if left out.
         pub classes: Option<Vec<usize>> = None,
-        /// Rows and columns to which images are brought; as they are if left out.
+        /// The number of rows and columns to which images are resized; unchanged if left out.
         pub side: Option<usize> = None,
         /// Random changes in training.
         pub augment: Augment = Augment::default(),
@@ -68,7 +68,7 @@ pub(crate) struct Labelled {
     pub(crate) set: &'static str,
     /// `[channels, height, width]` of each image.
     pub(crate) shape: [usize; 3],
-    /// Image by image.
+    /// The values, image by image.
     pub(crate) bytes: Vec<u8>,
     /// The byte that means 1.
     pub(crate) white: u8,
@@ -92,7 +92,7 @@ fn wrong(set: &str, message: String) -> DataError {
 }
 
 impl Images {
-    /// The part of a set that a config asks for. Each split has an image.
+    /// The part of a set that a config asks for. Each split has at least one image.
     pub(crate) fn load(
         mut data: Labelled,
         config: &ImagesConfig,
@@ -167,7 +167,7 @@ impl Images {
 }
 
 impl Labelled {
-    /// Leaves these classes, numbered in this order.
+    /// Keeps only these classes, numbered in this order.
     fn keep(&mut self, classes: &[usize]) -> Result<(), String> {
         let known = self.classes;
         for (i, class) in classes.iter().enumerate() {
@@ -182,7 +182,7 @@ impl Labelled {
         for split in &mut self.splits {
             split.retain(|image| new(self.labels[*image]).is_some());
         }
-        // Images of other classes keep a label that no split asks for.
+        // Images of other classes get an arbitrary label, since no split contains them.
         let renumbered = self.labels.iter().map(|label| new(*label).unwrap_or(0) as i32);
         self.labels = renumbered.collect();
         let of = |all: &Vec<usize>| classes.iter().map(|class| all[*class]).collect();
@@ -191,8 +191,8 @@ impl Labelled {
         Ok(())
     }
 
-    /// Draws the labels of a share of the training images anew, from all classes: which ones, and which
-    /// labels, follows from the image's number, so that a smaller share is a part of a larger one.
+    /// Redraws the labels of a share of the training images from all classes. The choice of images and their
+    /// labels depend on the image's number alone, so that a smaller share is a subset of a larger one.
     fn blur_labels(&mut self, share: f64) {
         for image in &self.splits[Split::Train as usize] {
             let seed = stable_hash(&format!("label-noise/{}/{image}", self.set));
@@ -203,7 +203,7 @@ impl Labelled {
         }
     }
 
-    /// Brings all images to this many rows and columns.
+    /// Resizes all images to this many rows and columns.
     fn resize(&mut self, side: usize) -> Result<(), String> {
         check_side(side)?;
         let [channels, height, width] = self.shape;
@@ -412,7 +412,7 @@ mod tests {
         assert_eq!(plain[9000..], noisy[9000..], "validation and test stay");
         let wrong =
             |labels: &[i32]| (0..9000).filter(|i| labels[*i] != plain[*i]).collect::<Vec<_>>();
-        // Of three classes, a third of what is drawn anew is right.
+        // Of three classes, a third of the redrawn labels are right.
         let share = wrong(&noisy).len() as f64 / 9000.0;
         assert!((share - 0.4 * 2.0 / 3.0).abs() < 0.02, "{share}");
         assert!(wrong(&less).iter().all(|i| less[*i] == noisy[*i]));
@@ -431,7 +431,7 @@ mod tests {
         assert_eq!(batch(0, 10), batch(0, 10));
         assert_ne!(batch(0, 10), batch(0, 15));
         assert_ne!(batch(0, 10), batch(1, 10));
-        // An example is changed by where it stands, whatever batch it is in.
+        // The change of an example depends on its position in the stream, not on its batch.
         let alone =
             task.training_batch(&[5], BatchPosition { seed: 0, position: 14 }, &Device::flex());
         assert_eq!(numbers(alone).0, batch(0, 10).0[16..]);

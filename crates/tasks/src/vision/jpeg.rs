@@ -1,11 +1,11 @@
-//! Through a JPEG file and back.
+//! JPEG compression of an image, and decompression.
 
 use image::{ExtendedColorType, ImageFormat, codecs::jpeg::JpegEncoder};
 
 use super::image::Image;
 
-/// The image as a JPEG of this quality, 1 to 100, shows it. Three channels are colours, any
-/// other number of them is as many grey images.
+/// The image after compression as JPEG with this quality, 1 to 100. Three channels are compressed as colours,
+/// any other number of channels as separate grey images.
 pub(crate) fn through(image: &Image, quality: u8) -> Image {
     let [channels, height, width] = image.shape();
     let together = if channels == 3 { 3 } else { 1 };

@@ -38,7 +38,7 @@ const FASHION_MNIST: Origin = Origin {
           https://github.com/zalandoresearch/fashion-mnist",
 };
 
-/// Top, trousers, dress and coat, footwear, bag.
+/// The super-class of each class: top, trousers, dress and coat, footwear, bag.
 const CLOTHES: [usize; CLASSES] = [0, 1, 0, 2, 2, 3, 0, 3, 4, 3];
 
 impl LoadTask for Mnist {
@@ -129,8 +129,7 @@ mod tests {
         testing::{published, super_classes},
     };
 
-    /// Two images of each class for training and one for test, of 2 x 2 pixels; what `change` makes
-    /// of the files.
+    /// Two images of each class for training and one for test, of 2 x 2 pixels, in files changed by `change`.
     fn folder(change: impl Fn(&str, Vec<u8>) -> Option<Vec<u8>>) -> tempfile::TempDir {
         folder_of(2, change)
     }

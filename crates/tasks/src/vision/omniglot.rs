@@ -36,15 +36,15 @@ const ORIGIN: Origin = Origin {
 config! {
     /// Settings of the characters: classes, subsets, size, augmentation.
     pub struct OmniglotConfig {
-        /// Rows and columns to which images are brought, from 105.
+        /// The number of rows and columns to which images are resized, from 105.
         pub side: usize = 28,
-        /// Images for training, as many of each class as can be; all if left out.
+        /// Images for training, balanced over the classes as far as possible; all if left out.
         pub train: Option<usize> = None,
         /// Images for validation, likewise.
         pub valid: Option<usize> = None,
         /// Images for test, likewise.
         pub test: Option<usize> = None,
-        /// Only these classes, numbered anew in this order; all if left out.
+        /// Only these classes, renumbered in this order; all if left out.
         pub classes: Option<Vec<usize>> = None,
         /// Random changes in training.
         pub augment: Augment = Augment::default(),

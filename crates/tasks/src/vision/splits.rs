@@ -45,8 +45,8 @@ pub(crate) fn tenth(set: &str, labels: &[i32], classes: usize, train: usize) -> 
     [train, valid, test]
 }
 
-/// `n` of the members, as many of each class as can be: the first ones of each, in their order.
-/// The error is a class that has too few, with how many it has.
+/// `n` of the members, balanced over the classes as far as possible: the first ones of each class, in their
+/// order. The error is a class that has too few members, and the number that it has.
 pub(crate) fn balanced(
     members: &[usize],
     labels: &[i32],

@@ -25,7 +25,7 @@ pub(crate) fn read(bytes: &[u8]) -> Result<Vec<(String, Vec<u8>)>, String> {
     Ok(files)
 }
 
-/// Refuses an archive whose list promises too much, before anything is unpacked.
+/// Refuses an archive whose listed sizes are too large, before anything is unpacked.
 fn check_size(archive: &ZipArchive<Cursor<&[u8]>>, packed: u64) -> Result<(), String> {
     let size = |at| archive.by_index_data(at).map(|file| u128::from(file.size()));
     let sizes: Result<u128, ZipError> = (0..archive.len()).map(size).sum();
@@ -119,7 +119,7 @@ mod tests {
         let expected =
             format!("its files would have 4294967595 bytes unpacked; at most {most} are read");
         assert!(err.starts_with(&expected), "{err}");
-        // A smaller size than the true one is no way around it.
+        // A listed size that is smaller than the true one does not evade the limit.
         archive[entry + 24..entry + 28].copy_from_slice(&98_u32.to_le_bytes());
         let err = read(&archive).unwrap_err();
         assert!(err.contains("larger than its declared uncompressed size"), "{err}");

@@ -19,11 +19,11 @@ use super::{Separation, is_space, matches, words};
 /// The precision of an n without matches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Smoothing {
-    /// Halves again and again, as in mteval-v13a.pl: what is usual.
+    /// Repeated halving, as in mteval-v13a.pl: the usual choice.
     Exp,
     /// A tenth of a match.
     Floor,
-    /// One match more of one n-gram more, for n > 1.
+    /// One additional match and one additional n-gram, for n > 1.
     AddK,
     /// Nothing.
     None,
@@ -72,11 +72,11 @@ impl Default for Bleu {
 /// BLEU and its parts.
 #[derive(Clone, Debug, PartialEq)]
 pub struct BleuScore {
-    /// (3), 0 to 100.
+    /// The score (3), 0 to 100.
     pub score: f64,
-    /// (1) for n = 1 to 4, in per cent.
+    /// The precisions (1) for n = 1 to 4, in per cent.
     pub precisions: [f64; 4],
-    /// (2).
+    /// The brevity penalty (2).
     pub brevity: f64,
     /// Words of the translations and of the references.
     pub words: [usize; 2],
@@ -131,7 +131,7 @@ impl Bleu {
         BleuScore { score, precisions, brevity, words: counts.words }
     }
 
-    /// (1), in per cent; all 0 where no word matches.
+    /// The precisions (1), in per cent; all 0 if no word matches.
     fn precisions(&self, counts: &Counts) -> [f64; 4] {
         let mut precisions = [0.0; 4];
         if counts.matched.iter().all(|n| *n == 0) {

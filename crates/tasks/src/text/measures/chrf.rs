@@ -26,7 +26,7 @@ impl Chrf {
                 .map(|text| text.as_ref().chars().filter(|c| !is_space(*c)).collect::<Vec<char>>());
             for (n, counts) in counts.iter_mut().enumerate() {
                 let [of_a, of_b, common] = matches(&a, &b, n + 1);
-                // A translation counts where its reference has an n-gram.
+                // The n-grams of a translation count only if its reference has n-grams of this n.
                 let found = [if of_b > 0 { of_a } else { 0 }, of_b, common];
                 counts.iter_mut().zip(found).for_each(|(sum, count)| *sum += count);
             }

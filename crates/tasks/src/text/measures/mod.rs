@@ -11,7 +11,8 @@ pub use separate::Separation;
 
 use std::{collections::HashMap, hash::Hash};
 
-/// White space as Python's `str.split` sees it: Unicode's, and the four separators of ASCII.
+/// Whether Python's `str.split` takes a character as white space: Unicode's, and the four separators of
+/// ASCII.
 fn is_space(c: char) -> bool {
     c.is_whitespace() || ('\x1c'..='\x1f').contains(&c)
 }
@@ -21,7 +22,7 @@ fn words(text: &str) -> impl Iterator<Item = &str> {
     text.split(is_space).filter(|word| !word.is_empty())
 }
 
-/// The number of occurrences of each run of `n` neighbours.
+/// The number of occurrences of each n-gram.
 fn n_grams<T: Eq + Hash>(items: &[T], n: usize) -> HashMap<&[T], usize> {
     let mut counts = HashMap::new();
     for gram in items.windows(n) {
@@ -30,7 +31,7 @@ fn n_grams<T: Eq + Hash>(items: &[T], n: usize) -> HashMap<&[T], usize> {
     counts
 }
 
-/// The number of runs of `n` neighbours of the first, of the second, and of both in common.
+/// The number of n-grams of the first, of the second, and of those in common.
 fn matches<T: Eq + Hash>(a: &[T], b: &[T], n: usize) -> [usize; 3] {
     let (of_a, of_b) = (n_grams(a, n), n_grams(b, n));
     let common = |(gram, count): (&&[T], &usize)| of_b.get(gram).map_or(0, |in_b| *count.min(in_b));
@@ -45,7 +46,7 @@ mod tests {
     use serde::Deserialize;
     use std::collections::BTreeMap;
 
-    /// Sentences, and what sacrebleu says of them.
+    /// Sentences, and the scores that sacrebleu gives them.
     #[derive(Deserialize)]
     #[serde(deny_unknown_fields)]
     struct Case {
@@ -63,7 +64,7 @@ mod tests {
     struct Deviations(BTreeMap<String, (usize, f64)>);
 
     impl Deviations {
-        /// Checks a score to 1e-9, and notes it.
+        /// Checks a score to 1e-9, and records it.
         fn compare(&mut self, measure: String, case: &str, [found, expected]: [f64; 2]) {
             let deviation = (found - expected).abs();
             assert!(deviation < 1e-9, "{case}, {measure}: {found}, not {expected}");

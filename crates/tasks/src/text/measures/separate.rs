@@ -2,8 +2,8 @@
 //!
 //! Post. *A Call for Clarity in Reporting BLEU Scores*. WMT 2018. <https://arxiv.org/abs/1804.08771>
 //!
-//! `13a` and `intl` are mteval-v13a.pl and mteval-v14.pl of NIST. Each of their rules goes over the whole
-//! text, from left to right and without going back, before the next one does.
+//! `13a` and `intl` are mteval-v13a.pl and mteval-v14.pl of NIST. Each of their rules is applied to the whole
+//! text, from left to right without going back, before the next rule.
 
 use std::str::FromStr;
 
@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 /// The rule that cuts text into words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Separation {
-    /// At white space, and around punctuation of ASCII: what is usual.
+    /// At white space, and around punctuation of ASCII: the usual choice.
     #[serde(rename = "13a")]
     V13a,
     /// At white space alone.
@@ -28,7 +28,7 @@ pub enum Separation {
 }
 
 impl Separation {
-    /// All of them.
+    /// All rules.
     pub const ALL: [Self; 4] = [Self::V13a, Self::None, Self::Char, Self::Intl];
 
     /// The name, as in signatures.
@@ -75,12 +75,12 @@ fn v13a(line: &str) -> String {
     pairs(&line, |a, b| digit(a) && b == '-', |a, b| [a, ' ', b, ' '])
 }
 
-/// Punctuation and symbols of ASCII but for apostrophe, comma, hyphen and point.
+/// Punctuation and symbols of ASCII except apostrophe, comma, hyphen and point.
 fn is_ascii_symbol(c: char) -> bool {
     matches!(c, '{'..='~' | '['..='`' | ' '..='&' | '('..='+' | ':'..='@' | '/')
 }
 
-/// A space before and after each such character.
+/// Puts a space before and after each such character.
 fn around(line: &str, is: impl Fn(char) -> bool) -> String {
     let mut out = String::with_capacity(2 * line.len());
     for c in line.chars() {

@@ -1,14 +1,14 @@
-//! Printable ASCII and the line break, everything else is one token more.
+//! Printable ASCII and the line break as tokens, and one token for everything else.
 //!
-//! The alphabet is fixed beforehand, so that no test text can be outside of it. It is the smallest
-//! for English; where other letters matter, all of which are one token here, use [`Byte`](super::Byte).
+//! The alphabet is fixed beforehand, so that no test text can be outside of it. It is the smallest for
+//! English. For text with other letters, all of which are one token here, use [`Byte`](super::Byte).
 
 use super::{Tokenizer, Tokens};
 
 /// The size of the vocabulary.
 const VOCAB: usize = 97;
 
-/// Bytes, those that are no printable ASCII as one.
+/// Bytes as tokens, with one token for all that are neither printable ASCII nor a line break.
 pub struct Ascii;
 
 impl Tokenizer for Ascii {

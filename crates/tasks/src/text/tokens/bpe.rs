@@ -1,12 +1,12 @@
-//! Pairs of bytes that are often side by side as tokens, by the crate tokenizers: trained on the text
-//! for training, or read from a `tokenizer.json` of any kind.
+//! Byte-pair encoding by the crate tokenizers: trained on the training text, or read from a `tokenizer.json`
+//! of any kind.
 //!
 //! Sennrich, Haddow, Birch. *Neural Machine Translation of Rare Words with Subword Units*. ACL 2016.
 //! <https://arxiv.org/abs/1508.07909>
-//! Radford et al. *Language Models are Unsupervised Multitask Learners*. 2019 (of bytes, so that no text
-//! is outside of it, and not across words).
+//! Radford et al. *Language Models are Unsupervised Multitask Learners*. 2019 (on bytes, so that every text
+//! can be encoded, and not across words).
 //!
-//! Differs from GPT-2: lines are made tokens of one by one, so no token goes beyond a line break.
+//! Differs from GPT-2: lines are encoded one by one, so no token continues beyond a line break.
 
 use std::collections::HashMap;
 
@@ -23,10 +23,10 @@ use super::{Tokenizer, Tokens, expressions};
 /// The largest factor by which a normalizer may lengthen a text; published ones have up to 4.
 const GROWTH: usize = 64;
 
-/// The fewest tokens: one for each byte.
+/// The minimum number of tokens: one for each byte.
 const BYTES: usize = 256;
 
-/// The most memory that the values of a file may take; those of published ones take some 400 MB.
+/// The maximum memory for the values of a file; those of published ones take some 400 MB.
 const MEMORY: u64 = 1 << 30;
 
 /// The parts of a file that are checked besides those that the crate reads: not the vocabulary, which is large.
@@ -41,7 +41,7 @@ struct Spec {
 }
 
 impl Spec {
-    /// Reads all of a file: the crate panics at a decoder that is no JSON.
+    /// Reads and checks a file. All of it is read, since the crate panics at a decoder that is not JSON.
     fn read(json: &[u8]) -> Result<Self, String> {
         let memory = files::json_memory(json);
         if memory > MEMORY {
@@ -64,19 +64,19 @@ impl Spec {
     }
 }
 
-/// Pairs of bytes of a training text, or what a file says.
+/// Byte-pair encoding of a training text, or the tokeniser of a file.
 pub struct Bpe {
     inner: tokenizers::Tokenizer,
-    /// The file. The crate's own writing of it prints a line if ids have holes.
+    /// The file. It is kept because the crate prints a line if it writes a file whose ids have gaps.
     json: String,
     vocab: usize,
 }
 
 impl Bpe {
-    /// At most `vocab` tokens, made from the text for training; pairs that it has once only are none.
+    /// Trains at most `vocab` tokens on the training text; pairs that occur only once are not merged.
     ///
     /// # Errors
-    /// If there is no token for each byte.
+    /// If `vocab` is too small for one token per byte.
     pub fn train(vocab: usize, text: &str) -> Result<Self, String> {
         if vocab < BYTES {
             return Err(format!("vocab = {vocab}: must be at least {BYTES}, one for each byte"));
@@ -107,12 +107,13 @@ impl Bpe {
         Self::read(json.as_bytes())
     }
 
-    /// The tokeniser of a `tokenizer.json`. What the file says of truncation and padding does not count: a
-    /// text is all of its tokens.
+    /// The tokeniser of a `tokenizer.json`. The file's settings of truncation and padding are ignored: all
+    /// tokens of a text are kept.
     ///
     /// # Errors
-    /// If it is none, if a number of a token is no `i32`, or is that of two tokens, if a regular expression of it may take more time than
-    /// grows with the text, or if its normalizer may make a text more than 64 times as long.
+    /// If the file is no `tokenizer.json`, if the number of a token is no `i32` or is shared by two tokens,
+    /// if one of its regular expressions may take more than linear time in the length of the text, or if its
+    /// normalizer may make a text more than 64 times as long.
     pub fn read(json: &[u8]) -> Result<Self, String> {
         let spec = Spec::read(json)?;
         let mut inner = tokenizers::Tokenizer::from_bytes(json)
@@ -141,10 +142,10 @@ impl Bpe {
         }
     }
 
-    /// With a vocabulary of this size, of which the last tokens never come up.
+    /// The same tokeniser with a vocabulary of this size, whose last tokens never occur.
     ///
     /// # Errors
-    /// If there are more tokens already.
+    /// If it already has more tokens.
     pub(super) fn sized(self, size: Option<usize>) -> Result<Self, String> {
         match size {
             Some(size) if size < self.vocab => {
@@ -155,8 +156,7 @@ impl Bpe {
     }
 }
 
-/// Checks that the tokens beside the model's have the numbers that the file gives them: the crate numbers them
-/// anew.
+/// Checks that the added tokens have the numbers that the file gives them: the crate renumbers them.
 ///
 /// # Errors
 /// Names a token with both numbers.
@@ -176,10 +176,10 @@ fn has_added_tokens(inner: &tokenizers::Tokenizer, added: &Value) -> Result<(), 
     Ok(())
 }
 
-/// Checks that no two tokens have one number, of which only one would ever be shown.
+/// Checks that no two tokens share a number: only one of them would ever be shown.
 ///
 /// # Errors
-/// Names the first number that two have, with both tokens.
+/// Names the first shared number, with both tokens.
 fn each_has_its_number(tokens: &HashMap<String, u32>) -> Result<(), String> {
     let mut order: Vec<(u32, &str)> = tokens.iter().map(|(text, id)| (*id, &text[..])).collect();
     order.sort_unstable();
@@ -191,16 +191,16 @@ fn each_has_its_number(tokens: &HashMap<String, u32>) -> Result<(), String> {
     }
 }
 
-/// The longest of what a map of SentencePiece puts in the place of letters. It has the size of its trie, the
-/// trie, and texts that end with a zero.
+/// The length of the longest replacement in a character map of SentencePiece. A map has the size of its trie,
+/// the trie, and zero-terminated texts.
 fn longest(map: &[u8]) -> usize {
     let Some((size, rest)) = map.split_first_chunk::<4>() else { return 0 };
     let texts = rest.get(u32::from_le_bytes(*size) as usize..).unwrap_or_default();
     texts.split(|byte| *byte == 0).map(<[u8]>::len).max().unwrap_or(0)
 }
 
-/// The largest factor by which a normalizer may lengthen a text, by the text that it replaces and puts before
-/// it. Changes of single letters that are the same if made twice, such as NFKC, are not counted.
+/// The largest factor by which a normalizer may lengthen a text by replacing text or putting text before it.
+/// Idempotent changes of single letters, such as NFKC, are not counted.
 fn growth(normalizer: &NormalizerWrapper) -> Result<usize, String> {
     match normalizer {
         NormalizerWrapper::Sequence(all) => {
@@ -211,7 +211,7 @@ fn growth(normalizer: &NormalizerWrapper) -> Result<usize, String> {
         NormalizerWrapper::ByteLevel(_) => Ok(2),
         // Spaces around letters of Chinese.
         NormalizerWrapper::BertNormalizer(_) => Ok(3),
-        // What takes most of published ones is a letter of three bytes.
+        // In published maps, the letters with the longest replacements have three bytes.
         NormalizerWrapper::Precompiled(map) => {
             let spec = serde_json::to_value(map).map_err(|err| format!("normalizer: {err}"))?;
             let text = spec["precompiled_charsmap"].as_str().unwrap_or_default();
@@ -219,7 +219,7 @@ fn growth(normalizer: &NormalizerWrapper) -> Result<usize, String> {
             Ok(longest(&bytes).div_ceil(3).max(1))
         }
         NormalizerWrapper::Replace(replace) => {
-            // The pattern is not public.
+            // The crate does not make the pattern public.
             let spec = serde_json::to_value(replace).map_err(|err| format!("normalizer: {err}"))?;
             let found = spec["pattern"]["String"].as_str().map_or(0, str::len);
             Ok(match found {
@@ -237,16 +237,16 @@ impl Tokenizer for Bpe {
         self.vocab
     }
 
-    /// Text that the tokeniser leaves out belongs to the token after it, at the end of a line to the one
-    /// before.
+    /// Text that the tokeniser drops is counted with the token after it, at the end of a line with the one
+    /// before it.
     fn encode(&self, text: &[u8]) -> Tokens {
         let mut tokens = Tokens::default();
         for line in String::from_utf8_lossy(text).split_inclusive('\n') {
-            // It only fails for pairs of sequences.
+            // Encoding only fails for pairs of sequences.
             let Ok(encoding) = self.inner.encode(line, false) else { continue };
             let mut done = 0;
             for (id, (_, end)) in encoding.get_ids().iter().zip(encoding.get_offsets()) {
-                // Tokens of one letter all end where it does.
+                // All tokens of one letter end at the end of the letter.
                 tokens.push(*id as usize, end.saturating_sub(done));
                 done = done.max(*end);
             }
@@ -329,7 +329,7 @@ mod tests {
         }
     }
 
-    /// A file of words with this in the place of a member that is null.
+    /// A file of a word tokeniser in which this value replaces a member that is null.
     fn words(member: &str, value: serde_json::Value) -> Result<Bpe, String> {
         let mut json = serde_json::json!({"version": "1.0", "truncation": null, "padding": null,
             "added_tokens": [], "normalizer": null, "pre_tokenizer": {"type": "Whitespace"},
@@ -452,7 +452,8 @@ mod tests {
         assert_eq!(words("pre_tokenizer", split).unwrap().encode(b"a  cat").ids, [1, 0, 0]);
     }
 
-    /// Words of a fixed list, with one for all others: what a file of another kind may be.
+    /// A tokeniser with a fixed list of words and one token for all others: an example of a file of another
+    /// kind.
     #[test]
     fn files_of_other_kinds_are_read_too() {
         let json = r#"{"version": "1.0", "truncation": null, "padding": null, "added_tokens": [],

@@ -12,7 +12,7 @@ pub struct Character {
 }
 
 impl Character {
-    /// The characters of the training text; what is no UTF-8 is one more of them.
+    /// The characters of the training text; invalid UTF-8 counts as one more character.
     pub fn new(train: &[u8]) -> Self {
         let letters: BTreeSet<char> = String::from_utf8_lossy(train).chars().collect();
         let letters: Vec<char> = letters.into_iter().collect();
@@ -35,7 +35,7 @@ impl Tokenizer for Character {
         tokens
     }
 
-    /// The token for characters that training had none of is shown as a replacement character.
+    /// The token for characters that do not occur in the training text is shown as a replacement character.
     fn show(&self, id: usize) -> String {
         self.letters.get(id).copied().unwrap_or(char::REPLACEMENT_CHARACTER).into()
     }

@@ -1,25 +1,27 @@
-//! The regular expressions of a `tokenizer.json` that are read.
+//! The regular expressions of a `tokenizer.json` that are accepted.
 //!
-//! The crate tokenizers looks for matches by backtracking, from each place of a text on, so a file can be made that
-//! keeps its reader busy for ever. Those expressions are read whose time grows with the text and no faster:
-//! alternatives of letters, classes and groups in which nothing that has to follow stands behind a part without an
-//! end. Such an alternative fails after a few letters, or takes all that it has examined. The alternatives of
-//! spaces of published tokenisers fail later, and are read where one for all spaces is the last.
+//! The crate tokenizers looks for matches by backtracking, from each position of a text, so a file can be
+//! made that keeps its reader busy forever. Accepted are expressions that take linear time in the length of
+//! the text: alternatives of letters, classes and groups in which no required part follows an unbounded one.
+//! Such an alternative fails after a few letters, or consumes everything that it has examined. The
+//! alternatives for spaces of published tokenisers fail later, and are accepted if an alternative for all
+//! spaces is the last.
 
 use serde_json::Value;
 
-/// The most expressions of a file. Each goes through the whole text.
+/// The maximum number of expressions of a file. Each is matched against the whole text.
 const MOST: usize = 64;
-/// The longest expression, in bytes. That of DeepSeek-V2 for letters has about a thousand.
+/// The maximum length of an expression in bytes. That of DeepSeek-V2 for letters has about a thousand.
 const LONGEST: usize = 4096;
-/// The most letters that an expression may look at, again and again, before it fails at a place of a text.
+/// The maximum number of letters, with repetitions, that an expression may examine before it fails at a
+/// position of a text.
 const LOOKS: usize = 256;
-/// The most letters of an expression in a message.
+/// The maximum number of letters of an expression in a message.
 const SHOWN: usize = 80;
 
-/// Alternatives that look at all spaces before they fail.
+/// Alternatives that may examine all spaces before they fail.
 const SPACES: [&str; 5] = [r"\s+(?!\S)", r"\s*[\r\n]+", r"\s*[\r\n]", "\\s*[\r\n]+", "\\s*[\r\n]"];
-/// The alternative behind them, which takes all spaces, so that these are not examined from each of them.
+/// The alternative after them, which consumes all spaces, so that these are not examined from each of them.
 const ALL_SPACES: &str = r"\s+";
 
 /// Expressions of published tokenisers that need more than a few letters too, and have been examined: those of
@@ -36,10 +38,10 @@ const PUBLISHED: [&str; 5] = [
 const KNOWN: &str = "those of published tokenisers are read, and alternatives of letters, classes and groups in \
                      which what repeats without end is last";
 
-/// Checks the regular expressions of a file, of which these are the members that may have some.
+/// Checks the regular expressions of a file; `members` are the members of the file that may have some.
 ///
 /// # Errors
-/// Names the member, the expression, and what is not read of it.
+/// Names the member, the expression, and the part of it that is not accepted.
 pub(super) fn check(members: [(&'static str, &Value); 4]) -> Result<(), String> {
     let mut all = Vec::new();
     for (member, value) in members {
@@ -76,10 +78,10 @@ fn shown(expression: &str) -> String {
     }
 }
 
-/// Checks that an expression takes a time that grows with the text and no faster.
+/// Checks that an expression takes linear time in the length of the text.
 ///
 /// # Errors
-/// What is not read of it.
+/// Names the part that is not accepted.
 fn is_read(expression: &str) -> Result<(), String> {
     if PUBLISHED.contains(&expression) {
         return Ok(());
@@ -115,7 +117,7 @@ fn is_read(expression: &str) -> Result<(), String> {
 
 /// The cost of matching a part of an expression, or a row of parts.
 struct Cost {
-    /// The letters that it looks at, at most, those that it looks at again counted again.
+    /// The maximum number of letters that it examines, with repetitions.
     looks: usize,
     /// The ways in which it can match.
     ways: usize,
@@ -127,19 +129,19 @@ struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    /// The text that was read since `start` was the rest.
+    /// The text that was read since the rest was `start`.
     fn since(&self, start: &'a str) -> &'a str {
         &start[..start.len() - self.left.len()]
     }
 
-    /// Takes this text, if it comes next.
+    /// Consumes this text, if it comes next.
     fn takes(&mut self, text: &str) -> bool {
         let rest = self.left.strip_prefix(text);
         self.left = rest.unwrap_or(self.left);
         rest.is_some()
     }
 
-    /// Takes the next letter.
+    /// Consumes the next letter.
     fn letter(&mut self) -> Option<char> {
         let mut letters = self.left.chars();
         let letter = letters.next();
@@ -147,13 +149,13 @@ impl<'a> Reader<'a> {
         letter
     }
 
-    /// Says that what comes next is not known there.
+    /// The message that the next text is not known there.
     fn unknown(&self) -> String {
         let next: String = self.left.chars().take(8).collect();
         format!("{next:?} is not known there")
     }
 
-    /// Takes an alternative of `SPACES`, if it comes next.
+    /// Consumes an alternative of `SPACES`, if it comes next.
     fn spaces(&mut self) -> Option<&'static str> {
         let ends = |rest: &str| rest.is_empty() || rest.starts_with('|');
         let found =
@@ -162,7 +164,7 @@ impl<'a> Reader<'a> {
         Some(found)
     }
 
-    /// Takes an alternative, up to a bar or the end of its group.
+    /// Consumes an alternative, up to a bar or the end of its group.
     fn alternative(&mut self, grouped: bool) -> Result<Cost, String> {
         let mut all = Cost { looks: 0, ways: 1 };
         let mut endless = None;
@@ -196,7 +198,7 @@ impl<'a> Reader<'a> {
         Ok(all)
     }
 
-    /// The rest of a group, behind its bracket: what is taken together, perhaps in any case.
+    /// Reads the rest of a group, after its bracket; the group may ignore case.
     fn group(&mut self, grouped: bool) -> Result<Cost, String> {
         if grouped {
             return Err("a group is in a group".into());
@@ -219,7 +221,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// A letter, or a class of them.
+    /// Reads a letter, or a class of letters.
     fn one_letter(&mut self) -> Result<Cost, String> {
         let start = self.left;
         match self.letter() {
@@ -234,7 +236,7 @@ impl<'a> Reader<'a> {
         Ok(Cost { looks: 1, ways: 1 })
     }
 
-    /// The rest of a class, behind its bracket.
+    /// Reads the rest of a class, after its bracket.
     fn class(&mut self) -> Result<(), String> {
         self.takes("^");
         if self.left.starts_with(']') {
@@ -251,7 +253,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The rest of a class or a letter that is written with a backslash, behind it.
+    /// Reads the rest of a class or a letter that is written with a backslash, after the backslash.
     fn escape(&mut self) -> Result<(), String> {
         match self.letter() {
             Some('s' | 'S' | 'd' | 'D' | 'w' | 'W' | 'r' | 'n' | 't') => Ok(()),
@@ -263,7 +265,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The name of a category of letters.
+    /// Reads the name of a category of letters.
     fn category(&mut self) -> Result<(), String> {
         if !self.takes("{") {
             return match self.letter() {
@@ -279,7 +281,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The least and the largest number of repetitions of a part. Without a largest it repeats without end.
+    /// The minimum and the maximum number of repetitions of a part; without a maximum it is unbounded.
     fn times(&mut self) -> Result<(usize, Option<usize>), String> {
         let start = self.left;
         let times = match self.letter() {
@@ -298,7 +300,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The numbers of a repetition, behind its bracket.
+    /// Reads the numbers of a repetition, after its bracket.
     fn counts(&mut self) -> Result<(usize, Option<usize>), String> {
         let Some(least) = self.number() else {
             return Err(format!("how often a part comes: {}", self.unknown()));

@@ -28,8 +28,8 @@ config! {
     pub struct BpeConfig {
         /// The largest size of a vocabulary trained on the training text, the 256 bytes included.
         pub vocab: usize = 1000,
-        /// A `tokenizer.json` in the data folder that says what the tokens are instead. It may be of
-        /// any kind that the crate tokenizers knows.
+        /// A `tokenizer.json` in the data folder that defines the tokens instead. It may be of any kind that
+        /// the crate tokenizers supports.
         pub file: Option<String> = None,
         /// The size of the vocabulary where a network knows more tokens than the file has.
         #[serde(skip_serializing_if = "Option::is_none")]
@@ -43,7 +43,7 @@ const KNOWN: &str = "ascii, byte, character, word, bpe";
 /// The tokeniser of a task's option `tokens`, made from the text for training.
 ///
 /// # Errors
-/// If there is none of that name, its hyperparameters are wrong, or its file is.
+/// If no tokeniser has that name, or if its hyperparameters or its file are invalid.
 pub(crate) fn learn(
     task: &'static str,
     tokens: &Choice,
@@ -100,7 +100,7 @@ fn pairs(
     }))
 }
 
-/// Whether these tokens take any bytes, and not only text in UTF-8.
+/// Whether these tokens can encode any bytes, and not only text in UTF-8.
 pub(crate) fn any_bytes(tokens: &Choice) -> bool {
     ["ascii", "byte"].contains(&tokens.kind.as_str())
 }

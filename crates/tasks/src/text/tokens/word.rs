@@ -1,11 +1,11 @@
-//! Words as tokens: what stands between white space, and `<eos>` at the end of each line.
+//! Words as tokens: the text between white space, and `<eos>` at the end of each line.
 //!
 //! Merity et al. *Pointer Sentinel Mixture Models*. ICLR 2017. <https://arxiv.org/abs/1609.07843>: the
 //! tokens of WikiText, where words that are too rare are `<unk>`.
 //!
 //! Differs from the published code of language models on WikiText: the vocabulary has the words of the
-//! training text alone, and those of the other texts that are not among them are `<unk>`. There it has
-//! the words of all three.
+//! training text alone, and other words of validation and test are `<unk>`. The published vocabulary has the
+//! words of all three texts.
 
 use std::{cmp::Reverse, collections::HashMap};
 
@@ -33,7 +33,7 @@ pub struct Word {
 }
 
 impl Word {
-    /// The words of the training text; what is no UTF-8 is read as replacement characters.
+    /// The words of the training text; invalid UTF-8 is read as replacement characters.
     ///
     /// # Errors
     /// If no word could have a token.
@@ -62,7 +62,7 @@ impl Tokenizer for Word {
         self.words.len()
     }
 
-    /// White space belongs to what comes after it.
+    /// White space is counted with the token after it.
     fn encode(&self, text: &[u8]) -> Tokens {
         let text = String::from_utf8_lossy(text);
         let mut tokens = Tokens::default();

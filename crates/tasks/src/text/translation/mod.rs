@@ -1,17 +1,17 @@
 //! Translation of sentences.
 //!
 //! The pairs are those of the Tanaka Corpus, maintained by EDRDG,
-//! <https://www.edrdg.org/wiki/index.php/Tanaka_Corpus> (CC BY 2.0 FR), as shipped by the crate tanaka;
-//! or two parallel files a split, Multi30k say: Elliott et al. *Multi30K: Multilingual English-German
-//! Image Descriptions*. 2016. <https://arxiv.org/abs/1605.00459>
+//! <https://www.edrdg.org/wiki/index.php/Tanaka_Corpus> (CC BY 2.0 FR), as shipped by the crate tanaka; or
+//! those of two parallel files per split, for example Multi30k: Elliott et al. *Multi30K: Multilingual
+//! English-German Image Descriptions*. 2016. <https://arxiv.org/abs/1605.00459>
 //!
-//! A source is its tokens and one that ends it. A target is shown from a token that begins it on, and each
-//! token is answered by the next one, the last by the one that ends it.
+//! A source consists of its tokens and an end token. A target is shown with a begin token before it; the
+//! label of each token is the next one, and that of the last token is the end token.
 //!
-//! Batches are made by tokens: a training example is a pack, sentences of like lengths with
-//! `batch_tokens` tokens together, and `train.batch` counts packs. What fills a shorter sentence up to the
-//! longest counts nowhere. Pairs longer than `length` are left out of training; in validation and test they
-//! are cut for the network, while references stay whole.
+//! Batches are made by tokens: a training example is a pack of sentences of similar lengths with
+//! `batch_tokens` tokens in total, and `train.batch` counts packs. The padding of shorter sentences is never
+//! counted. Pairs longer than `length` are left out of training; in validation and test they are cut for the
+//! network, while references stay whole.
 
 mod packs;
 mod pairs;
@@ -32,9 +32,9 @@ use crate::{DataDir, DataError, LoadTask, Task};
 const NAME: &str = "translation";
 
 config! {
-    /// Which sentences, and how they are shown and measured.
+    /// The sentences, and how they are shown and measured.
     pub struct TranslationConfig {
-        /// The language of the sources: how the names of files end.
+        /// The language of the sources: the ending of the files' names.
         pub source: String = "en".into(),
         /// The language of the targets.
         pub target: String = "ja".into(),
@@ -45,24 +45,25 @@ config! {
         pub valid: Option<String> = None,
         /// The files of the test split.
         pub test: Option<String> = None,
-        /// The number of training pairs, from the first on; all unless given.
+        /// The number of training pairs, from the first on; all if left out.
         pub pairs: Option<usize> = None,
         /// The tokens of both languages: `{ kind = "bpe", vocab = 4000 }`, `"byte"`,
         /// `"character"`, `{ kind = "word", most = 5000 }`.
         pub tokens: Choice = Choice::of("bpe").with("vocab", 4000),
-        /// The most tokens of a source and of a target, with those that begin and end it.
+        /// The maximum number of tokens of a source and of a target, begin and end tokens included.
         pub length: usize = 64,
-        /// Tokens of a training example, sources and targets with what fills them up.
+        /// Tokens of a training example: sources and targets with their padding.
         pub batch_tokens: usize = 512,
-        /// The share of the label that is spread over all other tokens in training.
+        /// The share of the label's probability that is spread over all other tokens in training.
         pub label_smoothing: f64 = 0.1,
         /// Sentences of the validation split that an evaluation translates; 0 for no BLEU.
         pub valid_sentences: usize = 100,
-        /// The same of the test split.
+        /// Sentences of the test split that an evaluation translates; 0 for no BLEU.
         pub test_sentences: usize = 1000,
         /// Translations that are timed for the latency, `latency_ms`, on the test split; 0 for no latency.
         pub latency_runs: usize = 0,
-        /// Translations that are followed at once; 1 takes the likeliest token at each step.
+        /// The beam width: the number of translations followed at once. 1 takes the likeliest token at each
+        /// step.
         pub beam: usize = 1,
         /// The power of a translation's length by which its log-likelihood is divided in beam search.
         pub length_penalty: f64 = 0.6,

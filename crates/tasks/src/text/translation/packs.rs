@@ -1,8 +1,8 @@
-//! Batching by tokens: sentences of like lengths that are shown together.
+//! Batching by tokens: sentences of similar lengths that are shown together.
 
-/// Sentences by number, those of one pack side by side: as many of like lengths as have `most` tokens
-/// together, filled up to the longest source and the longest target among them; at least one. `lengths`
-/// are those of source and target. Every number is in one pack, and the order is that of the lengths.
+/// Packs of sentences, given by their indices. A pack has sentences of similar lengths with at most `most`
+/// tokens in total when padded to its longest source and longest target; at least one sentence. `lengths` are
+/// the lengths of source and target. Every index is in one pack, in the order of the lengths.
 pub(super) fn packs(lengths: &[[usize; 2]], most: usize) -> Vec<Vec<usize>> {
     let mut order: Vec<usize> = (0..lengths.len()).collect();
     order.sort_by_key(|number| lengths[*number]);

@@ -9,14 +9,14 @@ use tanaka::data::EXAMPLES_SUBSET;
 use super::super::tanaka_lm;
 use crate::{DataDir, DataError, Split, data::most_unpacked};
 
-/// A sentence and what it is in another language.
+/// A sentence and its translation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Pair {
     pub(super) source: String,
     pub(super) target: String,
 }
 
-/// The pairs of `STEM.SOURCE` and `STEM.TARGET`, or of those with `.gz` behind: line by line.
+/// The pairs of `STEM.SOURCE` and `STEM.TARGET`, or of files with `.gz` after these names: line by line.
 ///
 /// # Errors
 /// If a file cannot be read, is empty, has an empty line or one that is not UTF-8, or if their numbers of lines
@@ -39,7 +39,7 @@ pub(super) fn read(
     Ok(sources.into_iter().zip(targets).map(pair).collect())
 }
 
-/// The lines of a file or of one with `.gz` behind its name.
+/// The lines of a file, or of a file with `.gz` after its name.
 fn lines(data: &DataDir, name: &str) -> Result<(PathBuf, Vec<String>), DataError> {
     let packed = data.path(&format!("{name}.gz"))?;
     let plain = data.path(name)?;
@@ -76,8 +76,8 @@ fn sentences(bytes: &[u8]) -> Result<Vec<String>, String> {
     }
 }
 
-/// The lines that are read of any compressed file, and one more for each byte that it has: a line takes far more
-/// memory than its letters.
+/// The number of lines that are read from any compressed file; one more is read for each byte of the file. A
+/// line takes far more memory than its letters.
 const LINES: usize = 100_000;
 
 fn unpacked(bytes: &[u8]) -> std::io::Result<Vec<u8>> {
@@ -97,8 +97,8 @@ fn unpacked(bytes: &[u8]) -> std::io::Result<Vec<u8>> {
 }
 
 /// The built-in pairs of the Tanaka Corpus of a split, from one of `en` and `ja` to the other. Blocks of
-/// neighbours are in one split, as in the task `tanaka-lm`; pairs of which one side also stands in
-/// training are left out of the other splits.
+/// neighbours are in one split, as in the task `tanaka-lm`; pairs with a side that also occurs in training
+/// are left out of the other splits.
 pub(super) fn built_in(
     data: &DataDir,
     [source, target]: [&str; 2],

@@ -59,7 +59,7 @@ impl Sentences {
         Ok(Self { config: config.clone(), vocabulary, pairs, references, packs })
     }
 
-    /// Some pairs, filled up to the longest source and target.
+    /// A batch of pairs, padded to the longest source and the longest target.
     fn show(&self, pairs: &[&Encoded], device: &Device) -> Batch {
         let source_counts: Vec<usize> = pairs.iter().map(|pair| pair.source.len()).collect();
         let target_counts: Vec<usize> = pairs.iter().map(|pair| pair.target.len() + 1).collect();
@@ -166,8 +166,8 @@ impl Task for Sentences {
         score.add("smoothed_loss", sum(smooth), answers);
     }
 
-    /// An n-gram model of the targets, which sees no source, and a lexicon of single tokens, which
-    /// translates one after the other.
+    /// An n-gram model of the targets, which does not use the sources, and a lexicon of single tokens, which
+    /// translates token by token.
     fn trivial(&self) -> Vec<(&'static str, f64)> {
         let loss = trivial::loss(&self.vocabulary, &self.pairs);
         let mut found = vec![("loss", loss), ("perplexity", loss.exp())];

@@ -6,14 +6,14 @@
 //! q(v) = 1 - eps for the label, eps / (V - 1) for each other token      (1)
 //! loss = - sum_v q(v) log p(v)                                          (2)
 //!
-//! Differs from the paper, and from the older fairseq of HAT and AutoMoE: there the label has its part of eps
-//! too, eps / V.
+//! Differs from the paper, and from the older fairseq of HAT and AutoMoE: there eps is spread over all
+//! tokens, and the label's part is eps / V.
 
 use burn::prelude::*;
 
 use crate::cross_entropy;
 
-/// (2) for scores `[B, T, V]` and labels `[B, T]`: `[B * T]`, in nats.
+/// The loss (2) for scores `[B, T, V]` and labels `[B, T]`: `[B * T]`, in nats.
 pub(super) fn smoothed(output: Tensor<3>, labels: Tensor<2, Int>, eps: f64) -> Tensor<1> {
     let [b, t, v] = output.dims();
     let plain = cross_entropy(output.clone(), labels.clone());

@@ -3,15 +3,15 @@
 use super::vocabulary::{Encoded, Vocabulary};
 use crate::trivial::{Lexicon, best_order_of_sentences};
 
-/// The longest context of the n-gram model, and one.
+/// The maximum order of the n-gram model: its longest context plus one.
 const ORDER: usize = 5;
 
-/// The most pairs that the lexicon learns from, and its rounds.
+/// The maximum number of pairs that the lexicon learns from, and the number of its rounds.
 const PAIRS: usize = 100_000;
 const ROUNDS: usize = 5;
 
-/// Nats for each token of the last of three splits, and for the end of each sentence, of an n-gram model of
-/// the targets: it sees no source.
+/// Nats per token of the last of three splits, the end of each sentence included, of an n-gram model of the
+/// targets; it does not use the sources.
 pub(super) fn loss(vocabulary: &Vocabulary, splits: &[Vec<Encoded>; 3]) -> f64 {
     let (begin, end) = (vocabulary.begin(), vocabulary.end());
     let sentence = |pair: &Encoded| [&[begin], &pair.target[..], &[end]].concat();
@@ -22,8 +22,9 @@ pub(super) fn loss(vocabulary: &Vocabulary, splits: &[Vec<Encoded>; 3]) -> f64 {
     nats / test.iter().map(|sentence| sentence.len() - 1).sum::<usize>().max(1) as f64
 }
 
-/// Translations token by token, in the order of the source. A token that was never seen in training stays as
-/// it is. The token that ends a source stands for the empty one, which makes what no other token makes.
+/// Translations token by token, in the order of the source. A token that does not occur in training is
+/// unchanged. The end token of a source serves as the empty word of the model: it generates target tokens
+/// that no other token generates.
 pub(super) fn word_by_word(
     vocabulary: &Vocabulary,
     train: &[Encoded],

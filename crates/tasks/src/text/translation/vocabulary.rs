@@ -1,4 +1,5 @@
-//! One vocabulary for both languages, and two tokens more: where a target begins, and where sentences end.
+//! One vocabulary for both languages, with two additional tokens: the beginning of a target and the end of a
+//! sentence.
 
 use std::sync::Arc;
 
@@ -17,23 +18,23 @@ pub(super) struct Vocabulary {
 
 /// A sentence pair as tokens.
 pub(super) struct Encoded {
-    /// With the token that ends it.
+    /// The source, with its end token.
     pub(super) source: Vec<i32>,
-    /// Without that.
+    /// The target, without an end token.
     pub(super) target: Vec<i32>,
     /// The bytes of each token of the target.
     pub(super) bytes: Vec<u32>,
 }
 
 impl Vocabulary {
-    /// Learned from both sides of the pairs for training.
+    /// Learns the vocabulary from both sides of the training pairs.
     pub(super) fn new(tokens: &Choice, train: &[Pair], data: &DataDir) -> Result<Self, DataError> {
         let lines = train.iter().flat_map(|pair| [&pair.source, "\n", &pair.target, "\n"]);
         let text: String = lines.collect();
         Ok(Self { tokenizer: learn(NAME, tokens, text.as_bytes(), data)? })
     }
 
-    /// All tokens.
+    /// The number of all tokens.
     pub(super) fn len(&self) -> usize {
         self.tokenizer.vocab() + 2
     }
@@ -48,7 +49,7 @@ impl Vocabulary {
         self.begin() + 1
     }
 
-    /// The tokens of a source, with the one that ends it.
+    /// The tokens of a source, with its end token.
     pub(super) fn source(&self, sentence: &str) -> Vec<i32> {
         let mut ids = self.tokenizer.encode(sentence.as_bytes()).ids;
         ids.push(self.end());
@@ -60,7 +61,7 @@ impl Vocabulary {
         Encoded { source: self.source(&pair.source), target: target.ids, bytes: target.bytes }
     }
 
-    /// The text of tokens; those that begin and end sentences are none.
+    /// The text of tokens; begin and end tokens have none.
     pub(super) fn text(&self, ids: &[i32]) -> String {
         let words = ids.iter().map(|id| *id as usize).filter(|id| *id < self.tokenizer.vocab());
         self.tokenizer.decode(&words.collect::<Vec<_>>())
