@@ -14,8 +14,8 @@
 //! appearance the largest sum of overlaps, as in SORT.
 //!
 //! Differs from SORT: boxes that do not overlap may be paired too, by (1), since frames may be a third of a
-//! second apart; they are worth so little that they change no pair of boxes that overlap but to gain less
-//! than NEAR. There is no least overlap. Differs from DeepSORT, whose equations (3) and (5) are (3) and (4)
+//! second apart. Such a pair is worth at most NEAR, so for each one the overlaps of the other pairs lose at most
+//! NEAR. There is no least overlap. Differs from DeepSORT, whose equations (3) and (5) are (3) and (4)
 //! here: d1 is (2), not a Mahalanobis distance, so that it needs no covariances of a Kalman filter; d1 alone
 //! is gated here, d2 only where a lost track is found again (`tracker.rs`).
 

@@ -1,7 +1,7 @@
 //! Frames of sequences, `img1/000001.jpg`: drawn frames, and crops of boxes from real or drawn frames.
 //!
-//! A drawn frame is grass with the figures of `figure.rs` in their boxes, each frame in another light and
-//! stride; the figure with the lowest box is nearest and covers the others. The ball is white. Drawn frames
+//! A drawn frame is grass with the figures of `figure.rs` in their boxes, each in another light and stride; the
+//! figure with the lowest box is nearest and covers the others. The ball is white. Drawn frames
 //! are PNG files, `img1/000001.png`, which decode to the same values on all processors.
 
 use std::collections::BTreeMap;
