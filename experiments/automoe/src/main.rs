@@ -1,6 +1,6 @@
-//! Compares a search in a space of heterogeneous experts with random search, and with networks that are alike
-//! in all layers: `cargo run --release -p automoe`; see README.md. The algorithms are in the library; the suites
-//! say what is compared.
+//! Compares a search in a space of heterogeneous experts with random search, and with networks that have the
+//! same architecture in all layers: `cargo run --release -p automoe`; see README.md. The algorithms are in
+//! the library; the suites define the comparisons.
 
 use lab::prelude::*;
 

@@ -1,4 +1,4 @@
-//! When does learned routing pay: `cargo run --release -p hash-routing`, see README.md.
+//! Compares learned routing with fixed routing: `cargo run --release -p hash-routing`; see README.md.
 
 mod token_vector;
 

@@ -1,4 +1,4 @@
-//! A feed-forward network to whose output a learned vector of the token is added.
+//! A feed-forward network plus a learned vector for each token.
 //!
 //! Not from a paper. The control for hash routing: a hash gives a layer the identity of the token and
 //! nothing else. If a vector of the token has the same effect in a dense network, hash routing gains from
@@ -7,18 +7,18 @@
 //! ```text
 //! y = FFN(x) + v[token]
 //! ```
-//! v starts at 0. It is for blocks without experts: its rows are the tokens of the pass, in order.
+//! v starts at 0. The network is for blocks without experts: its rows are the tokens of the pass, in order.
 //! FFN is `ffn` with the same initial weights.
 
 use experts::{Ffn, FfnConfig};
 use lab::prelude::*;
 
 config! {
-    /// Sizes of a feed-forward network with a vector of the token.
+    /// Sizes of a feed-forward network with a vector for each token.
     pub struct TokenVectorConfig {
         /// The hidden width, H.
         pub hidden: usize = 128,
-        /// Tokens of the vocabulary: 98 of `tokens = "ascii"`.
+        /// The number of tokens in the vocabulary: 98 for `tokens = "ascii"`.
         pub vocab: usize = 98,
     }
 }

@@ -1,6 +1,6 @@
-//! Compares the algorithms of LibMoE, in quality and in how they route.
+//! Compares the algorithms of LibMoE in quality and in routing behaviour.
 //! `cargo run --release -p libmoe -- --trace`; see README.md.
-//! The algorithms are in the library; the suite says what is compared.
+//! The algorithms are in the library; the suites define the comparisons.
 
 use lab::prelude::*;
 

@@ -10,26 +10,26 @@ use lab::{Answer, FormatArgs, Session, Verb};
 
 use crate::model_cost::{Accelerator, ModelSizes, hardware, published};
 
-/// What is to be trained, and on what.
+/// The model to train, and the devices to train it on.
 #[derive(Args)]
 pub(crate) struct CostArgs {
     /// Ling-Lite, Ling-Plus, or a TOML file with width, layers, heads, experts and so on
     #[arg(long, default_value = "Ling-Plus")]
     model: String,
-    /// A TOML file of `[[device]]` with name, tflops, memory (GB) and price (per hour); those that Ling
-    /// was trained on if left out
+    /// A TOML file of `[[device]]` with name, tflops, memory (GB) and price (per hour); by default the
+    /// devices that Ling was trained on
     #[arg(long, value_name = "FILE")]
     hardware: Option<PathBuf>,
     /// Tokens to train on
     #[arg(long, default_value_t = 1e12)]
     tokens: f64,
-    /// Which share of the peak is reached
+    /// The share of the peak that is reached
     #[arg(long, default_value_t = 0.3, value_name = "SHARE")]
     utilisation: f64,
-    /// Devices side by side
+    /// The number of devices used in parallel
     #[arg(long, default_value_t = 1024, value_name = "N")]
     devices: usize,
-    /// A price: prints the share of the peak that it takes on each device.
+    /// A total price: prints the share of the peak that this price implies on each device
     #[arg(long, value_name = "PRICE")]
     price: Option<f64>,
     /// Shares of the FLOPs on several devices, A=0.5,B=0.5
@@ -79,8 +79,8 @@ fn row(call: &CostArgs, device: &Accelerator, flops: f64) -> Vec<Cell> {
     row
 }
 
-/// Each device has its share of the FLOPs; they begin together, and it lasts as long as all hours take
-/// on that many devices.
+/// The row of a mixture of devices, each with its share of the FLOPs. All devices start together, and the
+/// days are the sum of all hours, divided by the number of devices.
 fn mixed(call: &CostArgs, mix: &[(&Accelerator, f64)], flops: f64) -> Vec<Cell> {
     let hours = |of: &dyn Fn(&Accelerator) -> f64| {
         mix.iter().map(|(d, share)| share * d.hours(flops, call.utilisation) * of(d)).sum::<f64>()
@@ -98,7 +98,7 @@ fn mixed(call: &CostArgs, mix: &[(&Accelerator, f64)], flops: f64) -> Vec<Cell> 
     row
 }
 
-/// Reads `A=0.5,B=0.5`.
+/// Parses `A=0.5,B=0.5`.
 fn mix<'a>(text: &str, devices: &'a [Accelerator]) -> anyhow::Result<Vec<(&'a Accelerator, f64)>> {
     let known = || devices.iter().map(|d| d.name.as_str()).collect::<Vec<_>>().join(", ");
     let mut found = Vec::new();

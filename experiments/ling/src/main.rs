@@ -1,5 +1,5 @@
 //! Tests parts of Ling's recipe at a small scale: `cargo run --release -p ling`; see
-//! README.md. The algorithms are in the library; the suites say what is compared.
+//! README.md. The algorithms are in the library; the suites define the comparisons.
 
 mod cost;
 mod model_cost;

@@ -5,7 +5,7 @@
 //! ```text
 //! FLOPs per token = 6 N + 12 L d S/2        N: active parameters without embeddings and head;
 //!                                           L blocks, d = heads * head width, S the length:
-//!                                           a token sees half of it on average
+//!                                           a token attends to half of it on average
 //! hours  = FLOPs / (utilisation * peak)     of one device
 //! price  = sum over devices of hours * price per hour
 //! ```
@@ -20,30 +20,30 @@ moe::config! {
     pub struct ModelSizes {
         /// The width of the stream.
         pub width: usize = 2048,
-        /// Blocks.
+        /// The number of blocks.
         pub layers: usize = 28,
-        /// Heads of queries.
+        /// The number of query heads.
         pub heads: usize = 16,
-        /// Heads of keys and values.
+        /// The number of heads of keys and values.
         pub kv_heads: usize = 4,
         /// The width of a head; 0 means width / heads.
         pub head_width: usize = 0,
-        /// Experts to choose from.
+        /// The number of experts to choose from.
         pub experts: usize = 64,
-        /// How many of them a token chooses.
+        /// The number of experts that a token chooses.
         pub top_k: usize = 6,
-        /// Experts that work on every token.
+        /// Shared experts, which process every token.
         pub shared: usize = 2,
         /// The experts' hidden width.
         pub hidden: usize = 1408,
-        /// Tokens that there are.
+        /// The number of tokens in the vocabulary.
         pub vocab: usize = 126_464,
-        /// Tokens in a sequence.
+        /// The number of tokens in a sequence.
         pub length: usize = 4096,
     }
 }
 
-/// Matrices of an expert: those of SwiGLU, as in Ling's models.
+/// The number of matrices of an expert: SwiGLU, as in Ling's models.
 const MATRICES: usize = 3;
 
 /// The published models, by name. The defaults are those of Ling-Lite.
@@ -99,7 +99,7 @@ impl ModelSizes {
         if self.head_width > 0 { self.head_width } else { self.width / self.heads }
     }
 
-    /// Parameters of one block that `experts` experts work in.
+    /// The number of parameters of one block with `experts` experts.
     fn block(&self, experts: usize) -> f64 {
         let queries = 2 * self.heads * self.head_width();
         let keys = 2 * self.kv_heads * self.head_width();
@@ -107,7 +107,7 @@ impl ModelSizes {
         (self.width * (queries + keys + experts + self.experts)) as f64
     }
 
-    /// N: parameters at work on one token, without embeddings and head. Norms are left out.
+    /// N: active parameters per token, without embeddings and head. Norms are not counted.
     pub(crate) fn active(&self) -> f64 {
         self.layers as f64 * self.block(self.top_k + self.shared)
     }
@@ -129,24 +129,24 @@ impl ModelSizes {
     }
 }
 
-/// What one can train on.
+/// A device to train on.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Accelerator {
-    /// What it is called.
+    /// The name of the device.
     pub(crate) name: String,
-    /// The peak, 10^12 FLOPs a second.
+    /// The peak, in 10^12 FLOPs per second.
     pub(crate) tflops: f64,
-    /// Its memory in GB.
+    /// The memory in GB.
     pub(crate) memory: f64,
-    /// What an hour costs.
+    /// The price per hour.
     pub(crate) price: f64,
     /// The source of the numbers.
     #[serde(default)]
     pub(crate) source: String,
 }
 
-/// Table 1 of the paper; prices in yuan. Peaks are those of 16 bits; D and E have 8 bits as well.
+/// The devices of table 1 of the paper; prices in yuan. Peaks are for 16 bits; D and E also support 8 bits.
 pub(crate) fn published() -> Vec<Accelerator> {
     let device = |name: &str, tflops, memory, price| Accelerator {
         name: name.into(),
@@ -164,7 +164,7 @@ pub(crate) fn published() -> Vec<Accelerator> {
     ]
 }
 
-/// `[[device]]` of a TOML file.
+/// The `[[device]]` tables of a TOML file.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Hardware {
@@ -192,12 +192,12 @@ fn from_file<T: DeserializeOwned>(path: &Path) -> anyhow::Result<T> {
 }
 
 impl Accelerator {
-    /// Hours of one device at this share of its peak.
+    /// The hours that one device takes at this share of its peak.
     pub(crate) fn hours(&self, flops: f64, utilisation: f64) -> f64 {
         flops / (utilisation * self.tflops * 1e12) / 3600.0
     }
 
-    /// What that costs.
+    /// The price of these hours.
     pub(crate) fn cost(&self, flops: f64, utilisation: f64) -> f64 {
         self.hours(flops, utilisation) * self.price
     }

@@ -1,14 +1,14 @@
-//! `stragglers`: the throughput of workers of which one is slow at each step. Nothing is trained.
+//! `stragglers`: the throughput of several workers, of which one is slow at each step. Nothing is trained.
 //!
 //! Cheng et al. *EDiT: A Local-SGD-Based Efficient Distributed Training Method for Large Language Models*. ICLR 2025.
 //! <https://arxiv.org/abs/2412.07210>
 //!
 //! ```text
-//! a step takes 1, and 1 + d for the worker that is drawn
+//! a step takes 1, and 1 + d for a randomly drawn worker
 //! synchronous: each step takes as long as its slowest worker
 //! local:       each round of S steps takes as long as the slowest sum of S steps
 //! ```
-//! Messages take no time. What is measured is how many steps more local updates make in the same time.
+//! Messages take no time. The result is the share of additional steps with local updates in the same time.
 
 use std::path::{Path, PathBuf};
 
@@ -19,16 +19,16 @@ use lab::{Answer, Session, Verb};
 use report::{Row, Runs};
 
 const WORKERS: usize = 8;
-/// Steps that are counted for each seed.
+/// The number of steps for each seed.
 const STEPS: usize = 4096;
-/// d: a straggler takes twice as long.
+/// d: a straggler takes twice as long as the others.
 const DELAY: f64 = 1.0;
 const SEEDS: u64 = 5;
 
-/// Steps between two meetings.
+/// The number of steps between two synchronisations.
 const LOCAL: [usize; 3] = [1, 8, 128];
 
-/// The path of the file of rows.
+/// The folder of the results.
 #[derive(Args)]
 pub(crate) struct Stragglers {
     /// The folder for runs.csv
@@ -53,7 +53,7 @@ fn write(folder: &Path) -> std::io::Result<()> {
     write_atomic(&folder.join("runs.csv"), gains().to_csv().as_bytes())
 }
 
-/// `throughput_gain` of each length of a round and each seed.
+/// `throughput_gain` for each length of a round and each seed.
 fn gains() -> Runs {
     let row = |local: usize, seed: u64| Row {
         suite: "ling-stragglers".into(),
@@ -92,7 +92,7 @@ fn time(local: usize, seed: u64) -> f64 {
     (0..STEPS).step_by(local).map(round).sum()
 }
 
-/// The number at a place of a stream of random numbers: SplitMix64.
+/// The random number at position `place` of a stream of SplitMix64.
 ///
 /// Steele, Lea, Flood. *Fast Splittable Pseudorandom Number Generators*. OOPSLA 2014.
 /// <https://doi.org/10.1145/2660193.2660195>
@@ -106,7 +106,7 @@ fn drawn(place: u64) -> u64 {
 #[test]
 fn rounds_of_one_step_are_synchronous_and_longer_ones_share_the_delay() {
     assert_eq!(time(1, 3), STEPS as f64 * (1.0 + DELAY));
-    // Whoever is slow, a round has all of its steps, and no more than its steps of delay.
+    // Whichever workers are slow, the time is between an even share of the delay and the whole delay.
     for (local, seed) in [(8, 0), (128, 4)] {
         let time = time(local, seed);
         let least = STEPS as f64 * (1.0 + DELAY / WORKERS as f64);

@@ -1,7 +1,7 @@
 //! Tests module-to-module distillation on modular networks: `cargo run --release -p m2mkd`
 //! on digits with wrong labels, `run m2mkd-nac` with a neural attentive circuit as the student, and
 //! `run m2mkd-cifar10` and `run m2mkd-nac-cifar10` on CIFAR-10, for the claims of the paper; see README.md. The
-//! algorithms are in the library; the suites say what is compared.
+//! algorithms are in the library; the suites define the comparisons.
 
 use lab::prelude::*;
 

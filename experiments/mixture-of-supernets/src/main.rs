@@ -1,6 +1,6 @@
-//! Compares a supernet, whose weights the architecture mixes, with networks that are trained alone.
+//! Compares supernets whose weights are mixed depending on the architecture with networks trained alone.
 //! `cargo run --release -p mixture-of-supernets`; see README.md. The algorithms are in the
-//! library; the suites say what is compared.
+//! library; the suites define the comparisons.
 
 use lab::prelude::*;
 

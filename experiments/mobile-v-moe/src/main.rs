@@ -1,4 +1,4 @@
-//! Tests whether small networks gain by sending whole images to experts of their super-class.
+//! Tests whether small networks gain from routing whole images to experts of their super-class.
 //! `cargo run --release -p mobile-v-moe`; see README.md.
 
 use lab::prelude::*;

@@ -1,9 +1,9 @@
-//! Up to which curvature a rule is stable, measured on mixtures of random convex quadratics: `runs.csv`
-//! for the claims of `stability.toml`.
+//! The largest curvature at which a rule is stable, measured on mixtures of random convex quadratics:
+//! `runs.csv` for the claims of `stability.toml`.
 //!
 //! Each of eight experts is the gradient of a convex quadratic, z -> A_e z, and a frozen gate mixes them,
-//! so a layer is f(z) = H z. H is scaled until a disturbance no longer dies out over many layers; its
-//! largest eigenvalue is then the limit.
+//! so a layer is f(z) = H z. H is scaled to the largest factor at which a disturbance still dies out over
+//! many layers; the largest eigenvalue of the scaled H is the limit.
 
 use lab::prelude::*;
 use moe::AnyResidual;
@@ -14,11 +14,11 @@ const EXPERTS: usize = 8;
 const DEPTH: usize = 300;
 const SEEDS: u64 = 5;
 
-/// The rules, and mu.
+/// The rules, with their mu.
 const RULES: [(&str, f64); 4] =
     [("descent", 0.0), ("heavy ball 0.3", 0.3), ("heavy ball 0.7", 0.7), ("heavy ball 0.9", 0.9)];
 
-/// `stable_up_to` of each rule and seed.
+/// `stable_up_to` for each rule and seed.
 pub(crate) fn limits() -> Runs {
     let row = |(name, mu): &(&str, f64), seed: u64| Row {
         suite: "momentum-smoe-stability".into(),
@@ -39,7 +39,7 @@ pub(crate) fn limits() -> Runs {
     Runs::of(rows)
 }
 
-/// A gate's mixture of experts `[D, D]`, scaled so that its largest eigenvalue is 1.
+/// A mixture of experts `[D, D]`, weighted by a frozen gate and scaled so that its largest eigenvalue is 1.
 fn layer(seed: u64) -> Tensor<2> {
     let init = Init::new(seed, &Device::flex());
     let gate: Vec<f64> = init.uniform("gate", [EXPERTS], 1.0).val().into_data().iter().collect();
@@ -61,7 +61,7 @@ fn length(x: &Tensor<2>) -> f64 {
     x.clone().square().sum().into_scalar::<f32>().sqrt().into()
 }
 
-/// The largest eigenvalue at which a disturbance still dies out, by halving an interval.
+/// The largest eigenvalue at which a disturbance still dies out, found by bisection.
 fn limit(rule: &AnyResidual, layer: &Tensor<2>) -> f64 {
     let (mut stable, mut unstable) = (0.5, 8.0);
     for _ in 0..14 {
@@ -74,7 +74,7 @@ fn limit(rule: &AnyResidual, layer: &Tensor<2>) -> f64 {
     0.5 * (stable + unstable)
 }
 
-/// Whether a disturbance is smaller in the last third of the layers than in the one before.
+/// Whether a disturbance is no larger in the last third of the layers than in the second third.
 fn dies_out(rule: &AnyResidual, layer: Tensor<2>) -> bool {
     let layer = layer.unsqueeze::<3>();
     let mut x = Tensor::<3>::ones([1, 1, WIDTH], &Device::flex());

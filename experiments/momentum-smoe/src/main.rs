@@ -1,6 +1,6 @@
 //! Tests momentum from layer to layer in sparse networks: `cargo run --release -p momentum-smoe`
-//! on text; `stability` shows which rules keep disturbances small. See README.md. The rules
-//! are in the library; the suites say what is compared.
+//! on text; `stability` measures how disturbances grow under each rule. See README.md. The rules
+//! are in the library; the suites define the comparisons.
 
 mod limit;
 mod stability;

@@ -1,4 +1,4 @@
-//! `stability`: the growth of a disturbance in a layer over the curvature, for each rule.
+//! `stability`: the growth of a disturbance per layer as a function of the curvature, for each rule.
 
 use std::{
     fs, io,
@@ -34,8 +34,8 @@ impl Verb for Stability {
     }
 }
 
-/// What is drawn: a name, a rule, the share mu if it is not the rule's own. The sign of plain descent
-/// is that of the others.
+/// The lines of the plot: a name, a rule, and mu if it is not the rule's default. Plain descent has the same
+/// sign as the other rules.
 const RULES: [(&str, &str, Option<f64>); 8] = [
     ("descent", "heavy-ball", Some(0.0)),
     ("heavy ball 0.3", "heavy-ball", Some(0.3)),
@@ -47,7 +47,7 @@ const RULES: [(&str, &str, Option<f64>); 8] = [
     ("complex 0.7", "complex", Some(0.7)),
 ];
 
-/// The growth of a disturbance in a layer over the curvature, for each rule.
+/// The growth of a disturbance per layer as a function of the curvature, for each rule.
 fn lines() -> Vec<Line> {
     let curvatures: Vec<f64> = (1..=80).map(|i| f64::from(i) / 20.0).collect();
     let line = |(hue, (name, kind, mu)): (usize, &(&str, &str, Option<f64>))| {

@@ -1,10 +1,10 @@
-//! The chain from a RAW file to class labels, stage by stage, and how long each takes.
+//! The chain from a RAW file to class labels, and the time of each of its stages.
 //!
 //! total(RGB) = decode + conversion of the frame + cutting crops + classifier           (1)
 //! total(RAW) = decode + cutting and packing crops + classifier                         (2)
 //!
-//! Every stage runs once before it is timed. Buffers of the size of a frame are made before, but for the
-//! mosaic that decoding gives. What is kept are the times of all repeats.
+//! Every stage runs once before it is timed. Buffers of the size of a frame are allocated in advance, except
+//! the mosaic that decoding returns. The times of all repeats are kept.
 
 use std::{hint::black_box, time::Instant};
 
@@ -13,13 +13,13 @@ use raw::{Cfa, Developer, Form, Isp, Mosaic, dng, dng::Dng};
 
 use crate::networks::{Format, Network, SIDE};
 
-/// The most crops that are classified at once.
+/// The largest number of crops that are classified at once.
 pub(crate) const BATCH: usize = 64;
 
-/// How long each repeat took, in seconds.
+/// The time of each repeat, in seconds.
 pub(crate) type Times = Vec<f64>;
 
-/// Repeats something.
+/// Runs `work` once without timing it, then times it `repeats` times.
 fn timed(repeats: usize, mut work: impl FnMut()) -> Times {
     work();
     let one = |_| {
@@ -35,12 +35,12 @@ pub(crate) fn plus(a: &Times, b: &Times) -> Times {
     a.iter().zip(b).map(|(a, b)| a + b).collect()
 }
 
-/// The same stage so many times.
+/// The time of running the same stage `n` times.
 pub(crate) fn times(a: &Times, n: usize) -> Times {
     a.iter().map(|a| a * n as f64).collect()
 }
 
-/// A frame and what its stages took.
+/// The size of a frame and the times of its stages.
 pub(crate) struct Frame {
     /// Columns and rows.
     pub(crate) size: [usize; 2],
@@ -50,18 +50,18 @@ pub(crate) struct Frame {
     pub(crate) balance: Times,
     /// The whole conversion.
     pub(crate) convert: Times,
-    /// Cutting crops, for each number of crops, as RGB and as RAW.
+    /// Cutting crops, as RGB and as RAW, for each number of crops.
     pub(crate) cut: Vec<[Times; 2]>,
 }
 
-/// Columns and rows of a frame of about so many million pixels, 4 to 3, both even.
+/// Columns and rows of a frame of about `millions` million pixels, with ratio 4 to 3, both even.
 pub(crate) fn size(millions: f64) -> [usize; 2] {
     let even = |x: f64| ((x / 2.0).round() as usize * 2).max(SIDE);
     let width = even((millions * 1e6 * 4.0 / 3.0).sqrt());
     [width, even(millions * 1e6 / width as f64)]
 }
 
-/// A frame of made-up numbers, with levels, white balance and colours as of a camera.
+/// A frame of generated numbers, with levels, white balance and colours as from a camera.
 fn made_up([width, height]: [usize; 2]) -> anyhow::Result<Dng> {
     let mut state = 1_u32;
     let mut number = || {
@@ -83,14 +83,14 @@ fn isp(dng: &Dng) -> Isp {
     Isp { neutral: dng.neutral, matrix: Some(dng.matrix), ..Isp::PLAIN }
 }
 
-/// The places of `count` crops, spread over the frame, at even rows and columns.
+/// The positions of `count` crops, spread over the frame, at even rows and columns.
 fn places([width, height]: [usize; 2], count: usize) -> Vec<[usize; 2]> {
     let (rows, columns) = (height - SIDE + 1, width - SIDE + 1);
     let place = |i: usize| [i * 7919 % rows / 2 * 2, i * 104_729 % columns / 2 * 2];
     (0..count).map(place).collect()
 }
 
-/// Crops of codes as three planes each, of 0 to 1.
+/// Cuts crops from the RGB codes of a frame, as three planes each with values from 0 to 1.
 fn cut_rgb(codes: &[u8], width: usize, places: &[[usize; 2]], crops: &mut Vec<f32>) {
     crops.clear();
     for [row, column] in places {
@@ -104,7 +104,7 @@ fn cut_rgb(codes: &[u8], width: usize, places: &[[usize; 2]], crops: &mut Vec<f3
     }
 }
 
-/// Crops of a mosaic, normal and packed.
+/// Cuts crops from a mosaic, normalised and packed.
 fn cut_raw(mosaic: &Mosaic, places: &[[usize; 2]], crops: &mut Vec<f32>) {
     crops.clear();
     for place in places {
@@ -113,7 +113,7 @@ fn cut_raw(mosaic: &Mosaic, places: &[[usize; 2]], crops: &mut Vec<f32>) {
     }
 }
 
-/// Times the stages of a frame, with these numbers of crops.
+/// Times the stages of a frame, for each of these numbers of crops.
 pub(crate) fn frame(size: [usize; 2], counts: &[usize], repeats: usize) -> anyhow::Result<Frame> {
     let file = dng::write(&made_up(size)?).map_err(|err| anyhow!(err))?;
     let decode = timed(repeats, || drop(black_box(dng::read(black_box(&file), "frame"))));
@@ -137,7 +137,7 @@ pub(crate) fn frame(size: [usize; 2], counts: &[usize], repeats: usize) -> anyho
     Ok(Frame { size, decode, balance, convert, cut })
 }
 
-/// Times the conversion of a crop alone, with two pixels more on each side, and the cutting of one crop.
+/// Times the conversion of a crop alone with two more pixels on each side, and the cutting of a RAW crop.
 pub(crate) fn crop(repeats: usize) -> anyhow::Result<[Times; 2]> {
     let side = SIDE + 4;
     let dng = made_up([side, side])?;
@@ -153,7 +153,7 @@ pub(crate) fn crop(repeats: usize) -> anyhow::Result<[Times; 2]> {
     Ok([rgb, raw])
 }
 
-/// Times a classifier on this many crops; more than [`BATCH`] are so many batches.
+/// Times a classifier on `count` crops; more than [`BATCH`] crops are counted as several batches.
 pub(crate) fn classify(network: &Network, format: Format, count: usize, repeats: usize) -> Times {
     let (batch, batches) = (count.min(BATCH), count.div_ceil(BATCH));
     let crops = vec![0.5; batch * format.shape().iter().product::<usize>()];
@@ -180,7 +180,7 @@ mod tests {
         }
     }
 
-    /// Both ways to a crop give what the conversion of the whole frame, or its packing, has there.
+    /// Crops of both formats equal the same part of the converted, or packed, whole frame.
     #[test]
     fn crops_are_parts_of_the_frame() {
         let dng = made_up([60, 50]).unwrap();

@@ -1,6 +1,6 @@
 //! Compares classifiers on RAW with those on RGB: `cargo run --release -p raw-instinct --
 //! --data-dir DIR` for accuracy, `timing` for speed; see README.md. Task, networks and conversion
-//! are in the library; the suites say what is compared.
+//! are in the library; the suites define the comparisons.
 
 mod chain;
 mod networks;

@@ -1,5 +1,5 @@
 //! The classifiers whose time is measured: for crops of 40 x 40 pixels, as RGB and as four packed planes.
-//! Their weights are as at the start of a training; a pass takes as long with any.
+//! Their weights are the initial weights of a training; the time of a pass does not depend on the weights.
 
 use anyhow::anyhow;
 use backbones::{AnyBackbone, BackboneSpec};
@@ -9,7 +9,7 @@ use moe::{Library, Placement};
 /// Rows and columns of a crop.
 pub(crate) const SIDE: usize = 40;
 
-/// What a classifier is given.
+/// The input format of a classifier.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Format {
     /// Three planes of the converted image.
@@ -37,7 +37,7 @@ impl Format {
     }
 }
 
-/// The classifiers, from the cheapest to the dearest.
+/// The classifiers, from the cheapest to the most expensive.
 pub(crate) const NAMES: [&str; 6] = ["small", "medium", "MoE", "large", "ViT", "ResNet"];
 
 /// A classifier for both formats.
@@ -54,7 +54,7 @@ impl Network {
         Ok(Self { name, of: [one(Format::Rgb)?, one(Format::Raw)?] })
     }
 
-    /// Classifies crops, `[B, planes, rows, columns]`, and waits for the answer.
+    /// Classifies crops, `[B, planes, rows, columns]`, and waits for the result.
     pub(crate) fn classify(&self, format: Format, crops: Vec<f32>) -> Vec<f32> {
         let [c, h, w] = format.shape();
         let crops = TensorData::new(crops.clone(), [crops.len() / (c * h * w), c, h, w]);
@@ -63,7 +63,7 @@ impl Network {
         output.into_data().iter::<f32>().collect()
     }
 
-    /// Floating-point operations for a crop, without those of MoE layers.
+    /// The number of floating-point operations for a crop, without those of MoE layers.
     pub(crate) fn flops(&self, format: Format) -> f64 {
         self.of[format as usize].dense_flops()
     }
@@ -100,7 +100,7 @@ fn choice(name: &str, format: Format) -> Choice {
     };
     match name {
         "small" => conv(12, 100),
-        // Two experts of 96, and the router's eight scores.
+        // As many operations as two experts of 96 and the router's eight scores.
         "medium" | "MoE" => conv(24, 196),
         "large" => conv(48, 388),
         "ViT" => Choice::of("vit")

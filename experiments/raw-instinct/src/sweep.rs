@@ -1,4 +1,4 @@
-//! From times of stages to speed-ups: total(RGB) / total(RAW), over frames, crops and classifiers.
+//! Computes speed-ups, total(RGB) / total(RAW), from the times of stages, over frames, crops and classifiers.
 
 use report::stats::{Mean, mean};
 
@@ -7,19 +7,19 @@ use crate::{
     networks::{Format, NAMES, Network},
 };
 
-/// Repeats are put into so many blocks, each of which gives a speed-up: the claims' seeds.
+/// The number of blocks into which repeats are divided. Each block gives one speed-up, a seed of the claims.
 pub(crate) const BLOCKS: usize = 5;
 
-/// What is measured.
+/// The settings of a measurement.
 pub(crate) struct Plan {
     /// Sizes of frames, in million pixels.
     pub(crate) frames: Vec<f64>,
-    /// Crops of a frame.
+    /// Numbers of crops of a frame.
     pub(crate) crops: Vec<usize>,
     pub(crate) repeats: usize,
     /// Classifiers, of [`NAMES`].
     pub(crate) networks: Vec<&'static str>,
-    /// Nanoseconds a pixel of another decoder.
+    /// Nanoseconds per pixel of another decoder, which replace the measured time of decoding.
     pub(crate) decode: Option<f64>,
 }
 
@@ -37,30 +37,30 @@ pub(crate) struct Stage {
 
 /// A line of `speed-up.csv`.
 pub(crate) struct SpeedUp {
-    /// None: the conversion is of the crop alone.
+    /// The size of the frame in million pixels; none if only the crop is converted.
     pub(crate) frame: Option<f64>,
     pub(crate) crops: usize,
     pub(crate) network: &'static str,
-    /// Floating-point operations of the classifier for a crop of RGB.
+    /// The number of floating-point operations of the classifier for an RGB crop.
     pub(crate) flops: f64,
     pub(crate) rgb: f64,
     pub(crate) raw: f64,
-    /// Of each block.
+    /// The speed-up of each block.
     pub(crate) blocks: Vec<f64>,
 }
 
 impl SpeedUp {
-    /// Of the medians over all repeats.
+    /// The speed-up computed from the medians over all repeats.
     pub(crate) fn ratio(&self) -> f64 {
         self.rgb / self.raw
     }
 
-    /// Over blocks.
+    /// The mean speed-up over blocks.
     pub(crate) fn mean(&self) -> Option<Mean> {
         mean(&self.blocks)
     }
 
-    /// Its name in the claims.
+    /// The name of the speed-up in the claims.
     pub(crate) fn name(&self) -> String {
         let (crops, network) = (self.crops, self.network);
         match self.frame {
@@ -70,7 +70,7 @@ impl SpeedUp {
     }
 }
 
-/// All that was measured.
+/// All measurements.
 #[derive(Default)]
 pub(crate) struct Measured {
     pub(crate) stages: Vec<Stage>,

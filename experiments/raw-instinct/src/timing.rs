@@ -1,4 +1,4 @@
-//! `timing`: how much sooner there are class labels if the conversion to RGB is left out.
+//! `timing`: the speed-up from a RAW file to class labels if the conversion to RGB is left out.
 
 use std::{
     fs, io,
@@ -16,7 +16,7 @@ use crate::{
     sweep::{BLOCKS, Measured, Plan, SpeedUp, measure},
 };
 
-/// What is measured, and where it is written.
+/// The settings of the measurement, and the folder of the results.
 #[derive(Args)]
 pub(crate) struct Timing {
     /// The folder for stages.csv, speed-up.csv, runs.csv, crops.svg and cost.svg
@@ -28,14 +28,14 @@ pub(crate) struct Timing {
     /// Numbers of crops of a frame
     #[arg(long, value_delimiter = ',', default_value = "1,4,16,64,256,1024")]
     crops: Vec<usize>,
-    /// How often each stage is timed, a multiple of 5
+    /// The number of times that each stage is timed, a multiple of 5
     #[arg(long, default_value_t = 20)]
     repeats: usize,
     /// Classifiers: small, medium, MoE, large, ViT, ResNet; all if left out
     #[arg(long, value_delimiter = ',')]
     networks: Vec<String>,
-    /// Nanoseconds a pixel that another decoder takes, in the place of what reading an uncompressed DNG
-    /// file takes; LibRaw takes 7 to 9 for compressed files
+    /// Nanoseconds per pixel of another decoder, instead of the time for reading an uncompressed DNG file;
+    /// LibRaw takes 7 to 9 for compressed files
     #[arg(long, value_name = "NS")]
     decode: Option<f64>,
 }
@@ -47,7 +47,7 @@ impl Verb for Timing {
 
     fn run(&self, session: &Session) -> anyhow::Result<Answer> {
         let plan = self.plan()?;
-        // One thread: sums of times of stages mean nothing otherwise.
+        // One thread: otherwise sums of stage times would not be meaningful.
         let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build()?;
         let say = |text: String| session.say(&format!("{text}\n"));
         let measured = pool.install(|| measure(&plan, say))?;
@@ -57,7 +57,7 @@ impl Verb for Timing {
     }
 }
 
-/// The most million pixels of a frame: eleven bytes are kept of each.
+/// The largest size of a frame in million pixels: eleven bytes are kept for each pixel.
 const MOST: f64 = 400.0;
 
 impl Timing {
@@ -105,7 +105,7 @@ fn write(folder: &Path, measured: &Measured) -> io::Result<()> {
     );
     let title = title.replace("small", first(measured));
     put("crops.svg", &curves(&title, "crops of a frame, log2", "speed-up", &lines))?;
-    // At the number of crops in the middle.
+    // The plot over FLOPs uses the median number of crops.
     let mut counts: Vec<usize> = frames.clone().map(|one| one.crops).collect();
     counts.sort_unstable();
     let middle = counts.get(counts.len() / 2).copied().unwrap_or(0);
@@ -181,7 +181,7 @@ fn speed_ups(measured: &Measured) -> String {
     csv
 }
 
-/// The rows that the claims of `timing.toml` are about. The largest speed-up of all frames, numbers of
+/// The rows for the claims of `timing.toml`. The largest speed-up of all frames, numbers of
 /// crops and classifiers is the method "best".
 fn runs(measured: &Measured) -> Runs {
     let row = |name: String, block: usize, value: f64| Row {
@@ -225,7 +225,7 @@ mod tests {
         }
     }
 
-    /// What the times are is the machine's; which there are is not.
+    /// The times depend on the machine, but the set of rows does not.
     #[test]
     fn all_files_are_written() {
         let folder = tempfile::tempdir().unwrap();

@@ -1,6 +1,6 @@
 //! Tests findings of the challenges of SoccerNet 2022 on generated data, with and without experts.
-//! `cargo run --release -p soccernet-2022` answers it; see README.md. Tasks, measures and networks are in the
-//! library; the suites say what is compared.
+//! `cargo run --release -p soccernet-2022` runs the suite; see README.md. Tasks, metrics and networks
+//! are in the library; the suites define the comparisons.
 
 use lab::prelude::*;
 

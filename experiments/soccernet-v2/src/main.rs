@@ -1,6 +1,6 @@
 //! Tests the findings of SoccerNet-v2 on generated games, with and without experts.
-//! `cargo run --release -p soccernet-v2` answers it; see README.md. Tasks, measures and networks are in the
-//! library; the suites say what is compared.
+//! `cargo run --release -p soccernet-v2` runs the suite; see README.md. Tasks, metrics and networks
+//! are in the library; the suites define the comparisons.
 
 use lab::prelude::*;
 

@@ -1,21 +1,21 @@
-//! Routing that remembers the layer before, compared with top-k: `cargo run --release -p
-//! sticky-routing`, see README.md. This file is the page to copy for a router of your own.
+//! Compares a router that uses the probabilities of the previous layer with top-k: `cargo run --release -p
+//! sticky-routing`; see README.md. Copy this file to start a router of your own.
 
 use lab::prelude::*;
 
 config! {
-    /// How sticky the routing is.
+    /// Hyperparameters of the router.
     pub struct StickyConfig {
         /// Experts for each unit.
         pub k: usize = 2,
-        /// The share of the layer before in a layer's probabilities; 0 is `top-k`.
+        /// The share of the previous layer in a layer's probabilities; 0 gives `top-k`.
         pub stick: f64 = 0.5,
         /// Coefficient of the balance loss, as in `top-k`.
         pub balance: f64 = 0.01,
     }
 }
 
-/// Top-k of p = (1 - stick) softmax(W x) + stick p', where p' is the p of the layer before.
+/// Top-k of p = (1 - stick) softmax(W x) + stick p', where p' is the p of the previous layer.
 #[derive(Module, Debug)]
 struct Sticky {
     gate: Gate,
@@ -24,7 +24,7 @@ struct Sticky {
     config: StickyConfig,
 }
 
-/// The probabilities of the layer before, `[G, U, E]`.
+/// The probabilities of the previous layer, `[G, U, E]`.
 struct Last(Tensor<3>);
 
 impl Router for Sticky {

@@ -1,5 +1,5 @@
 //! Tests the claims of V-MoE on small images: `cargo run --release -p v-moe -- run v-moe-cifar10`; see
-//! README.md. The algorithms are in the library; the suites say what is compared.
+//! README.md. The algorithms are in the library; the suites define the comparisons.
 
 use lab::prelude::*;
 
