@@ -25,8 +25,8 @@ pub struct Stored {
 /// An order of numbers that differs from that of the shape.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Order {
-    /// For rows of this number of heads: each head has the two numbers of a rotary pair adjacent, (2i, 2i +
-    /// 1) rather than (i, i + d / 2).
+    /// For rows of this number of heads: in each head the two numbers of a rotary pair are adjacent,
+    /// (2i, 2i + 1) rather than (i, i + d / 2).
     Pairs(usize),
     /// The last two of three axes are exchanged.
     Transposed,
