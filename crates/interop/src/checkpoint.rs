@@ -49,7 +49,7 @@ impl CheckpointFiles {
     /// with `pytorch_model.bin`; or a file of `torch.save` beside a `config.json`; or a GGUF file.
     ///
     /// # Errors
-    /// If a file is missing or invalid; names the file and the fault.
+    /// If a file is missing or invalid; names the file and the problem.
     pub fn open(path: &Path) -> anyhow::Result<Self> {
         if let (true, Some(folder), Some(name)) = (path.is_file(), path.parent(), path.file_name())
             && is_pickled(path)

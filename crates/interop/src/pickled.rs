@@ -29,7 +29,7 @@ use crate::{
 /// Opens a file and checks its table of tensors.
 ///
 /// # Errors
-/// If the file is invalid; names the file and the fault.
+/// If the file is invalid; names the file and the problem.
 pub(crate) fn open(path: &Path) -> anyhow::Result<Shard> {
     read(path).with_context(|| path.display().to_string())
 }

@@ -46,7 +46,7 @@ pub(crate) struct Gguf {
 /// Opens a file and checks its header.
 ///
 /// # Errors
-/// If the file is invalid; names the file and the fault.
+/// If the file is invalid; names the file and the problem.
 pub(crate) fn open(path: &Path) -> anyhow::Result<Gguf> {
     read(path).with_context(|| path.display().to_string())
 }
