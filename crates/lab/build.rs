@@ -1,5 +1,5 @@
-//! Fingerprints of the source code on which the numbers of a run depend, so that a run is trained
-//! again when that code changes, and only then.
+//! Fingerprints of the source code that determines the numbers of a run: a run is trained again if and only
+//! if that code changes.
 
 use std::{
     collections::BTreeSet,
@@ -9,7 +9,7 @@ use std::{
 
 use sha2::{Digest, Sha256};
 
-/// Crates whose code makes the numbers of a run.
+/// Crates whose code determines the numbers of a run.
 const CRATES: [&str; 10] = [
     "kernels",
     "moe",
@@ -23,8 +23,8 @@ const CRATES: [&str; 10] = [
     "training",
 ];
 
-/// Crates with one plug-in a file: such a file counts for the runs that use the plug-in. Their
-/// `lib.rs` is the table of contents, and `conformance` tests them: both count for none.
+/// Crates with one plug-in per file: such a file counts only for the runs that use the plug-in. Their
+/// `lib.rs` is the table of contents, and `conformance` tests the plug-ins: neither counts for any run.
 const PLUGINS: [&str; 3] = ["routers", "experts", "residuals"];
 
 fn main() {
@@ -73,14 +73,14 @@ fn fingerprint(folder: &Path) -> String {
     hex(&all.finalize())
 }
 
-/// The packages that these packages need, directly or not, each as name, version and checksum: another
+/// The direct and indirect dependencies of these packages, each as name, version and checksum: another
 /// version of a library may compute other numbers. `lock` is the text of `Cargo.lock`.
 fn dependencies(lock: &str, roots: &[&str]) -> Vec<String> {
     let packages: Vec<&str> = lock.split("[[package]]").skip(1).collect();
     let mut found = BTreeSet::new();
     let mut waiting: Vec<String> = roots.iter().map(|root| root.to_string()).collect();
     while let Some(wanted) = waiting.pop() {
-        // A dependency is named "NAME", or "NAME VERSION" where there are several versions.
+        // A dependency is written "NAME", or "NAME VERSION" if the lock file has several versions.
         let mut words = wanted.split(' ');
         let (name, version) = (words.next().unwrap_or_default(), words.next());
         for package in &packages {

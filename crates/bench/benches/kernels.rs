@@ -1,7 +1,7 @@
 //! The kernels one by one: `cargo bench -p bench`. Filter by name: `cargo bench -p bench -- skew`.
 //!
-//! What is compared stands in one group, so that it is measured in one run: our kernels beside the
-//! composition of Burn's operations, skewed loads beside even ones, few experts beside many.
+//! Variants that are compared are in one group, so that they are measured in one run: our kernels beside the
+//! same computation with Burn's operations, skewed loads beside even ones, few experts beside many.
 
 use std::sync::Arc;
 
@@ -34,7 +34,7 @@ fn stack(experts: usize, width: usize, hidden: usize, device: &Device) -> Ffn {
     }
 }
 
-/// Tokens at `k` experts each; `crowd` of them choose expert 0 and the one after.
+/// Tokens with `k` experts each; `crowd` of them choose expert 0 and the following ones.
 fn rows(tokens: usize, experts: usize, k: usize, crowd: usize) -> Arc<Rows> {
     let expert = move |token: usize, i: usize| match token < crowd {
         true => i,
@@ -65,7 +65,7 @@ fn step(bencher: Bencher, rows: Arc<Rows>, experts: usize, width: usize, hidden:
 
 const TOKENS: usize = 2048;
 
-/// Fixed active FLOPs, more and more experts to choose from.
+/// Fixed active FLOPs with an increasing number of experts.
 mod experts {
     use super::*;
 
@@ -80,7 +80,8 @@ mod experts {
     }
 }
 
-/// A share of the tokens, in percent, at the first expert. With k = 1 half of the tokens is half the load.
+/// The share of the tokens, in percent, that choose the first expert. With k = 1, half of the tokens is half
+/// the load.
 mod skew {
     use super::*;
 
@@ -99,7 +100,7 @@ mod skew {
 mod fused {
     use super::*;
 
-    /// A function of one tensor, trained.
+    /// Measures a function of one tensor, forward and backward.
     fn both(bencher: Bencher, shape: [usize; 3], f: impl Fn(Tensor<3>) -> Tensor<3>) {
         let x = random(shape, &Device::flex().autodiff()).require_grad();
         bencher.bench_local(|| black_box(f(x.clone()).sum().backward()));

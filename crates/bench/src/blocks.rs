@@ -1,10 +1,10 @@
 //! The blocks of pages that show committed results.
 //!
-//! Between `<!-- BEGIN: SUITE OPTIONS -->` and `<!-- END: SUITE OPTIONS -->` stands what
-//! `table SUITE OPTIONS` prints of the newest results of the suite that are committed. Blocks that do not
-//! begin with such a suite are left as they are. A note that an earlier block of the page has is not
-//! repeated. The heading of a page of results is the title of the suite. An `overview.svg` beside such
-//! results is what `plot --name overview` draws of them.
+//! Between `<!-- BEGIN: SUITE OPTIONS -->` and `<!-- END: SUITE OPTIONS -->` is the output of `table SUITE
+//! OPTIONS` for the newest committed results of the suite. Blocks that do not begin with such a suite are
+//! left unchanged. A note of an earlier block on the page is not repeated. The heading of a page of results
+//! is the title of the suite. An `overview.svg` beside such results is the output of `plot --name overview`
+//! for them.
 
 use std::{
     collections::BTreeSet,
@@ -17,7 +17,7 @@ use clap::{Args, Command, FromArgMatches};
 use lab::{QueryArgs, SettingTree, committed};
 use report::{Format, Page, Runs, comparison, plots, render, splice};
 
-/// The pages of a workspace with their blocks as they should be: paths from its root, and texts.
+/// The pages of a workspace with up-to-date blocks: paths relative to its root, and texts.
 pub(crate) fn pages(root: &Path) -> anyhow::Result<Vec<(PathBuf, String)>> {
     let folders = fs::read_dir(root.join("experiments")).into_iter().flatten().flatten();
     let mut paths: Vec<PathBuf> = folders
@@ -63,8 +63,8 @@ fn overview(csv: &Path) -> anyhow::Result<String> {
     Ok(figure.with_context(|| csv.display().to_string())?.svg)
 }
 
-/// The title of the suite whose page of results is at `path`; none for other pages, and for suites without
-/// a file named after them.
+/// The title of the suite whose page of results is at `path`; none for other pages, and for suites without a
+/// file of the same name.
 fn title(root: &Path, path: &Path) -> anyhow::Result<Option<String>> {
     let Ok(path) = path.strip_prefix(root.join("results")) else { return Ok(None) };
     let suite = path.iter().next().unwrap_or_default().to_string_lossy();
@@ -96,7 +96,7 @@ fn with_heading(page: &str, title: &str) -> String {
     page.lines().map(line).collect()
 }
 
-/// A page with its blocks made anew.
+/// A page with its blocks regenerated.
 fn renewed(mut page: String, root: &Path) -> anyhow::Result<String> {
     let blocks: Vec<String> = page
         .lines()
@@ -113,7 +113,7 @@ fn renewed(mut page: String, root: &Path) -> anyhow::Result<String> {
     Ok(page)
 }
 
-/// Tables without the notes below them that are in `notes`, to which the others are added.
+/// Removes those notes below tables that are in `notes`, and adds the others to `notes`.
 fn without_repeated(tables: &str, notes: &mut BTreeSet<String>) -> String {
     let is_table = |text: &str| text.starts_with('|') || text.starts_with("**");
     let kept = tables.trim_end().split("\n\n");
@@ -121,7 +121,7 @@ fn without_repeated(tables: &str, notes: &mut BTreeSet<String>) -> String {
     format!("{}\n", kept.collect::<Vec<_>>().join("\n\n"))
 }
 
-/// The tables of a csv file as Markdown, with options as those of `table`.
+/// The tables of a csv file as Markdown, with the options of `table`.
 fn tables<'a>(csv: &Path, options: impl Iterator<Item = &'a str>) -> anyhow::Result<String> {
     let command = QueryArgs::augment_args(Command::new("table").no_binary_name(true));
     let query = QueryArgs::from_arg_matches(&command.try_get_matches_from(options)?)?.query();

@@ -15,8 +15,8 @@ use report::{Finding, Format, Runs, Tested, claims as test, claims_table, correc
 
 use crate::{register::registration, suite_claims::read};
 
-/// The folder of experiments, one folder each, with a `suite.toml` and perhaps other suites: the one of
-/// `NAME/more.toml` is called `NAME-more`.
+/// The folder of experiments, one folder each, with a `suite.toml` and perhaps other suites: `NAME/more.toml`
+/// is the suite `NAME-more`.
 const EXPERIMENTS: &str = "experiments";
 
 const HEAD: &str = "\
@@ -43,7 +43,7 @@ The columns of the tables:
 | *by construction* | the claim follows from the setup of the runs and is no evidence |
 ";
 
-/// The path of the page.
+/// Arguments of `claims`.
 #[derive(Args)]
 pub(crate) struct Claims {
     /// The page to write; the tables in the pages of the experiments are written too
@@ -64,13 +64,12 @@ impl Verb for Claims {
 /// A suite with claims.
 struct Source {
     name: String,
-    /// Its folder, if it is an experiment.
+    /// Its folder, if it belongs to an experiment.
     folder: Option<PathBuf>,
     settings: SettingTree,
 }
 
-/// Tests all claims, writes the page, and the tables into the pages of experiments that have marks
-/// for them.
+/// Tests all claims, and writes the page and the tables in the pages of experiments that have marks for them.
 fn claims(out: &Path, suites: &[Suite]) -> anyhow::Result<String> {
     let sources = sources(suites)?;
     ensure!(
@@ -159,12 +158,12 @@ struct Section {
     head: String,
     /// The title of its table.
     title: String,
-    /// The address of the paper, or the name of one's own hypotheses.
+    /// The address of the paper, or the name of the authors' own hypotheses.
     paper: String,
     tested: Vec<Tested>,
 }
 
-/// All suites with their claims, those of each paper corrected for their number together.
+/// All suites with their claims; the claims of each paper are corrected for their number together.
 fn sections(sources: &[Source]) -> anyhow::Result<Vec<Section>> {
     let mut sections: Vec<Section> = sources.iter().map(section).collect::<Result<_, _>>()?;
     let mut papers = BTreeMap::<String, Vec<&mut Tested>>::new();
@@ -177,7 +176,7 @@ fn sections(sources: &[Source]) -> anyhow::Result<Vec<Section>> {
     Ok(sections)
 }
 
-/// The number of claims with each verdict, in a sentence.
+/// A sentence with the number of claims of each verdict.
 fn summary(sections: &[Section]) -> String {
     let tested: Vec<&Tested> = sections.iter().flat_map(|section| &section.tested).collect();
     let measured: Vec<&Tested> =
@@ -246,7 +245,7 @@ fn section(source: &Source) -> anyhow::Result<Section> {
     Ok(Section { head, title, paper, tested })
 }
 
-/// The digest of the registration that results were made under, as `env.txt` beside them says.
+/// The digest of the registration under which results were made, from the `env.txt` beside them.
 fn made_under(csv: &Path) -> anyhow::Result<Option<String>> {
     let file = csv.with_file_name("env.txt");
     if !file.exists() {

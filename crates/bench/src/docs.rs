@@ -1,4 +1,4 @@
-//! `docs`: regenerates the pages that are made of sources and results.
+//! `docs`: regenerates the pages that are made from sources and results.
 
 use std::{
     collections::BTreeSet,
@@ -70,7 +70,7 @@ fn page(root: &Path, routers: &Routers) -> anyhow::Result<String> {
     let mut entries = Vec::new();
     for (name, _) in routers.iter() {
         let path = root.join(SOURCES).join(format!("{}.rs", name.replace('-', "_")));
-        // A router that an experiment adds has no file here.
+        // A router that an experiment adds has no file in this crate.
         if let Ok(source) = files::read_text(&path) {
             entries.push((name, source));
         }
@@ -84,7 +84,7 @@ fn page(root: &Path, routers: &Routers) -> anyhow::Result<String> {
     Ok(format!("{}{HEADER}{table}{sections}", introduction(&costs)))
 }
 
-/// Router and source of each fixture, in order.
+/// The router and the source of each fixture, in order.
 fn fixtures(folder: &Path) -> anyhow::Result<BTreeSet<(String, String)>> {
     let place = || folder.display().to_string();
     let mut found = BTreeSet::new();
@@ -98,7 +98,7 @@ fn fixtures(folder: &Path) -> anyhow::Result<BTreeSet<(String, String)>> {
     Ok(found)
 }
 
-/// The published code to which a router is held.
+/// The published code against which a router is tested.
 fn held_to(name: &str, fixtures: &BTreeSet<(String, String)>) -> String {
     let own = fixtures.iter().filter(|(router, _)| router == name);
     let lines: String = own.map(|(_, source)| format!("- {source}\n")).collect();
@@ -124,7 +124,7 @@ fn introduction(costs: &[RouterCost]) -> String {
     )
 }
 
-/// In which builds the costs were measured, with a warning where one is not a release.
+/// The builds in which the costs were measured, with a warning if one is not a release build.
 fn profiles(costs: &[RouterCost]) -> String {
     let profiles: BTreeSet<&str> = costs.iter().map(|row| row.profile.as_str()).collect();
     let names: Vec<String> = profiles.iter().map(|name| format!("`{name}`")).collect();
@@ -167,7 +167,7 @@ fn cost(name: &str, experts: usize, costs: &[RouterCost]) -> String {
     }
 }
 
-/// The comment at the head of a file as Markdown; formulas stay as they stand.
+/// The comment at the head of a file as Markdown; formulas are left unchanged.
 fn head(source: &str) -> String {
     let lines = source.lines().take_while(|line| line.starts_with("//!"));
     let text = lines.map(|line| line.trim_start_matches("//!")).collect::<Vec<_>>();
@@ -184,7 +184,7 @@ fn paragraph(lines: &[&str]) -> String {
     }
 }
 
-/// Formulas are set with more than one space, or are lines of an equation each.
+/// Whether lines are formulas: they contain several spaces in a row, or each line is an equation.
 fn is_formula(lines: &[&str]) -> bool {
     let sentence = lines.last().is_some_and(|line| line.ends_with('.'));
     let spaced = lines.iter().any(|line| line.trim_start().contains("  "));

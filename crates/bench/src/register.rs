@@ -43,20 +43,20 @@ impl Verb for Register {
     }
 }
 
-/// When claims were registered.
+/// The registration of a suite's claims.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Registration {
-    /// The first time.
+    /// The date of the first registration.
     date: Date,
-    /// Of what the suite said the last time.
+    /// The digest of the suite at the last registration.
     digest: String,
-    /// When that was not what it had said before.
+    /// The dates of later registrations with a different digest.
     #[serde(default)]
     amended: Vec<Date>,
 }
 
-/// The registration of a suite; none if it has none.
+/// The registration of a suite; none if it is not registered.
 pub(crate) fn registration(settings: &SettingTree) -> anyhow::Result<Option<Registration>> {
     let Some(table) = settings.table().and_then(|table| table.get("registration")) else {
         return Ok(None);
@@ -65,7 +65,8 @@ pub(crate) fn registration(settings: &SettingTree) -> anyhow::Result<Option<Regi
 }
 
 impl Registration {
-    /// In words, for results of a day, and made under the registration of this digest if they say it.
+    /// A description for results of a given date, with the digest of the registration under which they were
+    /// made if it is recorded.
     pub(crate) fn words(
         &self,
         settings: &SettingTree,
@@ -97,7 +98,7 @@ impl Registration {
     }
 }
 
-/// The text of a suite with its registration, and what was done.
+/// The text of a suite with its registration, and a message about the change.
 fn registered(
     place: &str,
     text: &str,
@@ -124,7 +125,7 @@ fn registered(
     Ok((with_registration(text, &registration), said))
 }
 
-/// The text with the table at its end, in place of an old one.
+/// The text with the table at its end, replacing an old one.
 fn with_registration(text: &str, registration: &Registration) -> String {
     let mut inside = false;
     let mut lines = Vec::new();
@@ -146,8 +147,8 @@ fn with_registration(text: &str, registration: &Registration) -> String {
     text
 }
 
-/// A digest of what a suite says of its runs and claims. Title, expectations and the notes of claims,
-/// which are written after results, are left out.
+/// A digest of the runs and claims of a suite. Title, expectations and the notes of claims, which are written
+/// after results, are left out.
 fn digest(settings: &SettingTree) -> String {
     let mut value = settings.without(&["title", "about", "expect", "registration", "tier"]).value();
     if let Some(claims) = value.get_mut("claim").and_then(Value::as_array_mut) {
@@ -189,7 +190,7 @@ mod tests {
         assert_eq!(words(day(1), None), "Registered 2026-12-01.");
         let older = words(Date::new(2026, 11, 2).unwrap(), None);
         assert_eq!(older, "Registered 2026-12-01; these results, of 2026-11-02, are older.");
-        // Of the same day; what they were made under tells which was first.
+        // On the same day, the recorded digest shows which was first.
         let under = words(day(1), Some(&first.digest));
         assert_eq!(
             under,
@@ -199,9 +200,9 @@ mod tests {
             words(day(1), Some("another"))
                 .ends_with("of 2026-12-01, were made under an earlier text.")
         );
-        // The same again changes nothing.
+        // A second registration without changes changes nothing.
         assert_eq!(register(&text, day(2)).unwrap().0, text);
-        // A note and a title are no claim; a bound and a seed are.
+        // A note and a title do not change the digest; a bound and a seed do.
         for (more, same) in [
             (text.replace("claim = 'so'", "claim = 'so'\nnote = 'seen'"), true),
             (text.replace("title = 'A'", "title = 'B'"), true),

@@ -119,7 +119,7 @@ impl Score {
 }
 
 impl Score {
-    /// The errors in the files of a submission to a challenge whose truth is not published.
+    /// The errors in the files of a submission to a challenge whose ground truth is not published.
     fn checked(&self, task: Task, prediction: &Source) -> anyhow::Result<Answer> {
         let checked = check_submission(task, prediction)?;
         let text = match self.json.is_json() {

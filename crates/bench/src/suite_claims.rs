@@ -6,18 +6,18 @@ use report::{Claim, SuiteGate, few};
 use serde::Deserialize;
 use serde_json::Value;
 
-/// The paper that a suite's claims are of, or the name of one's own hypotheses.
+/// The paper whose claims a suite tests, or the name of the authors' own hypotheses.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Paper {
     pub(crate) name: String,
-    /// None for hypotheses of one's own.
+    /// None for the authors' own hypotheses.
     pub(crate) url: Option<String>,
-    /// The command that makes the results, if they are not those of training the suite.
+    /// The command that makes the results, if it is not the training of the suite.
     pub(crate) command: Option<String>,
 }
 
-/// Refuses a suite whose claims name a key or a method that is not known, or no paper.
+/// Refuses a suite whose claims use an unknown key or method, or that lacks a paper.
 pub(crate) fn check(settings: &SettingTree) -> anyhow::Result<()> {
     read(settings).map(drop)
 }
@@ -35,7 +35,7 @@ pub(crate) fn read(settings: &SettingTree) -> anyhow::Result<(Paper, Vec<Claim>,
         let other = claim.beyond.as_ref().map(|other| [&other.method, &other.against]);
         let own = [Some(&claim.method), claim.against.as_ref()].into_iter().flatten();
         for method in own.chain(other.into_iter().flatten()) {
-            // A search adds how it found the network: "supernet, evolution".
+            // A search adds its strategy to the name: "supernet, evolution".
             let known = |known: &String| {
                 method
                     .strip_prefix(known)
@@ -53,7 +53,7 @@ pub(crate) fn read(settings: &SettingTree) -> anyhow::Result<(Paper, Vec<Claim>,
     Ok((paper, claims, typed_tables(settings, "gate")?))
 }
 
-/// The names of the methods of a suite: those that are given, else those of the routers.
+/// The names of the methods of a suite: those that are given, or else those of the routers.
 fn methods(settings: &SettingTree) -> Vec<String> {
     let methods = settings.value().get("method").and_then(Value::as_array).cloned();
     let name = |method: &Value| {

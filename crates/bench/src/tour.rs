@@ -1,6 +1,6 @@
 //! The line numbers of links in docs/tour.md.
 //!
-//! A link `` [`text`](../path#L12) `` leads to the first line of the file that contains its text.
+//! A link `` [`text`](../path#L12) `` points to the first line of the file that contains its text.
 
 use std::path::{Path, PathBuf};
 
@@ -11,7 +11,7 @@ const PAGE: &str = "docs/tour.md";
 const START: &str = "[`";
 const LINE: &str = "#L";
 
-/// The page of the workspace at `root` as it should be, if it has one.
+/// The up-to-date page of the workspace at `root`, if it has one.
 pub(crate) fn page(root: &Path) -> anyhow::Result<Option<(PathBuf, String)>> {
     let path = root.join(PAGE);
     if !path.exists() {
@@ -21,7 +21,7 @@ pub(crate) fn page(root: &Path) -> anyhow::Result<Option<(PathBuf, String)>> {
     Ok(Some((PAGE.into(), with_lines(&text, root)?)))
 }
 
-/// The page with every line number as the files have it. Fails if a link's text is not in its file.
+/// The page with line numbers updated from the files. Fails if a link's text is not in its file.
 fn with_lines(page: &str, root: &Path) -> anyhow::Result<String> {
     let mut parts = page.split(START);
     let mut text = parts.next().unwrap_or_default().to_string();
@@ -37,7 +37,7 @@ fn with_lines(page: &str, root: &Path) -> anyhow::Result<String> {
     Ok(text)
 }
 
-/// The words, the path and what follows of `` words`](../path#L12) and so on ``.
+/// The words, the path and the rest of `` words`](../path#L12) and so on ``.
 fn linked(part: &str) -> Option<(&str, &str, &str)> {
     let (words, after) = part.split_once("`](../")?;
     let (target, rest) = after.split_once(')')?;

@@ -20,7 +20,7 @@ fn a_trace_changes_nothing_and_can_be_analysed() {
         assert!(numbers.contains(name), "{name}: {numbers}");
     }
     assert!(fs::read_to_string(place.path("traced/tiny.csv")).unwrap().contains(",valid,margin,"));
-    // Those that had ended are traced as they are now.
+    // Runs that have already ended are traced in their final state.
     ended(&place.run(&["run", "tiny.toml", "--trace"]), 0);
     let last = "trace/step-00000040.safetensors";
     let bytes = |runs: &str| fs::read(place.runs(runs)[0].join(last)).unwrap();

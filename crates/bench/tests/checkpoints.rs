@@ -1,4 +1,4 @@
-//! Checkpoints of another framework become runs, are analysed, tuned, and go back out, end to end.
+//! Checkpoints of another framework are converted to runs, analysed, tuned, and exported again, end to end.
 
 mod common;
 
@@ -42,7 +42,7 @@ fn a_checkpoint_becomes_a_run_and_goes_back_out() {
     assert_eq!(out, "41 tensors in out\n");
     let both = |folder: &str| {
         let mut files = tensors(place.path(folder));
-        // The index is JSON, whose spaces are free.
+        // The index is JSON, in which whitespace may differ.
         files.iter_mut().filter(|(name, _)| name.ends_with(".json")).for_each(|(_, bytes)| {
             let value: Value = serde_json::from_slice(bytes).unwrap();
             *bytes = value.to_string().into_bytes();
@@ -56,7 +56,7 @@ fn a_checkpoint_becomes_a_run_and_goes_back_out() {
     let (out, _) = ended(&place.run(&["inspect", "model"]), 0);
     assert!(out.contains("family: mixtral\n") && out.contains("tensors: 41, with"), "{out}");
     assert!(out.contains("[moe.router]\nkind = \"top-k\"\n"), "{out}");
-    // What runs on text and with experts can do.
+    // The analyses that apply to text and experts.
     let (out, _) = ended(&place.run(&["analyse", &run, "--what", "load,entropy,causality"]), 0);
     assert!(out.contains("Effect of later tokens"), "{out}");
     let sample = ["sample", &run, "--prompt", "the", "--tokens", "5", "--temperature", "0"];
@@ -225,7 +225,7 @@ fn an_upcycled_network_begins_as_the_dense_one() {
         assert!(gap < 1e-5, "{method}: {gap}, {losses:?}");
     }
     assert!((losses["dropped"] - dense).abs() > 1e-3, "{losses:?}");
-    // Weights that do not sum to one number cannot give what the dense network gave.
+    // Weights with a varying sum cannot reproduce the output of the dense network.
     let wrong = "moe.router={ kind = \"top-k\", weights = \"softmax\" }";
     let args = ["run", "tiny.toml", "--only", "method=copies", "--set", wrong];
     let err = ended(&place.run(&[&args[..], &data].concat()), 2).1;
@@ -235,9 +235,9 @@ fn an_upcycled_network_begins_as_the_dense_one() {
     );
 }
 
-/// Routers whose weights with the settings of their papers sum to other numbers for other units however small
-/// the gates are: cosines do not depend on lengths, the parts of scores above 0 are as unequal as before, and
-/// units choose other numbers of null experts.
+/// Routers whose weights, with the settings of their papers, have sums that differ between units however
+/// small the gates are: cosines do not depend on lengths, the positive parts of scores are as unequal as
+/// before, and units choose different numbers of null experts.
 const NOT_EQUAL: [&str; 3] = ["x-moe", "remoe", "ada-moe"];
 
 #[test]
@@ -307,7 +307,7 @@ fn a_vision_transformer_is_upcycled_to_one_with_experts() {
         place.runs("runs").iter().filter_map(|folder| test_loss(folder)).collect();
     assert_eq!(losses.len(), 3, "the checkpoint, and two methods: {losses:?}");
     assert!(losses.iter().all(|loss| (loss - losses[0]).abs() < 1e-5), "{losses:?}");
-    // A router that mixes tokens cannot begin as the dense network.
+    // A router that mixes tokens cannot start with the outputs of the dense network.
     let args = ["run", "tiny.toml", "--only", "method=v-moe", "--set", "moe.router=\"soft\""];
     let err = ended(&place.run(&args), 2).1;
     assert!(err.contains("upcycle: equal = true, but the first outputs on 32 examples"), "{err}");
@@ -382,7 +382,7 @@ fn an_encoder_decoder_is_evaluated_on_pairs() {
     let export = ["export", run, "out", "--data-dir", data.to_str().unwrap()];
     assert_eq!(ended(&place.run(&export), 0).0, "91 tensors in out\n");
     assert!(tensors(place.path("model")) == tensors(place.path("out")));
-    // Its experts are merged on both sides, and the smaller network goes back to its family.
+    // Its experts are merged on both sides, and the smaller network is exported in its family's format.
     let args = ["prune", run, "--ratio", "0.5", "--rule", "merge", "--format", "json"];
     let args = [&args[..], &["--data-dir", data.to_str().unwrap()]].concat();
     let answer: Value = serde_json::from_str(&ended(&place.run(&args), 0).0).unwrap();

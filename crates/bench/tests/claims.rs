@@ -1,4 +1,4 @@
-//! The page of claims is made from committed results, and is current.
+//! The page of claims is made from committed results, and is up to date.
 
 mod common;
 
@@ -10,7 +10,7 @@ use common::{Place, ended};
 fn the_page_of_claims_is_current() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let place = Place::new();
-    // A copy, so that pages of experiments are not rewritten under the eyes of other tests.
+    // A copy, so that pages of experiments are not rewritten while other tests read them.
     for part in ["experiments", "results"] {
         copy(&root.join(part), &place.path(part));
     }
@@ -54,7 +54,7 @@ against = "b"
 above = 0.0
 "#;
 
-/// An experiment with results of these accuracies of `a`; those of `b` are 0.5.
+/// An experiment in which `a` has these accuracies and `b` has 0.5.
 fn experiment(accuracies: &[f64]) -> Place {
     let place = Place::new();
     fs::create_dir_all(place.path("experiments/one")).unwrap();
@@ -98,7 +98,7 @@ fn verdicts_follow_from_committed_results() {
     }
 }
 
-/// Claims of one paper are corrected for their number, in whichever suites they are.
+/// Claims of one paper are corrected for their number together, in whichever suites they are.
 #[test]
 fn the_suites_of_a_paper_are_corrected_together() {
     // The one-sided p is 0.020: below 2.5 %, and above half of it.

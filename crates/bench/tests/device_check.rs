@@ -11,7 +11,8 @@ use std::{
 
 use serde_json::Value;
 
-/// Prints its arguments as one row of JSON, but for the test of devices, which prints its lines.
+/// A program that prints its arguments as one row of JSON, except in place of the test of devices, whose
+/// lines it prints.
 const STAND_IN: &str = r#"#!/bin/sh
 case "$*" in
     *is_available*) echo cuda ;;
@@ -20,7 +21,7 @@ case "$*" in
 esac
 "#;
 
-/// The JSON of the script for a device, with programs that are named as they lie in its folder.
+/// The JSON of the script for a device, with programs in its folder.
 fn checked(folder: &Path, device: &str) -> Value {
     let script = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../scripts/device-check");
     let mut command = Command::new("python3");

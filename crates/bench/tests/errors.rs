@@ -1,4 +1,4 @@
-//! Whatever a person can get wrong ends with one clear message and exit code 2, and harms nothing.
+//! Every user error ends with one clear message and exit code 2, and does no harm.
 
 mod common;
 
@@ -95,7 +95,7 @@ fn a_damaged_checkpoint_is_refused_and_the_others_are_intact() {
     let place = Place::new();
     ended(&place.run(&["run", "tiny.toml"]), 0);
     let (before, runs) = (place.outcomes("runs"), place.runs("runs"));
-    // As if the first run had been interrupted, and its checkpoint cut off.
+    // The state after the first run was interrupted and its checkpoint truncated.
     fs::remove_file(runs[0].join("result.json")).unwrap();
     let checkpoint = runs[0].join("checkpoint.bin");
     let bytes = fs::read(&checkpoint).unwrap();
@@ -127,7 +127,7 @@ fn a_full_disk_leaves_nothing_half_written() {
     let place = Place::new();
     ended(&place.run(&["run", "tiny.toml", "--only", "router=switch"]), 0);
     let before = place.outcomes("runs");
-    // No file may grow beyond 8 blocks: the checkpoint of the next run does not fit.
+    // No file may exceed 8 blocks: the checkpoint of the next run does not fit.
     let program = env!("CARGO_BIN_EXE_bench");
     let script = format!("trap '' XFSZ; ulimit -f 8; exec {program} run tiny.toml");
     let mut command = std::process::Command::new("sh");
@@ -216,12 +216,12 @@ name = "tame"
         assert!(row("wild").unwrap().contains("failed"), "{table}");
         assert!(row("tame").unwrap().contains("0."), "{table}");
     }
-    // In the ranking it is the last, and not one that is missing.
+    // In the ranking it has the last rank, and is not missing.
     let (ranking, _) = ended(&place.run(&["rank", "tiny.toml", "--format", "csv"]), 0);
     let rows: Vec<Vec<&str>> =
         ranking.lines().skip(1).map(|line| line.split(',').take(2).collect()).collect();
     assert_eq!(rows, [["tame", "1"], ["wild", "2"]], "{ranking}");
-    // A setting that fails is the worst, and not one that is missing.
+    // A setting that fails is ranked last, and is not missing.
     let tuned = "[tune]\ntrials = 2\nmetric = \"loss\"\n[tune.keys]\ntrain.lr = [1e30, 1e-3]\n";
     let suite = fs::read_to_string(place.path("tiny.toml")).unwrap().replace("train.lr = 1e30", "");
     fs::write(place.path("tiny.toml"), suite + tuned).unwrap();
@@ -279,7 +279,7 @@ fn a_text_has_as_many_windows_as_rows() {
     assert!(err.contains(expected), "{err}");
 }
 
-/// A network of so many ranks as TOML.
+/// A network of `ranks` ranks as TOML.
 fn network(ranks: &str, alpha: &str) -> String {
     format!(
         "[[rank]]\nflops = 1e12\n[[level]]\nname = \"all\"\nranks = {ranks}\nalpha = {alpha}\nbeta = 1e9\n"
@@ -358,7 +358,7 @@ moe.router = "soft"
     let args = call(&soft, "8");
     let err = error(&place, &args.each_ref().map(|arg| &**arg));
     assert!(err.contains("layer 0 has all 4 experts for each unit"), "{err}");
-    // The largest number of ranks ends soon.
+    // The largest number of ranks takes little time.
     let args = call(&switch, "2,3,65536");
     let (out, _) = ended(&place.run(&args.each_ref().map(|arg| &**arg)), 0);
     assert!(
@@ -377,7 +377,7 @@ fn large_plans_and_deep_keys_are_refused_at_once() {
     let place = Place::new();
     let err = error(&place, &["run", "tiny.toml", "--seeds", "0..100000"]);
     assert!(err.contains("are 300000 runs; at most 20000 are planned"), "{err}");
-    // The seeds that are wanted are all that is planned.
+    // Only the selected seeds are planned.
     let err = error(
         &place,
         &["run", "tiny.toml", "--seeds", "0..100000", "--only", "seed=5", "--only", "router=nope"],

@@ -1,10 +1,11 @@
-//! No reader panics, hangs or takes much memory for a small input, whatever it is.
+//! No reader panics, hangs or takes much memory for any small input.
 //!
-//! Each reader gets its valid files with small changes, the same each time, in a process of its own with little
-//! memory. `cargo test -p bench --test fuzz` makes 100,000 inputs; `cargo test -p bench --test fuzz -- 1000000`
-//! so many, and `-- 1000000 dng` so many for one reader. Inputs that were found to be wrong once are in
-//! `fuzz/regressions`, `READER_WHAT`, and are read first. `fuzz/` at the root of the repository has the same
-//! readers for `cargo fuzz`, which begin with the files of `cargo test -p bench --test fuzz -- corpus fuzz/corpus`.
+//! Each reader gets its valid files with small deterministic changes, in a separate process with limited
+//! memory. `cargo test -p bench --test fuzz` makes 100,000 inputs; `cargo test -p bench --test fuzz --
+//! 1000000` that number, and `-- 1000000 dng` that number for one reader. Inputs for which a reader once
+//! failed are in `fuzz/regressions`, `READER_WHAT`, and are read first. `fuzz/` at the root of the repository
+//! has the same readers for `cargo fuzz`, which start from the files of `cargo test -p bench --test fuzz --
+//! corpus fuzz/corpus`.
 
 #[path = "fuzz/mutate.rs"]
 mod mutate;
@@ -23,18 +24,18 @@ use std::{
 use mutate::{Random, mutated};
 use targets::Target;
 
-/// Inputs that were found to be wrong once.
+/// Inputs for which a reader once failed.
 const REGRESSIONS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fuzz/regressions");
-/// Inputs of all readers.
+/// The number of inputs of all readers.
 const INPUTS: usize = 100_000;
-/// The most time that a reader may take for an input.
+/// The longest time that a reader may take for an input.
 const MOST_TIME: Duration = Duration::from_secs(5);
-/// The most memory that it may take beyond what it has, in KiB.
+/// The largest memory that a reader may take in addition to that of the process, in KiB.
 const MOST_MEMORY: u64 = 200 << 10;
-/// The most memory of the process with all that it begins with, in KiB.
+/// The largest memory of the process in total, in KiB.
 const LIMIT: u64 = 4 << 20;
 
-/// The reader of this process reads so many inputs.
+/// Reads `count` inputs with the reader of this process.
 fn read(name: &str, count: usize) -> ExitCode {
     let all = targets::all();
     let target = all.iter().find(|target| target.name == name).expect("a known reader");
@@ -80,14 +81,14 @@ fn one(target: &Target, folder: &Path, bytes: &[u8]) -> Result<Duration, String>
     }
 }
 
-/// The most memory that this process has requested so far, in KiB; 0 where the system does not tell.
+/// The peak of the memory that this process has requested, in KiB; 0 if the system does not report it.
 fn peak() -> u64 {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmPeak:"));
     line.and_then(|line| line.trim().strip_suffix(" kB")?.trim().parse().ok()).unwrap_or(0)
 }
 
-/// The names of inputs that were found to be wrong once, in order: `READER_WHAT`.
+/// The names of inputs for which a reader once failed, in order: `READER_WHAT`.
 fn regression_names() -> Vec<String> {
     let entries = fs::read_dir(REGRESSIONS).expect("the folder is there").flatten();
     let mut names: Vec<String> =
@@ -96,25 +97,26 @@ fn regression_names() -> Vec<String> {
     names
 }
 
-/// The reader that an input is for.
+/// The name of the reader to which an input belongs.
 fn reader_of(file: &str) -> &str {
     file.split_once('_').map_or("", |(reader, _)| reader)
 }
 
-/// Inputs of a reader that were found to be wrong once.
+/// The inputs for which a reader once failed.
 fn regressions(name: &str) -> Vec<Vec<u8>> {
     let names = regression_names();
     let ours = names.iter().filter(|file| reader_of(file) == name);
     ours.map(|file| fs::read(Path::new(REGRESSIONS).join(file)).expect("it is there")).collect()
 }
 
-/// Inputs that no reader has.
+/// Inputs that belong to no reader.
 fn unread(all: &[Target]) -> Vec<String> {
     let known = |file: &String| all.iter().any(|target| target.name == reader_of(file));
     regression_names().into_iter().filter(|file| !known(file)).collect()
 }
 
-/// Writes the valid files of each reader, and what was found to be wrong once, to begin with under `cargo fuzz`.
+/// Writes the valid files of each reader, and the inputs for which it once failed, as the initial corpus of
+/// `cargo fuzz`.
 fn corpus(folder: &Path) -> ExitCode {
     for target in targets::all() {
         let place = folder.join(target.name);
@@ -127,19 +129,20 @@ fn corpus(folder: &Path) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// A line for whoever started the process.
+/// Prints a line for the process that started this one.
 fn say(text: &str) {
     let mut out = std::io::stdout().lock();
     writeln!(out, "{text}").and_then(|()| out.flush()).expect("somebody listens");
 }
 
-/// Has a reader read so many inputs in a process of its own, and tells how it ended.
+/// Runs a reader on `count` inputs in a separate process, and returns how the process ended.
 fn in_a_process(target: &Target, count: usize) -> Result<String, String> {
     let program = std::env::current_exe().expect("this program has a path");
     let mut command = Command::new("sh");
     command.args(["-c", &format!("ulimit -v {LIMIT}; exec \"$0\" \"$@\"")]).arg(program);
     command.args(["read", target.name, &count.to_string()]);
-    // An arena for each thread would be addresses that nobody uses, and as many as there are processors.
+    // With an arena for each thread, address space would be reserved in proportion to the number of
+    // processors.
     command.env("MALLOC_ARENA_MAX", "1");
     let output = command.stderr(Stdio::piped()).output().expect("it starts");
     let text = String::from_utf8_lossy(&output.stdout).to_string();

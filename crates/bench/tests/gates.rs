@@ -1,4 +1,4 @@
-//! What has to hold for claims is measured with a suite's runs, and shown by `check`.
+//! The conditions of claims are measured on a suite's runs, and shown by `check`.
 
 mod common;
 

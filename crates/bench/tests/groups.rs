@@ -1,4 +1,4 @@
-//! Super-classes from another run's confusions: made before the run that needs them, and told to its
+//! Super-classes from another run's confusions: computed before the run that needs them, and passed to its
 //! router.
 
 mod common;
@@ -63,7 +63,7 @@ fn groups_come_from_confusions_and_are_told() {
         // Two of three experts are not available for an image: each of 8 -> 8 -> 8 with biases.
         assert_eq!(bytes, 4.0 * (result["params"].as_f64().unwrap() - 2.0 * 144.0));
     }
-    // Nothing is trained again, and what is pruned keeps its groups.
+    // Nothing is trained again, and a pruned run keeps its groups.
     let told = runs.iter().find(|run| json(&run.join("config.json"))["method"] == "told").unwrap();
     let name = told.file_name().unwrap().to_string_lossy();
     let args = ["prune", &name, "--ratio", "0.3", "--rule", "load", "--steps", "2"];

@@ -1,4 +1,4 @@
-//! The memory that the import of a checkpoint takes: that of a process of its own, measured from outside.
+//! The memory that the import of a checkpoint needs: that of a separate process, measured from outside.
 
 #![cfg(target_os = "linux")]
 
@@ -51,7 +51,7 @@ fn tensors() -> Vec<(String, Vec<usize>)> {
     all
 }
 
-/// Writes the checkpoint in bf16 over that of a folder; gives the number of its parameters.
+/// Writes the checkpoint in bf16 over that of a folder; returns the number of its parameters.
 fn write_large(folder: &Path) -> usize {
     let config = fs::read(folder.join("config.json")).unwrap();
     let mut config: Value = serde_json::from_slice(&config).unwrap();
@@ -88,7 +88,7 @@ fn write_large(folder: &Path) -> usize {
     end / 2
 }
 
-/// Half a million numbers in bf16, of sizes from 1/64 to 1/32 and of both signs.
+/// Half a million numbers in bf16, with absolute values from 1/64 to 1/32 and both signs.
 fn block() -> Vec<u8> {
     let number = |i: u32| {
         let bits = (i.wrapping_mul(2_654_435_761) >> 16) as u16;
@@ -97,7 +97,7 @@ fn block() -> Vec<u8> {
     (0..1 << 19).flat_map(number).collect()
 }
 
-/// The most memory in bytes that a program held: the system's mark, examined until it ends.
+/// The peak memory of a program in bytes: the system's mark, polled until the program ends.
 fn peak(command: &mut Command) -> f64 {
     let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     let status = format!("/proc/{}/status", child.id());
@@ -124,7 +124,7 @@ fn an_import_takes_at_most_1_3_times_the_parameters() {
     let data = place.path(".").to_string_lossy().to_string();
     let mut import = vec!["import", "model", "--task", "text-lm", "--threads", "1"];
     import.extend(["--data-dir", &data]);
-    // The evaluation is of a few tokens at a time, and so a small part of it.
+    // The evaluation has a few tokens at a time, so it needs little of the memory.
     let files = ["task.file=words.txt", "task.valid=words.txt", "task.test=words.txt"];
     for set in files.into_iter().chain(["task.length=8", "train.batch=1"]) {
         import.extend(["--set", set]);

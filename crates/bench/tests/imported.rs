@@ -1,5 +1,5 @@
-//! What is done with the network of a checkpoint of another framework, and what goes back out: parts of it
-//! trained, adapters, fewer experts, experts made of a dense network, analyses.
+//! Uses of the network of another framework's checkpoint, and its export: training of parts, adapters, fewer
+//! experts, experts made of a dense network, analyses.
 
 mod common;
 
@@ -51,12 +51,12 @@ fn runs(place: &Place) -> BTreeMap<String, (String, f64)> {
     place.runs("runs").into_iter().map(of).collect()
 }
 
-/// The data folder of the task: what is in the program is enough.
+/// The data folder of the task; the embedded data are enough.
 fn data(place: &Place) -> String {
     place.path(".").to_str().unwrap().to_string()
 }
 
-/// The test loss of a checkpoint, by an import of its own.
+/// The test loss of a checkpoint, from a separate import.
 fn loss_of(place: &Place, folder: &str) -> f64 {
     let tokenizer = "model/tokenizer.json";
     fs::copy(place.path(tokenizer), place.path(folder).join("tokenizer.json")).unwrap();
@@ -109,7 +109,7 @@ fn parts_are_tuned_and_all_else_goes_back_out_to_the_bit() {
         assert!(experts.iter().all(|name| name.contains(".mlp.experts.")), "{experts:?}");
         assert!(n > 0 && n < all, "{n} of {all}");
     }
-    // Adapters begin as nothing, and go out as a part of the weights.
+    // Adapters start at zero, and are merged into the weights on export.
     assert_eq!(changed(&place, "adapted-at-the-start"), [""; 0]);
     let start = runs.iter().find(|(method, _)| !TUNED.contains(&format!("\"{method}\"")));
     let start = start.map(|(_, (_, loss))| *loss).expect("the run of the checkpoint");
@@ -123,7 +123,7 @@ fn parts_are_tuned_and_all_else_goes_back_out_to_the_bit() {
     assert!(err.contains("router"), "{err}");
 }
 
-/// Experts with biases and a clamped gate, which no fused kernel computes.
+/// Experts with biases and a clamped gate, for which there is no fused kernel.
 #[test]
 fn gpt_oss_is_adapted_and_goes_back_out() {
     let place = place("gpt-oss", "");
@@ -204,7 +204,7 @@ fn experts_of_like_outputs_are_merged() {
     ended(&place.run(&["export", &run, "out"]), 0);
     let (found, expected) = (loss_of(&place, "out"), test_loss(&answer, "after"));
     assert!((found - expected).abs() < 1e-6, "{found}, not {expected}");
-    // Merged experts are other experts than those of the same numbers.
+    // A merged expert differs from the original one of the same number.
     let (before, after) = (tensors(&place, "model"), tensors(&place, "out"));
     let down = |expert: u64| format!("model.layers.1.mlp.experts.{expert}.down_proj.weight");
     for (new, old) in kept.iter().enumerate() {

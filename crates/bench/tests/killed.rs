@@ -1,8 +1,8 @@
-//! A run or a search that was killed, at whatever moment, ends with the same bits as one that never stopped.
+//! A run or a search that was killed at any moment ends with the same bits as one that never stopped.
 //!
-//! This test is its own program: with arguments of a suite it is `bench` with one more task, which ends
-//! the process at a chosen access to its data, in training or evaluation, without any cleaning up. So
-//! the moments do not depend on how fast the machine is.
+//! This test is a separate program: with arguments of a suite it is `bench` with an additional task, which
+//! ends the process without any cleanup at a chosen access to its data, in training or evaluation. So the
+//! moments do not depend on the speed of the machine.
 
 mod common;
 #[path = "common/fatal.rs"]
@@ -18,7 +18,7 @@ use std::{
 use common::{Place, SUITE, ended};
 use fatal::{COUNT, KILL_AT, program};
 
-/// A search among sizes of experts: short trainings, then the winners of both ways of searching.
+/// A search among sizes of experts: short trainings, then the winners of both strategies.
 const SEARCH: &str = r#"
 seeds = [0]
 [base]
@@ -49,8 +49,8 @@ fn call(place: &Place, runs: &str, threads: &str) -> Command {
     command
 }
 
-/// What a process leaves behind that was killed while it wrote: half a row, and files of which only the
-/// beginning is written beside their place.
+/// Creates the leftovers of a process that was killed while it wrote: half a row, and incomplete temporary
+/// files beside their targets.
 fn tear(place: &Place, runs: &str) {
     for name in histories(place, runs).into_keys() {
         let path = place.path(runs).join("searches").join(name);
@@ -68,8 +68,8 @@ fn tear(place: &Place, runs: &str) {
     }
 }
 
-/// Kills the program on a suite at moments all over its work, again and again, and compares what it leaves at
-/// the end with what it leaves if nobody kills it; `runs` are trained then. Gives the number of kills.
+/// Kills the program on a suite repeatedly, at moments spread over its work, and compares its final results
+/// with those of an undisturbed program; `runs` is the number of trained runs. Returns the number of kills.
 fn killed_at_any_moment_it_ends_with_the_same_bits(
     suite: &str,
     runs: std::ops::Range<usize>,
@@ -84,12 +84,12 @@ fn killed_at_any_moment_it_ends_with_the_same_bits(
     let accesses: usize = read(&count).parse().expect("a count is a number");
     assert!(accesses > 100, "{accesses}");
 
-    // In each round at other moments.
+    // The moments differ between rounds.
     let last = 7 * rounds;
     for part in 1..=last {
-        // With two threads two runs are killed at once.
+        // With two threads two runs are killed at the same time.
         let (runs, threads) = (format!("killed-{part}"), if part % 2 == 0 { "1" } else { "2" });
-        // Killed again and again, each time a little later, until it gets through.
+        // Killed repeatedly, each time a little later, until it finishes.
         for attempt in 0.. {
             let kill_at = accesses * part / (last + 1) + accesses * attempt / 4;
             let output = call(&place, &runs, threads).env(KILL_AT, kill_at.to_string()).output();

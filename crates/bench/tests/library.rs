@@ -1,4 +1,4 @@
-//! What is said of the library is true of all of it.
+//! The documentation of the library is true for all of its items.
 
 mod common;
 
@@ -26,7 +26,7 @@ fn the_suite_of_routers_has_all_of_them() {
     assert_eq!(methods.filter_map(router).collect::<BTreeSet<_>>(), routers(&Place::new()));
 }
 
-/// `docs --check` in a workspace.
+/// The output of `docs --check` in a workspace.
 fn docs_are_current(root: &Path, code: i32) -> String {
     let mut command = Command::new(env!("CARGO_BIN_EXE_bench"));
     ended(&command.args(["docs", "--check"]).current_dir(root).output().unwrap(), code).0
@@ -49,7 +49,7 @@ fn a_page_that_is_not_current_is_found() {
             }
         }
     }
-    // Its links lead to files that are not copied.
+    // The links of this page refer to files that are not copied.
     let _ = fs::remove_file(folder.path("docs/tour.md"));
     docs_are_current(&folder.path("."), 0);
     let file = folder.path("crates/routers/src/switch.rs");

@@ -1,4 +1,5 @@
-//! Sizes and files that a person gives to verbs have limits: a message with exit code 2, and nothing is taken.
+//! Sizes and files in the arguments of verbs have limits: beyond them there is a message with exit code 2,
+//! and no memory is taken.
 
 mod common;
 
@@ -120,7 +121,7 @@ fn results_that_cannot_be_judged_say_why() {
     }
     let (table, _) = ended(&place.run(&["table", "foo.csv", "--format", "md"]), 0);
     assert!(table.contains("Without a column of quality: no metric is known"), "{table}");
-    // The page is written where its folder is not there yet.
+    // The page is written even if its folder does not exist yet.
     write("fine.csv", &seeds, "accuracy");
     ended(&place.run(&["report", "fine.csv"]), 0);
     assert!(place.path("runs/fine.html").is_file());
@@ -134,7 +135,7 @@ fn results_that_cannot_be_judged_say_why() {
 fn texts_that_are_too_large_are_not_read() {
     let place = Place::new();
     for (file, call) in [("huge.csv", "table"), ("huge.toml", "register")] {
-        // It has no blocks on the disk.
+        // The file takes no blocks on the disk.
         fs::File::create(place.path(file)).unwrap().set_len(1 << 32).unwrap();
         let err = error(&place, &[call, file]);
         let expected = format!("{file}: 4294967296 bytes; at most 268435456 are read");
@@ -198,7 +199,7 @@ fn what_is_no_regular_file_is_not_read_or_followed() {
     ended(&place.run(&board), 0);
     let written: Vec<_> = fs::read_dir(place.path("board")).unwrap().flatten().collect();
     assert!(!written.is_empty());
-    // In place of what it wrote is now a link to another folder.
+    // The folder that it wrote is replaced by a link to another folder.
     let elsewhere = place.path("elsewhere");
     fs::create_dir(&elsewhere).unwrap();
     for entry in written {
@@ -207,7 +208,7 @@ fn what_is_no_regular_file_is_not_read_or_followed() {
     }
     let err = error(&place, &board);
     assert!(err.contains("link"), "{err}");
-    // Nor are those in the folder of runs, of folders that a verb makes there.
+    // The same holds for folders that a verb makes in the folder of runs.
     let run = place.runs("runs").remove(0);
     let name = run.file_name().unwrap().to_string_lossy().to_string();
     let link = |at: &std::path::Path| std::os::unix::fs::symlink(&elsewhere, at).unwrap();

@@ -1,4 +1,4 @@
-//! What of a checkpoint of another framework does not fit a run is said, and nothing is kept of it.
+//! Parts of a checkpoint that do not fit a run are reported, and the failed run leaves no files.
 
 mod common;
 
@@ -24,7 +24,7 @@ task = { kind = "tanaka-lm", length = 16, tokens = { kind = "bpe", file = "model
 name = "changed"
 "#;
 
-/// Standard error of a run of the suite with these settings, which ends with this exit code.
+/// The standard error of a run of the suite with these settings, which ends with this exit code.
 fn run(place: &Place, code: i32, settings: &[&str]) -> String {
     let data = place.path(".").to_string_lossy().to_string();
     let mut args = vec!["run", "tiny.toml", "--data-dir", &data];
@@ -46,7 +46,7 @@ fn a_part_of_a_checkpoint_is_taken_only_where_the_suite_says_so() {
     assert!(err.contains("tiny.toml:4: from: the network does not take checkpoint "), "{err}");
     assert!(err.contains(&left(0)) && err.contains(&left(1)), "{err}");
     assert!(err.contains("partial = true"), "{err}");
-    // One with more parameters, and fewer or more blocks.
+    // A router with more parameters, and fewer or more blocks.
     let err = run(&place, 2, &["moe.router=loss-free"]);
     assert!(!err.contains(" is left: "), "{err}");
     let more = "parameter blocks.0.feed_forward.Moe.router.bias.";
@@ -55,7 +55,7 @@ fn a_part_of_a_checkpoint_is_taken_only_where_the_suite_says_so() {
     assert!(err.contains("tensor model.layers.1.input_layernorm.weight is left: "), "{err}");
     let err = run(&place, 2, &["backbone.depth=3"]);
     assert!(err.contains("parameter blocks.2.attention_norm.gamma is not set by any"), "{err}");
-    // Other sizes are no part of it.
+    // Different sizes are not a part of the checkpoint.
     for partial in ["from.partial=false", "from.partial=true"] {
         let err = run(&place, 2, &["moe.experts=6", partial]);
         let wanted = format!("parameter {} is [16, 6], and [16, 4] in the checkpoint", gate(0));
@@ -63,7 +63,7 @@ fn a_part_of_a_checkpoint_is_taken_only_where_the_suite_says_so() {
     }
     assert!(run(&place, 2, &["from.partial=3"]).contains("--set from.partial=3: "));
     assert!(place.runs("runs").is_empty(), "nothing is trained");
-    // What is intended is a warning.
+    // An intended difference is only a warning.
     let said = run(&place, 0, &[random, "from.partial=true"]);
     let left = format!("parameters of the checkpoint that are left: 2 ({} the first)", gate(0));
     assert!(said.contains(&format!("warning: from.partial = true: {left}; ")), "{said}");
@@ -76,7 +76,7 @@ fn a_part_of_a_checkpoint_is_taken_only_where_the_suite_says_so() {
 #[test]
 fn a_checkpoint_whose_nan_reaches_the_output_is_refused_and_nothing_is_kept() {
     let place = place("mixtral", SUITE);
-    // Token 47 is in no text.
+    // Token 47 occurs in no text.
     spoil(&place, "model.embed_tokens.weight", true);
     let unused = "tensor model.embed_tokens.weight: 2 of 768 numbers are NaN or infinite";
     let (out, err) = ended(&place.run(&[&IMPORT[..], &["--runs", "unused"]].concat()), 0);
@@ -94,10 +94,10 @@ fn a_checkpoint_whose_nan_reaches_the_output_is_refused_and_nothing_is_kept() {
         assert!(err.contains(" is NaN; in its checkpoint: tensor "), "{err}");
         assert!(place.runs("runs").is_empty(), "{err}");
     }
-    // A suite keeps that its run has failed, and why.
+    // The results of a suite keep that its run has failed, with the cause.
     let err = run(&place, 2, &[]);
     assert!(err.contains(used), "{err}");
-    // Nor is anything written for a task that is not known.
+    // Nothing is written for an unknown task either.
     let err = ended(&place.run(&["import", "model", "--task", "nope"]), 2).1;
     assert!(err.contains("--task nope: "), "{err}");
 }
@@ -120,7 +120,7 @@ fn the_run_of_a_checkpoint_has_the_name_of_its_folder() {
 fn adapters_of_other_experts_than_the_checkpoint_has_are_refused() {
     let place = place("gpt-oss", SUITE);
     let lora = |of: &str| format!("moe.expert={{ kind = \"lora\", of = {of}, rank = 2 }}");
-    // Without a limit it is the default, and the first pass would be that of another network.
+    // Without a limit the default applies, and the first pass would be that of another network.
     let err = run(&place, 2, &[&lora("{ kind = \"clamped-glu\", hidden = 8 }")]);
     assert!(
         err.contains("moe.expert.of: limit = 7.0, there 1.5: adapters go on the experts"),

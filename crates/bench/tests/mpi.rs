@@ -1,6 +1,6 @@
 //! The program as several processes of MPI, on this machine.
 //!
-//! This test is its own program, as `killed` is: with arguments of a suite it is `bench` with a task that
+//! This test is a separate program, like `killed`: with arguments of a suite it is `bench` with a task that
 //! ends a process at a chosen access to its data. It needs OpenMPI, and the feature `mpi`.
 
 mod common;
@@ -31,10 +31,10 @@ const MPIRUN: [&str; 10] = [
     "lo",
 ];
 
-/// How soon the others have to end when one process has died.
+/// The time within which the other processes must end when one has died.
 const SOON: Duration = Duration::from_secs(20);
 
-/// What makes of the last method of a suite one that is searched.
+/// The keys that make the last method of a suite a searched one.
 const SEARCH: &str = r#"
 name = "searched"
 [search]
@@ -71,7 +71,7 @@ fn this() -> PathBuf {
     std::env::current_exe().expect("this program has a path")
 }
 
-/// `mpirun` in the folder of a suite, before what it is to start.
+/// `mpirun` in the folder of a suite, without the command to start.
 fn mpirun(place: &Place) -> Command {
     let mut command = Command::new("mpirun");
     command.args(MPIRUN).current_dir(place.path(""));
@@ -84,7 +84,7 @@ fn run(runs: &str) -> Vec<String> {
     args.iter().map(ToString::to_string).collect()
 }
 
-/// So many processes on the suite.
+/// `count` processes on the suite.
 fn ranks(place: &Place, count: usize, args: &[String]) -> Command {
     let mut command = mpirun(place);
     command.args(["-np", &count.to_string()]).arg(this()).args(args);
@@ -123,7 +123,7 @@ fn processes_have_the_bits_of_one() {
     assert!(!err.contains("--set"), "two parts are there: {err}");
 }
 
-/// Wide enough that parameters are split; smaller ones are not.
+/// The network is wide enough that parameters are split; smaller parameters are not split.
 fn moments_are_split_with_the_bits_of_one() {
     let wide = short("loss-free").replace("width = 8", "width = 24");
     let wide =
@@ -135,13 +135,13 @@ fn moments_are_split_with_the_bits_of_one() {
         ended(&output(ranks(&place, count, &split(runs))), 0);
         assert_eq!(place.outcomes(runs), place.outcomes("one"), "{count}");
     }
-    // Killed, and resumed by another number of processes.
+    // Killed, and resumed with another number of processes.
     let mut killed = ranks(&place, 4, &split("killed"));
     killed.env(KILL_AT, "7").env(KILL_RANK, "2");
     assert!(!output(killed).status.success());
     ended(&output(ranks(&place, 2, &split("killed"))), 0);
     assert_eq!(place.outcomes("killed"), place.outcomes("one"));
-    // Nothing is split without other processes, nor for an optimizer without moments.
+    // Moments are not split without other processes, nor for an optimizer without moments.
     let (_, err) = ended(&alone(&place, &split("one")), 2);
     assert!(err.contains("--split-moments: there is one process"), "{err}");
     let sgd = [&split("sgd")[..], &["--set".into(), "train.optimizer=\"sgd\"".into()]].concat();
@@ -149,7 +149,7 @@ fn moments_are_split_with_the_bits_of_one() {
     assert!(err.contains("no moments to split"), "{err}");
 }
 
-/// A run that cannot begin is an error of it alone: all processes go on to the next.
+/// The error of a run that cannot begin affects only this run: all processes continue with the next.
 fn after_a_run_that_cannot_begin_comes_the_next() {
     let (head, method) = short("loss-free").split_once("[[method]]").map_or_else(
         || panic!("it has a method"),
@@ -174,7 +174,7 @@ fn without_a_flag_each_process_has_a_part() {
     assert_eq!(place.outcomes("four"), place.outcomes("one"));
 }
 
-/// Which settings go on depends on what the first process found.
+/// The settings that advance depend on the results in the first process.
 fn settings_are_tried_and_chosen_together() {
     let tune = "\n[tune]\ntrials = 3\nsearch = \"grid\"\nmetric = \"loss\"\nseeds = [100]\n\
                 halving = { rungs = 2, factor = 2 }\n[tune.keys]\ntrain.lr = [1e-3, 3e-3, 1e-2]\n";
@@ -205,7 +205,7 @@ fn workers_are_shared_out() {
             ended(&output(ranks(&place, *count, &run(&runs))), 0);
             assert_eq!(place.outcomes(&runs), place.outcomes("one"), "{penalty}, {count}");
         }
-        // Killed in the midst of it, and resumed.
+        // Killed during the run, and resumed.
         let mut killed = ranks(&place, 2, &run("killed"));
         killed.env(KILL_AT, "9").env(KILL_RANK, "1");
         assert!(!output(killed).status.success());
@@ -237,7 +237,7 @@ fn a_process_that_dies_ends_the_others_and_the_run_goes_on() {
     }
 }
 
-/// Kills one of two processes at moments all over a run, wherever it is: in an exchange too.
+/// Kills one of two processes at moments spread over a run, wherever it is, even in an exchange.
 #[allow(clippy::print_stdout, reason = "there is no harness that says what was tested")]
 fn killed_at_any_time_the_run_goes_on(rounds: u32) {
     let place = Place::with_suite(&short("deepseek-v3"));
@@ -362,7 +362,7 @@ fn what_cannot_be_shared_out_is_refused() {
     assert!(!place.path("runs").exists(), "nothing was made");
 }
 
-/// What is tried next depends on what was tried before.
+/// The next candidates of a search depend on the previous ones.
 fn a_search_is_for_one_process() {
     let place = Place::with_suite(&format!("{}{SEARCH}", short("loss-free")));
     let (out, err) = ended(&output(ranks(&place, 2, &run("runs"))), 2);
@@ -376,7 +376,7 @@ fn a_search_is_for_one_process() {
     assert!(err.contains("error: --shard: suite \"tiny.toml\" has [search]"), "{err}");
 }
 
-/// A supernet that is trained in a sandwich: three passes over the examples of each part.
+/// A supernet that is trained with the sandwich rule: three passes over the examples of each part.
 fn a_supernet_has_the_bits_of_one_process() {
     let place = Place::with_suite(SUPERNET);
     ended(&alone(&place, &run("one")), 0);
@@ -412,7 +412,7 @@ fn measure(place: &Place, runs: &str, name: [&str; 2]) -> f64 {
     found.and_then(|metric| metric[2].as_f64()).expect("it is measured")
 }
 
-/// A run whose experts the processes split: the numbers, and not the bits, are those of one process.
+/// A run whose experts are split among processes has the same numbers as in one process, up to rounding.
 fn experts_are_split_with_the_numbers_of_one() {
     let suite = short("loss-free").replace("experts = 4,", "experts = 4, expert_parallel = true,");
     let place = Place::with_suite(&suite.replace("lr = 3e-3", "lr = 3e-3, epsilon = 1e-3"));
@@ -427,7 +427,7 @@ fn experts_are_split_with_the_numbers_of_one() {
     };
     ended(&output(ranks(&place, 2, &run("two"))), 0);
     near("two");
-    // Killed, and resumed by one process: the checkpoint has all experts.
+    // Killed, and resumed with one process: the checkpoint has all experts.
     let mut killed = ranks(&place, 2, &run("killed"));
     killed.env(KILL_AT, "11").env(KILL_RANK, "1");
     assert!(!output(killed).status.success());

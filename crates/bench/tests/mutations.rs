@@ -1,4 +1,5 @@
-//! A flipped bit or a cut in any file of a run is an error that names the file, never another number.
+//! A flipped bit or a truncation in any file of a run is an error that names the file, and never a wrong
+//! number.
 
 mod common;
 
@@ -9,7 +10,7 @@ use std::{
 
 use common::{Place, SUITE, ended};
 
-/// All files of a folder and of the folders in it.
+/// All files of a folder and its subfolders.
 fn files(folder: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).expect("the folder is there").flatten();
     let mut found: Vec<PathBuf> = entries
@@ -22,7 +23,7 @@ fn files(folder: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// Damages the file in so many ways, and calls the program each time.
+/// Damages the file in `ways` ways, and calls the program each time.
 fn damage(place: &Place, file: &Path, call: &[&str], ways: usize) {
     let whole = fs::read(file).unwrap();
     let name = file.file_name().unwrap().to_string_lossy();
@@ -35,7 +36,7 @@ fn damage(place: &Place, file: &Path, call: &[&str], ways: usize) {
         assert!(!err.contains("panicked"), "{name}, {way}: {err}");
     };
     for way in 0..ways {
-        // Spread over the file, and over the bits of a byte.
+        // The positions are spread over the file, and over the bits of a byte.
         let bit = (whole.len() * 8 - 1) * way / ways.max(2) + way % 8;
         let bit = bit.min(whole.len() * 8 - 1);
         let mut bytes = whole.clone();
@@ -47,7 +48,7 @@ fn damage(place: &Place, file: &Path, call: &[&str], ways: usize) {
     fs::write(file, whole).unwrap();
 }
 
-/// Damages every file of a run that has ended, and of one that continues.
+/// Damages every file of a finished run, and of an interrupted one.
 fn damage_all(ways: usize) {
     let suite = SUITE.replace("steps = 40", "steps = 8").replace("\"random\"", "\"hash\"");
     let place = Place::with_suite(&suite);
@@ -84,12 +85,12 @@ fn damage_all(ways: usize) {
         }
         fs::write(file, whole).unwrap();
     }
-    // Of a run that continues, the log and the checkpoint are read.
+    // The log and the checkpoint of an interrupted run are read.
     fs::remove_file(folder.join("result.json")).unwrap();
     for name in ["metrics.csv", "checkpoint.bin"] {
         let file = folder.join(name);
         let (whole, rows) = (fs::read(&file).unwrap(), b"8,valid,");
-        // What came after the checkpoint does not count.
+        // Rows after the checkpoint do not count.
         let kept = whole.windows(rows.len()).position(|part| part == rows).unwrap_or(whole.len());
         fs::write(&file, &whole[..kept]).unwrap();
         damage(&place, &file, &run, ways);

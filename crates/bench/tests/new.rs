@@ -1,4 +1,4 @@
-//! What `new` writes outside of the workspace.
+//! The output of `new` outside of the workspace.
 
 mod common;
 
@@ -6,7 +6,7 @@ use std::{env, fs, path::Path, process::Command};
 
 use common::{Place, ended};
 
-/// The words of `new`. Outside of the workspace `router` writes an experiment too.
+/// The arguments of `new`. Outside of the workspace `router` writes an experiment too.
 const KINDS: [&str; 6] = ["experiment", "router", "expert", "residual", "task", "backbone"];
 
 #[test]
@@ -26,7 +26,7 @@ fn an_experiment_elsewhere_finds_the_library_with_the_same_versions() {
     }
 }
 
-/// `.ci/run` does it after clippy, which has checked Burn already.
+/// `.ci/run` runs it after clippy, which has already checked Burn.
 #[test]
 #[ignore = "checks the library once more, for several minutes; and Burn, if clippy has not"]
 fn what_is_written_elsewhere_compiles_there() {

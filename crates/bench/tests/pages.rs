@@ -1,5 +1,4 @@
-//! What a reader of the pages follows: their links lead somewhere, and their commands have the verbs and
-//! options that they name.
+//! Checks of the documentation: links have targets, and commands use existing verbs and options.
 
 mod common;
 
@@ -16,7 +15,7 @@ struct Page {
     path: PathBuf,
     /// Its text without blocks of code.
     prose: String,
-    /// Its shell commands, one a line.
+    /// Its shell commands, one per line.
     shell: String,
 }
 
@@ -36,7 +35,7 @@ impl Page {
         Self { path, prose, shell: shell.replace("\\\n", " ") }
     }
 
-    /// The files that it links to, with the heading in them, or an empty one.
+    /// The files to which it links, with the heading in them, or an empty one.
     fn links(&self) -> Vec<(PathBuf, &str)> {
         let folder = self.path.parent().unwrap();
         let link = |(at, _): (usize, &str)| {
@@ -51,7 +50,7 @@ impl Page {
         self.prose.match_indices("](").filter_map(link).collect()
     }
 
-    /// The names by which links find its headings.
+    /// The anchors of its headings.
     fn headings(&self) -> BTreeSet<String> {
         let kept = |letter: &char| letter.is_alphanumeric() || ['-', '_', ' '].contains(letter);
         let name = |line: &str| {
@@ -75,7 +74,7 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
 }
 
-/// All pages but those of results and templates, by path.
+/// All pages except those of results and templates, by path.
 fn pages() -> BTreeMap<PathBuf, Page> {
     let root = root();
     let mut folders = vec![root.clone(), root.join("docs")];
@@ -106,12 +105,12 @@ fn links_lead_to_files_and_headings() {
     assert!(count > 200, "{count} links: are they found?");
 }
 
-/// Whether a page tells what was, and so names what is no more.
+/// Whether a page describes the past, and so may name things that no longer exist.
 fn is_history(path: &Path) -> bool {
     path.ends_with("docs/log.md") || path.ends_with("CHANGELOG.md")
 }
 
-/// The file or folder of the repository that a word of a page names, if it does; capitals stand for any.
+/// The file or folder of the repository that a word of a page names, if any; capitals are placeholders.
 fn file_named(word: &str) -> Option<PathBuf> {
     let folders = ["crates/", "docs/", "experiments/", "results/", "scripts/"];
     let is_plain = |letter: char| letter.is_ascii_alphanumeric() || "_./-".contains(letter);
@@ -209,7 +208,7 @@ fn commands_have_the_verbs_and_options_that_they_name() {
             let verb = if arguments[0].starts_with('-') { "" } else { arguments[0] };
             let at = page.path.display();
             if !verb.is_empty() && !verbs.contains(verb) {
-                // An experiment may have verbs of its own; capitals stand for any.
+                // An experiment may have its own verbs; capitals are placeholders.
                 let own = command.contains("cargo run") && !command.contains("-p bench");
                 assert!(own || verb == "VERB", "{at}: {command}: no verb {verb}");
                 continue;

@@ -1,9 +1,9 @@
-//! After a power cut, at whatever moment, runs end with the same bits as if there had been none.
+//! After a power cut at any moment, runs end with the same bits as if there had been none.
 //!
-//! A library between the program and the system, `power_cut/shim.c`, records what was on the disk at the
-//! moment of the cut: what was synced, and nothing else. Real file systems may keep more than that, in any
-//! order, so there are three of them: one that keeps nothing more, one that has the names of files before
-//! their contents, and one that has a part of the contents besides.
+//! A library between the program and the system, `power_cut/shim.c`, records the content of the disk at the
+//! moment of the cut: only what was synced. Real file systems may keep more than that, in any order, so three
+//! of them are simulated: one that keeps nothing more, one that has the names of files before their contents,
+//! and one that has a part of the contents in addition.
 #![cfg(target_os = "linux")]
 
 mod common;
@@ -18,7 +18,7 @@ use std::{
 
 use common::{Place, SUITE, ended, numbers};
 
-/// What a file system has on the disk beside what was synced.
+/// The data that a file system has on the disk in addition to what was synced.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Keeps {
     Nothing,
@@ -28,7 +28,8 @@ enum Keeps {
 
 const ALL: [Keeps; 3] = [Keeps::Nothing, Keeps::Names, Keeps::NamesAndHalfOfTheContents];
 
-/// The program on the suite, with its files below `disk`, and the library before the system's.
+/// The command of the program on the suite, with its files below `disk`, and with the library loaded before
+/// the system's.
 fn call(place: &Place, library: &Path) -> Command {
     let args = ["run", "tiny.toml", "--runs", "disk/runs", "--threads", "1", "--trace"];
     let mut command = place.bench(&args);
@@ -37,7 +38,7 @@ fn call(place: &Place, library: &Path) -> Command {
     command
 }
 
-/// The folder of the test, without links.
+/// The path of the test's folder, without links.
 fn real(place: &Place) -> PathBuf {
     place.path("").canonicalize().expect("the folder is there")
 }
@@ -52,14 +53,14 @@ fn library(place: &Place) -> PathBuf {
     library
 }
 
-/// What is on the disk after the cut, in a folder of its own.
+/// The content of the disk after the cut, in a separate folder.
 struct Image<'a> {
     record: &'a Path,
     keeps: Keeps,
 }
 
 impl Image<'_> {
-    /// Writes a folder with what is in it.
+    /// Writes a folder with its content.
     fn folder(&self, from: &Path, to: &Path) {
         fs::create_dir_all(to).unwrap();
         let inode = from.metadata().unwrap().ino();
@@ -72,7 +73,7 @@ impl Image<'_> {
         }
     }
 
-    /// Kind, inode and name of all that is in a folder.
+    /// Kind, inode and name of all entries of a folder.
     fn names(&self, folder: &Path, inode: u64) -> Vec<(char, u64, String)> {
         if self.keeps == Keeps::Nothing {
             let text =
@@ -104,7 +105,7 @@ impl Image<'_> {
     }
 }
 
-/// Cuts the power at some of the calls that write something, and continues each time from what is left.
+/// Cuts the power at some of the calls that write, and continues each time from the remaining files.
 fn cut_the_power(times: usize) {
     let suite = SUITE.replace("steps = 40", "steps = 12").replace("log_every = 3", "log_every = 2");
     let suite = suite.replace("eval_every = 20", "eval_every = 5");
@@ -152,7 +153,7 @@ fn cut_the_power(times: usize) {
     assert!(finished > times / 4 && unfinished > times / 4, "{finished} and {unfinished}");
 }
 
-/// The results of runs that have ended by what is on the disk.
+/// The results of runs that have ended according to the disk.
 fn results(place: &Place) -> HashMap<PathBuf, Vec<u8>> {
     let paths = place.runs("image/runs").into_iter().map(|run| run.join("result.json"));
     paths.filter_map(|path| fs::read(&path).ok().map(|bytes| (path, bytes))).collect()

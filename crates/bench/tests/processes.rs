@@ -1,4 +1,4 @@
-//! Several processes on one folder of runs, one of them killed: the others do its work, and none fails.
+//! Several processes on one folder of runs, one of which is killed: the others do its work, and none fails.
 #![cfg(unix)]
 
 mod common;
@@ -9,7 +9,7 @@ use common::{Place, SUITE, ended, numbers};
 
 const PROCESSES: usize = 8;
 
-/// Starts all of them at once, kills one after a while, and looks at what the others say.
+/// Starts all of them at once, kills one after a while, and checks the output of the others.
 fn rounds(count: usize) {
     let suite = SUITE.replace("steps = 40", "steps = 12").replace("seeds = [0]", "seeds = [0, 1]");
     let place = Place::with_suite(&suite);
@@ -22,7 +22,7 @@ fn rounds(count: usize) {
     };
     let (table, _) = ended(&call("whole").output().unwrap(), 0);
     let (expected, rows) = (place.outcomes("whole"), numbers(&place, "whole"));
-    // Rows and columns, without the speed.
+    // The rows and columns, without the speed.
     let shape = |table: &str| {
         table
             .lines()
@@ -35,7 +35,7 @@ fn rounds(count: usize) {
             call(&runs).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts")
         };
         let mut children: Vec<_> = (0..PROCESSES).map(start).collect();
-        // Another moment and another victim each time.
+        // The moment and the victim differ between rounds.
         sleep(Duration::from_millis(300 + (round as u64 * 977) % 2500));
         let mut victim = children.remove(round % PROCESSES);
         victim.kill().ok();

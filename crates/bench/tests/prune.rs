@@ -1,5 +1,5 @@
-//! `bench prune` on real runs: the smaller one is smaller, nothing pruned is nothing changed, and
-//! what cannot be done is said.
+//! `bench prune` on real runs: the smaller network is smaller, pruning nothing changes nothing, and
+//! impossible requests are refused.
 
 mod common;
 
@@ -8,7 +8,7 @@ use std::fs;
 use common::{Place, ended};
 use serde_json::Value;
 
-/// One run that was fine-tuned with SGD from another one, of other weights for the head.
+/// A run that was fine-tuned with SGD from another one, with new weights for the head.
 const SUITE: &str = r#"
 seeds = [0]
 [base]
@@ -23,7 +23,7 @@ from = { train = { steps = 8, optimizer = "adamw", lr = 3e-3 } }
 moe.router = { kind = "v-moe", k = 2 }
 "#;
 
-/// The runs as they were named by their method.
+/// The run whose method has this name.
 fn named(place: &Place, method: &str) -> String {
     let of = |folder: &std::path::PathBuf| {
         let text = fs::read_to_string(folder.join("config.json")).expect("a run has a config");
@@ -57,7 +57,7 @@ fn the_smaller_run_is_smaller_and_nothing_pruned_is_nothing_changed() {
     let half = prune(&place, &run, &["--ratio", "0.5,0.25"]);
     let kept: Vec<Vec<usize>> = serde_json::from_value(half["kept"].clone()).unwrap();
     assert_eq!([kept[0].len(), kept[1].len()], [2, 3]);
-    // Those with the largest scores are left.
+    // The experts with the largest scores remain.
     let scores: Vec<Vec<f64>> = serde_json::from_value(half["scores"].clone()).unwrap();
     let least = kept[0].iter().map(|expert| scores[0][*expert]).fold(f64::INFINITY, f64::min);
     let gone = (0..4).filter(|expert| !kept[0].contains(expert));
@@ -68,7 +68,7 @@ fn the_smaller_run_is_smaller_and_nothing_pruned_is_nothing_changed() {
     assert!(number("before", "checkpoint_bytes") > number("after", "checkpoint_bytes"));
     assert!(number("before", "flops_per_token") > number("after", "flops_per_token"));
 
-    // What was pruned can be trained, and pruned again.
+    // A pruned run can be trained, and pruned again.
     let again = half["run"].as_str().unwrap();
     let tuned = prune(&place, again, &["--ratio", "0.5,0", "--rule", "load", "--steps", "3"]);
     let left: Vec<Vec<usize>> = serde_json::from_value(tuned["kept"].clone()).unwrap();
@@ -106,7 +106,7 @@ fn what_cannot_be_pruned_is_said_and_leaves_nothing() {
         assert!(err.contains(expected), "{args:?}: {err}");
     }
     assert_eq!(described(), 2, "nothing was begun");
-    // Without fine-tuning there are rules that need none.
+    // Some rules work without fine-tuning.
     prune(&place, &fresh, &["--ratio", "0.5", "--rule", "router-norm"]);
 }
 

@@ -59,7 +59,7 @@ fn trace(place: &Place, run: &str, split: &str, more: &[&str]) -> String {
 #[test]
 fn a_runs_own_trace_gives_the_same_numbers_to_the_bit() {
     let place = Place::with_suite(SUITE);
-    // Its files are not there yet.
+    // The trace files do not exist yet.
     let replay = ["run", "tiny.toml", "--only", "method=replayed"];
     assert!(ended(&place.run(&["run", "tiny.toml"]), 2).1.contains("valid.trace"));
     let alone = SUITE.split("[[method]]\nname = \"replayed\"").next().unwrap();
@@ -106,7 +106,7 @@ fn choices_of_another_program_become_a_trace() {
     let err = ended(&place.run(&args), 2).1;
     assert!(err.contains("the choices of 48 units, and the examples have 64"), "{err}");
     assert!(!place.path("no").exists());
-    // What is written is imposed on a run.
+    // The trace that was written is imposed on a run.
     let rest = "[[method]]\nname = \"given\"\nmoe.router = { kind = \"replay\", files = [\"valid.trace\"], partial = true }\ntrain.steps = 0\n";
     let suite = fs::read_to_string(place.path("tiny.toml")).unwrap() + rest;
     fs::write(place.path("tiny.toml"), suite).unwrap();
@@ -143,7 +143,7 @@ name = "replayed"
 moe.router = { kind = "replay", files = ["valid.trace", "test.trace"], weights = "gate" }
 "#;
 
-/// A tensor of what transformers computed with a fixture: its shape and its bytes.
+/// A tensor of the results of transformers for a fixture: its shape and its bytes.
 fn computed(place: &Place, tensor: &str) -> (Vec<usize>, Vec<u8>) {
     let bytes = fs::read(place.path("model/expected.safetensors")).unwrap();
     let start = 8 + u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
@@ -158,8 +158,8 @@ fn whole_numbers(bytes: &[u8]) -> Vec<i64> {
     bytes.as_chunks::<8>().0.iter().map(|eight| i64::from_le_bytes(*eight)).collect()
 }
 
-/// The sums of the losses of each window, from the logits that transformers computed, where each token is the
-/// label of the one before it.
+/// The sums of the losses of each window, from the logits of transformers, where each token is the label of
+/// the previous one.
 fn losses_of_transformers(place: &Place, labels: &[i64]) -> Vec<f64> {
     let (shape, bytes) = computed(place, "logits");
     let logits: Vec<f64> =
@@ -205,7 +205,7 @@ fn choices_of_transformers_give_its_losses() {
     for family in ["mixtral", "qwen3-moe", "granite-moe"] {
         let place = model::place(family, FOREIGN);
         fs::write(place.path("model/tokenizer.json"), tokenizer(48)).unwrap();
-        // The fixture's tokens as words, and one behind them, the label of the last.
+        // The fixture's tokens as words, followed by one more, which is the label of the last token.
         let mut tokens = whole_numbers(&computed(&place, "ids").1);
         tokens.push(5);
         let words = tokens.iter().map(|token| match *token {
@@ -221,7 +221,7 @@ fn choices_of_transformers_give_its_losses() {
         let choices = whole_numbers(&choices);
         let found = impose(&place, "replayed", &shape, &choices);
         assert!(gap(&found, &wanted) < 1e-3, "{family}: {found:?}, not {wanted:?}");
-        // Other choices give other losses: it is these that are followed.
+        // Other choices give other losses, which shows that the given choices are used.
         let experts = choices.iter().max().unwrap() + 1;
         let others: Vec<i64> = choices.iter().map(|expert| (expert + 1) % experts).collect();
         let found = impose(&place, "others", &shape, &others);

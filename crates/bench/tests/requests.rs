@@ -1,4 +1,4 @@
-//! A table shows what was requested, or nothing.
+//! A table shows the requested results, or nothing.
 
 mod common;
 
@@ -17,7 +17,7 @@ backbone = { kind = "vit", patch = 4, width = 8, depth = 2, heads = 2 }
 name = "NAME"
 "#;
 
-/// A place with two suites of one file name.
+/// A place with two suites with the same file name.
 fn two_suites() -> Place {
     let place = Place::new();
     for name in ["one", "two"] {
@@ -35,7 +35,7 @@ fn two_suites_of_one_file_name_have_results_of_their_own() {
     assert!(one.contains("one-suite") && two.contains("two-suite"), "{one}{two}");
     let table = |name: &str| ended(&place.run(&["table", &format!("{name}/suite.toml")]), 0).0;
     assert_eq!((table("one"), table("two")), (one, two));
-    // Named so that its results would have the same file, it is told apart all the same.
+    // A suite whose results would have the same file name is distinguished nevertheless.
     fs::copy(place.path("two/suite.toml"), place.path("one-suite.toml")).unwrap();
     let (_, err) = ended(&place.run(&["table", "one-suite.toml"]), 2);
     assert!(err.contains("one-suite.csv is of another suite than one-suite.toml is now"), "{err}");
@@ -59,7 +59,7 @@ fn options_do_not_write_over_the_results_of_the_whole_suite() {
     assert_eq!(out, "");
     assert!(err.contains("no results of one/suite.toml --seeds 0,1,2"), "{err}");
     assert!(err.contains("there are results of one/suite.toml, of"), "{err}");
-    // Another suite under the same name has no results yet.
+    // Another suite of the same name has no results yet.
     let text = fs::read_to_string(place.path(suite)).unwrap();
     fs::write(place.path(suite), text.replace("steps = 4", "steps = 5")).unwrap();
     assert!(table(&[], 2).1.contains("is of another suite than one/suite.toml is now"));
@@ -75,7 +75,7 @@ backbone = { kind = "transformer-lm", width = 8, depth = 1, heads = 2 }
 moe = { layers = "none" }
 "#;
 
-/// A run of other data is another run, also if one of the old data was interrupted.
+/// A run on other data is another run, even if one on the old data was interrupted.
 #[test]
 fn other_data_are_another_run() {
     let place = Place::with_suite(TEXT);
@@ -88,7 +88,7 @@ fn other_data_are_another_run() {
     assert_eq!(first.len(), 1);
     run();
     assert_eq!(place.runs("runs"), first, "nothing is trained twice");
-    // As if it had been interrupted before its data changed.
+    // The state after an interruption before the data changed.
     fs::remove_file(first[0].join("result.json")).unwrap();
     write("two and one ");
     run();
@@ -97,7 +97,7 @@ fn other_data_are_another_run() {
     let second = both.iter().find(|run| **run != first[0]).unwrap();
     let metrics = |run: &std::path::Path| fs::read_to_string(run.join("metrics.csv")).unwrap();
     assert_ne!(metrics(&first[0]), metrics(second));
-    // A run is not used with other data than its own.
+    // A run is not used with data other than its own.
     let name = second.file_name().unwrap().to_string_lossy().to_string();
     let sample = ["sample", &name, "--data-dir", "data", "--tokens", "2"];
     ended(&place.run(&sample), 0);
@@ -106,7 +106,7 @@ fn other_data_are_another_run() {
     assert!(err.contains("have changed since it was trained: all.txt"), "{err}");
 }
 
-/// A run is another run if the data of the run that it starts from change.
+/// A run is another run if the data of the run from which it starts change.
 #[test]
 fn other_data_of_the_run_before_are_another_run() {
     let from = "from = { task.file = \"first.txt\" }\nmoe = { layers";

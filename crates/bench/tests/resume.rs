@@ -21,7 +21,7 @@ fn the_same_config_and_seed_give_the_same_bits_on_any_number_of_threads() {
     for runs in ["again", "two", "six"] {
         assert_eq!(place.outcomes(runs), expected, "{runs}");
     }
-    // With one run to do, six threads work on that one.
+    // If there is a single run, six threads work on it.
     let only = ["run", "tiny.toml", "--runs", "wide", "--threads", "6", "--only", "router=switch"];
     ended(&place.run(&only), 0);
     let wide = place.outcomes("wide");
@@ -31,7 +31,7 @@ fn the_same_config_and_seed_give_the_same_bits_on_any_number_of_threads() {
 #[test]
 #[cfg(unix)]
 fn ctrl_c_stops_cleanly_and_the_same_command_goes_on() {
-    // More steps, so that there is time to press it.
+    // More steps, so that there is time to press Ctrl-C.
     let place = Place::new();
     let args = ["run", "tiny.toml", "--set", "train.steps=300", "--threads", "1"];
     let mut command = place.bench(&args);
@@ -96,7 +96,7 @@ fn shards_share_the_work_and_see_the_whole() {
     assert_eq!(place.outcomes("runs"), place.outcomes("whole"));
 }
 
-/// A network, modules in its slots, each with a teacher of its own, and the network of both modules.
+/// A network, modules in its slots, each with its own teacher, and the network with both modules.
 const MODULES: &str = r#"
 seeds = [0]
 [base]
@@ -130,7 +130,7 @@ parts = [{ of = "module 0", take = "module" }, { of = "module 1", take = "module
 fn modules_of_several_teachers_are_shared_among_shards() {
     let place = Place::with_suite(MODULES);
     ended(&place.run(&["run", "tiny.toml", "--shard", "1/2"]), 0);
-    // The other teacher and its module, and the network that the module is in.
+    // The other teacher and its module, and the network that contains the module.
     let first = place.outcomes("runs");
     assert_eq!(first.len(), 3);
     ended(&place.run(&["run", "tiny.toml", "--shard", "2/2"]), 0);

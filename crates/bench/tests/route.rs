@@ -1,4 +1,4 @@
-//! `route`: a plan from a file, in a process of its own; and what a person can get wrong.
+//! `route`: a plan from a file, in a separate process, and errors of the user.
 
 mod common;
 

@@ -1,4 +1,4 @@
-//! Trained language models go on with a text, end to end.
+//! Trained language models continue a text, end to end.
 
 mod common;
 
@@ -102,7 +102,7 @@ fn trained_runs_write() {
         assert_ne!(sample(&["--seed", "1"]).0, text);
         let cached = ["top-k", "relative"].contains(&method);
         assert_eq!(said.is_empty(), cached, "{method}: {said}");
-        // The likeliest text is the same either way, as far as a window goes.
+        // The most probable text is the same with and without a cache, within one window.
         let likeliest = |more: &[&str]| {
             let call = ["sample", &run, "--tokens", "15", "--prompt", "I"];
             ended(&place.run(&[&call[..], more].concat()), 0).0
@@ -154,7 +154,7 @@ fn wrong_calls(place: &Place, named: &dyn Fn(&str) -> String) {
         let (out, err) = ended(&place.run(&[&["sample"], &call[..]].concat()), 2);
         assert!(err.contains(expected) && out.is_empty(), "{call:?}: {err}");
     }
-    // As if someone had trained it elsewhere, with a router that looks ahead.
+    // The state of a run that was trained elsewhere, with a router that uses later tokens.
     let run = place.path("runs").join(&text);
     let before = fs::read_to_string(run.join("config.json")).unwrap();
     let mut changed: Value = serde_json::from_str(&before).unwrap();

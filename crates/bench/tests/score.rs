@@ -1,4 +1,4 @@
-//! `bench score`: each task once, and each file that a person could hand in wrong.
+//! `bench score`: each task once, and each file that a user could submit in an invalid form.
 
 mod common;
 
@@ -151,7 +151,7 @@ fn options_change_what_is_measured_and_the_text_has_a_line_a_number() {
     assert_eq!(metric(&["spotting"]), "loose");
     assert_eq!(metric(&["spotting", "--tolerances", "at1"]), "at1");
     assert_eq!(metric(&["action-spotting-2022"]), "tight");
-    // A label of 01:40 whose position is 101.9 s: three frames off where positions count.
+    // A label of 01:40 whose position is 101.9 s: three frames off if positions are used.
     let late = LABELS.replace("\"100000\"", "\"101900\"");
     let files = [texts(&[("l/s/a/Labels-v2.json", &late)]), files[1].clone()];
     let at1 = |time: &str| {
@@ -165,7 +165,7 @@ fn options_change_what_is_measured_and_the_text_has_a_line_a_number() {
     assert_eq!(at, [&Value::from(7.0), &Value::from(30.0)]);
 }
 
-/// A submission with one text replaced by another, in its first file or in the truth's last one.
+/// A submission with one text replaced by another, in its first file or in the last file of the ground truth.
 fn changed(task: Task, in_truth: bool, from: &str, to: &str) -> [Files; 2] {
     let mut files = perfect(task);
     let file = if in_truth { files[0].last_mut() } else { files[1].first_mut() };
@@ -341,7 +341,7 @@ fn what_the_official_evaluators_accept_is_noted_and_refused_if_strict() {
         let err = refused(&files, &[task.name(), "--mode", "strict"]);
         assert!(err.contains(expected), "{}: {err}", task.name());
         if task == Task::Grounding {
-            // The official evaluator fails where no replay is one of the truth.
+            // The official evaluator fails if no replay is in the ground truth.
             assert!(refused(&files, &[task.name()]).contains("the official evaluator fails here"));
             continue;
         }
@@ -419,7 +419,7 @@ fn archives_that_leave_their_folder_and_paths_that_are_nowhere_are_refused() {
     let place = Place::new();
     let files = [("ranking.json".to_string(), RANKING.as_bytes().to_vec())];
     write_files(&place.path("mine.zip"), &files).expect("the archive is written");
-    // The same length, so that the archive stays whole.
+    // The replacement has the same length, so that the archive stays valid.
     let mut bytes = std::fs::read(place.path("mine.zip")).expect("the archive is there");
     let name = b"ranking.json";
     let places: Vec<usize> =

@@ -1,4 +1,4 @@
-//! The parts of a suite as processes of their own at one folder of runs, as a job array has them.
+//! The parts of a suite as separate processes on one folder of runs, as in a job array.
 
 mod common;
 
@@ -23,7 +23,7 @@ fn eight_processes_at_once_on_one_folder_are_one_suite() {
     for part in parts {
         ended(&part.wait_with_output().expect("it ends"), 0);
     }
-    // All are there: the table is all that is left to do.
+    // All runs exist: only the table remains to be made.
     let (out, err) = ended(&place.run(&run("runs")), 0);
     assert!(out.contains("loss-free") && !err.contains("the table is without"), "{out}{err}");
     assert_eq!(place.outcomes("runs").len(), 9);

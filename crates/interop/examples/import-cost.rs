@@ -9,7 +9,7 @@ use burn::{module::Module, prelude::*};
 use interop::{CheckpointFiles, describe, load};
 use moe::{Init, Library};
 
-/// The largest resident memory so far, in MB, where the system tells it.
+/// The peak resident memory so far, in MB, if the system reports it.
 fn peak() -> f64 {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));

@@ -9,8 +9,8 @@
 //! Q4_1  d, m, 16 bytes of two halves q    y_i = d q_i + m                            (3)
 //! ```
 //!
-//! The low halves of the 16 bytes are the first 16 numbers of a block, the high halves the others.
-//! Products and sums are of single precision, as in the reference.
+//! The low halves of the 16 bytes are the first 16 numbers of a block, the high halves the others. Products
+//! and sums are computed in single precision, as in the reference.
 //!
 //! MXFP4: *OCP Microscaling Formats (MX) Specification*. Version 1.0. 2023; sections 5.2, 5.3.1 and 5.4:
 //!
@@ -18,11 +18,11 @@
 //! 16 bytes of two halves p; a byte s apart    y_i = 2^(s - 127) FP4(p_i); NaN if s is 255   (4)
 //! ```
 //!
-//! There the halves of a byte are neighbours, the low one first.
+//! In MXFP4 the halves of a byte are adjacent numbers, the low one first.
 
 use burn::tensor::f16;
 
-/// Numbers of a block.
+/// The number of elements of a block.
 pub(crate) const BLOCK: usize = 32;
 
 /// (1): 34 bytes a block.
@@ -53,7 +53,7 @@ pub(crate) fn q4_1(bytes: &[u8]) -> Vec<f32> {
     bytes.as_chunks::<20>().0.iter().flat_map(block).collect()
 }
 
-/// (4): `scales` has a byte for each 16 of `blocks`.
+/// (4): `scales` has one byte for every 16 bytes of `blocks`.
 pub(crate) fn mxfp4(blocks: &[u8], scales: &[u8]) -> Vec<f32> {
     let block = |(block, scale): (&[u8; 16], &u8)| {
         let scale = if *scale == 255 { f32::NAN } else { (f32::from(*scale) - 127.0).exp2() };
@@ -64,7 +64,7 @@ pub(crate) fn mxfp4(blocks: &[u8], scales: &[u8]) -> Vec<f32> {
     blocks.as_chunks::<16>().0.iter().zip(scales).flat_map(block).collect()
 }
 
-/// The numbers of four bits: a sign, two bits of exponent, one of fraction.
+/// The values of four bits: a sign, two bits of exponent, one of fraction.
 const FP4: [f32; 16] =
     [0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, -0.0, -0.5, -1.0, -1.5, -2.0, -3.0, -4.0, -6.0];
 
@@ -81,7 +81,7 @@ fn halves(bytes: &[u8]) -> [u8; BLOCK] {
 mod tests {
     use super::*;
 
-    /// Bytes that are none of a simple pattern.
+    /// Bytes without a simple pattern.
     fn quants<const N: usize>() -> [u8; N] {
         std::array::from_fn(|i| (i * 37 + 11) as u8)
     }
@@ -93,7 +93,7 @@ mod tests {
         block
     }
 
-    /// The values are those of `gguf.quants.dequantize` of the package gguf 0.19.0, of the same bytes.
+    /// The values are those of `gguf.quants.dequantize` of the package gguf 0.19.0, for the same bytes.
     #[test]
     fn the_published_numbers() {
         let found = q8_0(&with_front(&[0.013], &quants::<32>()));

@@ -23,7 +23,7 @@ use crate::{
 
 const CONFIG: &str = "config.json";
 pub(crate) const WHOLE: &str = "model.safetensors";
-/// The files with tensors: all of them in one, or an index of shards. The first that is there is read.
+/// The files with tensors: a single file, or an index of shards. The first one that exists is read.
 const LAYOUTS: [[&str; 2]; 2] = [
     [WHOLE, "model.safetensors.index.json"],
     ["pytorch_model.bin", "pytorch_model.bin.index.json"],
@@ -31,14 +31,14 @@ const LAYOUTS: [[&str; 2]; 2] = [
 /// The file extensions of `torch.save`.
 const PICKLED: [&str; 3] = ["bin", "pt", "pth"];
 
-/// The files of a checkpoint, checked. Tensors are read one by one.
+/// The files of a checkpoint, after all checks. Tensors are read one by one.
 #[derive(Debug)]
 pub struct CheckpointFiles {
     /// The folder, or the file.
     pub folder: PathBuf,
-    /// `config.json`, or what stands for it in a file.
+    /// `config.json`, or its equivalent from a GGUF file.
     pub config: Map<String, Value>,
-    /// The tokeniser of a GGUF file, or why it cannot be read.
+    /// The tokeniser of a GGUF file, or the reason why it cannot be read.
     within: Option<Result<Value, String>>,
     shards: Vec<Shard>,
     places: BTreeMap<String, TensorPlace>,
@@ -49,7 +49,7 @@ impl CheckpointFiles {
     /// with `pytorch_model.bin`; or a file of `torch.save` beside a `config.json`; or a GGUF file.
     ///
     /// # Errors
-    /// Names the file and what is wrong with it.
+    /// If a file is missing or invalid; names the file and the problem.
     pub fn open(path: &Path) -> anyhow::Result<Self> {
         if let (true, Some(folder), Some(name)) = (path.is_file(), path.parent(), path.file_name())
             && is_pickled(path)
@@ -115,7 +115,7 @@ impl CheckpointFiles {
             found.agrees_with_index(index)?;
         }
         let packed = pack(&mut found.places).with_context(|| folder.display().to_string())?;
-        // Any other way of packing is refused by this key.
+        // A packing of any other kind is refused because of this key.
         let how = found.config.get("quantization_config").and_then(|how| how.get("quant_method"));
         if packed && how.and_then(Value::as_str) == Some("mxfp4") {
             found.config.remove("quantization_config");
@@ -123,7 +123,7 @@ impl CheckpointFiles {
         Ok(found)
     }
 
-    /// Whether it is a folder, and no file.
+    /// Whether the checkpoint is a folder, and not a single file.
     pub(crate) fn is_folder(&self) -> bool {
         self.within.is_none()
     }
@@ -133,7 +133,7 @@ impl CheckpointFiles {
         self.places.iter().map(|(name, place)| (name.as_str(), &place.stored))
     }
 
-    /// A tensor of it.
+    /// The tensor of this name, if there is one.
     pub fn tensor(&self, name: &str) -> Option<&Stored> {
         Some(&self.places.get(name)?.stored)
     }
@@ -153,7 +153,7 @@ impl CheckpointFiles {
     /// The bytes of a tensor.
     ///
     /// # Errors
-    /// If there is none of that name, or the file cannot be read.
+    /// If there is no tensor of that name, or the file cannot be read.
     pub fn bytes(&self, name: &str) -> anyhow::Result<Vec<u8>> {
         let place = self.places.get(name).ok_or_else(|| anyhow!("no tensor is named {name}"))?;
         let mut bytes = self.shards[place.shard].bytes(&place.stored)?;
@@ -163,20 +163,20 @@ impl CheckpointFiles {
         Ok(bytes)
     }
 
-    /// The numbers of a tensor.
+    /// The tensor's values as numbers.
     ///
     /// # Errors
-    /// As [`CheckpointFiles::bytes`]; if it has bytes that are no numbers.
+    /// The same as those of [`CheckpointFiles::bytes`]; also if the tensor has bytes that are not numbers.
     pub fn numbers(&self, name: &str) -> anyhow::Result<Vec<f32>> {
         let stored = self.tensor(name).ok_or_else(|| anyhow!("no tensor is named {name}"))?;
         ensure!(stored.dtype != Dtype::U8, "tensor {name}: its numbers are U8, no weights");
         Ok(stored.numbers(&self.bytes(name)?))
     }
 
-    /// The file of its tokeniser, if it is there: `tokenizer.json`.
+    /// The path of its tokeniser's file, if it exists: `tokenizer.json`.
     ///
     /// # Errors
-    /// If what is there is no file.
+    /// If the path exists, but is not a file.
     pub fn tokenizer(&self) -> anyhow::Result<Option<PathBuf>> {
         let path = self.tokenizer_place();
         if path.is_file() {
@@ -187,7 +187,7 @@ impl CheckpointFiles {
         Ok(None)
     }
 
-    /// The path of that file: `tokenizer.json` in the folder, `NAME.tokenizer.json` beside the file
+    /// The expected path of that file: `tokenizer.json` in the folder, `NAME.tokenizer.json` beside the file
     /// `NAME.gguf`.
     pub fn tokenizer_place(&self) -> PathBuf {
         match self.is_folder() {
@@ -196,12 +196,12 @@ impl CheckpointFiles {
         }
     }
 
-    /// The tokeniser within a GGUF file, as a `tokenizer.json`, or why it cannot be read.
+    /// The tokeniser in a GGUF file, as a `tokenizer.json`, or the reason why it cannot be read.
     pub fn tokenizer_within(&self) -> Option<Result<&Value, &str>> {
         Some(self.within.as_ref()?.as_ref().map_err(String::as_str))
     }
 
-    /// Checks that the shards have the tensors that the index names, each where it says.
+    /// Checks that the shards have exactly the tensors that the index names, each in the shard that it names.
     fn agrees_with_index(&self, index: &str) -> anyhow::Result<()> {
         let map = weight_map(&self.folder, index)?;
         let path = self.folder.join(index);
@@ -220,7 +220,7 @@ impl CheckpointFiles {
     }
 }
 
-/// Whether it is a file of `torch.save`, by its name.
+/// Whether the file name is that of a file of `torch.save`.
 fn is_pickled(path: &Path) -> bool {
     path.extension().is_some_and(|end| PICKLED.iter().any(|known| end == *known))
 }
@@ -240,7 +240,7 @@ fn shard_names(folder: &Path, index: &str) -> anyhow::Result<Vec<String>> {
     Ok(names)
 }
 
-/// The file of each tensor, as the index says.
+/// The file of each tensor according to the index.
 fn weight_map(folder: &Path, index: &str) -> anyhow::Result<BTreeMap<String, String>> {
     let path = folder.join(index);
     let mut index = table(&path)?;
@@ -248,7 +248,7 @@ fn weight_map(folder: &Path, index: &str) -> anyhow::Result<BTreeMap<String, Str
     serde_json::from_value(map).with_context(|| format!("{}: weight_map", path.display()))
 }
 
-/// The most bytes of `config.json` and of an index, which has a line for each tensor.
+/// The largest size in bytes of `config.json` and of an index, which has a line for each tensor.
 const MOST_JSON: u64 = 100 << 20;
 
 /// The table of a JSON file.

@@ -19,9 +19,9 @@ pub enum Dtype {
     Q4_0,
     /// Blocks of 32 half bytes with a scale and a smallest number, of GGUF files.
     Q4_1,
-    /// Bytes that are no numbers of a network by themselves.
+    /// Bytes that do not represent numbers of a network by themselves.
     U8,
-    /// Blocks of 32 numbers of four bits, then the scales of all blocks; of GPT-OSS.
+    /// Blocks of 32 four-bit numbers, followed by the scales of all blocks; used by GPT-OSS.
     Mxfp4,
 }
 
@@ -32,14 +32,14 @@ impl Dtype {
     /// The format of this name in safetensors files.
     ///
     /// # Errors
-    /// Names the known ones.
+    /// If the name is unknown; lists the known ones.
     pub fn of(name: &str) -> Result<Self, String> {
         let found = Self::OF_FILES.into_iter().find(|known| known.name() == name);
         let known = Self::OF_FILES.map(Self::name).join(", ");
         found.ok_or_else(|| format!("its numbers are {name}; known: {known}"))
     }
 
-    /// The format of safetensors files in which such numbers are written.
+    /// The format of safetensors files in which tensors of this format are written.
     pub(crate) fn in_file(self) -> safetensors::Dtype {
         match self.written() {
             Dtype::Bf16 => safetensors::Dtype::BF16,
@@ -63,7 +63,7 @@ impl Dtype {
         }
     }
 
-    /// The numbers of a block, and its bytes.
+    /// The number of elements and of bytes of a block.
     pub fn block(self) -> (usize, usize) {
         match self {
             Dtype::F32 => (1, 4),
@@ -76,7 +76,8 @@ impl Dtype {
         }
     }
 
-    /// The format in which such numbers are written; of blocks, the shorter one that has all of their numbers.
+    /// The format in which tensors of this format are written; for blocks, the shortest one that represents
+    /// all of their numbers.
     pub fn written(self) -> Self {
         match self {
             Dtype::Q8_0 | Dtype::Q4_0 | Dtype::Q4_1 => Dtype::F32,
@@ -85,7 +86,7 @@ impl Dtype {
         }
     }
 
-    /// The numbers of these bytes, without loss.
+    /// Decodes bytes to numbers, without loss.
     pub fn decode(self, bytes: &[u8]) -> Vec<f32> {
         let half = |bytes: &[u8], one: fn([u8; 2]) -> f32| {
             bytes.as_chunks::<2>().0.iter().map(|pair| one(*pair)).collect()
@@ -107,7 +108,7 @@ impl Dtype {
         }
     }
 
-    /// The bytes of these numbers in the format that is [`Dtype::written`], each rounded to the nearest one.
+    /// Encodes numbers in the format [`Dtype::written`], each rounded to the nearest value.
     pub fn encode(self, numbers: &[f32]) -> Vec<u8> {
         match self.written() {
             Dtype::Bf16 => numbers.iter().flat_map(|x| bf16::from_f32(*x).to_le_bytes()).collect(),
@@ -125,7 +126,7 @@ mod tests {
     #[test]
     fn halves_come_back_to_the_bit() {
         for dtype in [Dtype::Bf16, Dtype::F16] {
-            // All but the NaNs, whose bits need not stay.
+            // All values but the NaNs, whose bits need not be preserved.
             let all: Vec<u8> = (0..=u16::MAX).flat_map(u16::to_le_bytes).collect();
             let numbers = dtype.decode(&all);
             let again = dtype.encode(&numbers);

@@ -1,4 +1,4 @@
-//! The tensors of a network, in a folder of the form in which it came.
+//! Export of a network's tensors to a folder of the same form as the checkpoint from which the network came.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -22,13 +22,13 @@ use crate::{
     view::copy,
 };
 
-/// The properties of a checkpoint besides its numbers: enough to write one of the same form.
+/// The properties of a checkpoint without its numbers: enough to write another one of the same form.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CheckpointForm {
     /// `config.json`.
     pub config: Map<String, Value>,
-    /// Its tensors.
+    /// The tensors of the checkpoint.
     pub tensors: BTreeMap<String, SourceTensor>,
 }
 
@@ -40,12 +40,13 @@ pub struct SourceTensor {
     pub dtype: String,
     /// The shape.
     pub shape: Vec<usize>,
-    /// The file that it is in.
+    /// The file that contains it.
     pub file: String,
 }
 
 impl CheckpointForm {
-    /// The form of a checkpoint; of a GGUF file, or one of PyTorch, that of safetensors with its numbers.
+    /// The form of a checkpoint; for a GGUF file, or a file of PyTorch, that of safetensors with the same
+    /// numbers.
     pub fn of(checkpoint: &CheckpointFiles) -> Self {
         let tensor = |(name, stored): (&str, &crate::Stored)| {
             let file = checkpoint.file_of(name).and_then(|file| written_file(&file));
@@ -68,7 +69,7 @@ impl CheckpointForm {
     }
 }
 
-/// The safetensors file in the place of one with tensors, as the transformers library names it.
+/// The name of the safetensors file that replaces a file with tensors, following the transformers library.
 fn written_file(name: &str) -> Option<String> {
     let shard = name.strip_prefix("pytorch_").and_then(|name| name.strip_suffix(".bin"));
     match shard {
@@ -77,11 +78,12 @@ fn written_file(name: &str) -> Option<String> {
     }
 }
 
-/// Writes the tensors of a network into a folder that does not exist yet: names, shapes, number formats
-/// and files as the source has them, and a copy of the tokeniser's file if there is one.
+/// Writes the tensors of a network into a folder that does not exist yet: with names, shapes, number formats
+/// and files as in the source, and with a copy of the tokeniser's file if there is one.
 ///
 /// # Errors
-/// If the folder is there, cannot be written, or the network does not fit the source. Nothing is left then.
+/// If the folder exists or cannot be written, or if the network does not fit the source. No files are left in
+/// this case.
 pub fn export(
     network: &impl Module,
     rules: &Rules,
@@ -126,7 +128,7 @@ fn write(
             let rules = by_tensor.get(rules.original(name)).map_or(&[][..], Vec::as_slice);
             gather(name, &tensor.shape, rules, network)
         };
-        // The folder is not yet where its name says.
+        // The folder is not yet at its final path.
         write_file(&folder.join(file), tensors, numbers).with_context(|| file.to_string())?;
     }
     let write =
@@ -137,8 +139,8 @@ fn write(
     write("config.json", pretty(&source.config)?)
 }
 
-/// The numbers of a tensor from the parameters that have them, which are read from the network one tensor at
-/// a time.
+/// The numbers of a tensor, gathered from the parameters that contain them. Parameters are read from the
+/// network one tensor at a time.
 fn gather(
     name: &str,
     shape: &[usize],
@@ -165,8 +167,9 @@ fn gather(
     Ok(numbers)
 }
 
-/// Larger numbers first, then by name, as the crate that defines the format writes them. It would have all
-/// numbers in memory, or write a file that only its owner may read, so only the header is made by it.
+/// Writes a file: tensors with larger elements first, then by name, as the crate that defines the format
+/// does. That crate would need all numbers in memory, or write a file that only its owner may read, so it
+/// only makes the header.
 fn write_file(
     path: &Path,
     tensors: &[(&str, &SourceTensor)],
@@ -196,12 +199,12 @@ fn write_file(
     Ok(file.flush()?)
 }
 
-/// The metadata of a header besides its tensors: maps are as in PyTorch.
+/// The metadata of a header in addition to its tensors: maps are as in PyTorch.
 fn about() -> HashMap<String, String> {
     [("format".to_string(), "pt".to_string())].into()
 }
 
-/// The index of shards.
+/// The content of the index of shards.
 fn index(source: &CheckpointForm) -> anyhow::Result<Vec<u8>> {
     let (mut parameters, mut bytes) = (0, 0);
     for tensor in source.tensors.values() {

@@ -1,16 +1,16 @@
-//! Tables of JSON from files that anyone may have written.
+//! Tables of JSON from files of unknown origin.
 
 use anyhow::{bail, ensure};
 use files::{json_memory, repeated_key};
 use serde_json::{Map, Value};
 
-/// The most memory that the values of a JSON text may take.
+/// The largest memory that the values of a JSON text may take, in bytes.
 const MOST_MEMORY: u64 = 1 << 30;
 
-/// The table of a JSON text.
+/// Parses the table of a JSON text.
 ///
 /// # Errors
-/// If it is none, has a key twice, of which one would be passed over, or would take much memory.
+/// If it is not a table, has a key twice, or would take too much memory.
 pub(crate) fn json_table(text: &[u8]) -> anyhow::Result<Map<String, Value>> {
     let memory = json_memory(text);
     ensure!(

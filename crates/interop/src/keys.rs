@@ -6,8 +6,9 @@ use anyhow::anyhow;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-/// Keys that change nothing that a network computes from its weights: names and versions, numbers of special
-/// tokens, the random start of training, and what other programs shall return or keep.
+/// Keys that do not affect the output that a network computes from its weights: names and versions, numbers
+/// of special tokens, the random initialisation of training, and options for the outputs and the cache of
+/// other programs.
 const WITHOUT_EFFECT: [&str; 27] = [
     "_attn_implementation_autoset",
     "_name_or_path",
@@ -38,14 +39,14 @@ const WITHOUT_EFFECT: [&str; 27] = [
     "use_cache",
 ];
 
-/// The largest number of things: there are contexts of ten million tokens.
+/// The largest value of a size: there are contexts of ten million tokens.
 const MOST: usize = 1 << 24;
 
-/// The keys of a config, of which a family reads those that it knows.
+/// The keys of a config; a family reads those that it knows.
 #[derive(Debug)]
 pub struct Keys<'a> {
     config: &'a Map<String, Value>,
-    /// The beginning of errors.
+    /// The prefix of errors.
     place: String,
     used: BTreeSet<String>,
 }
@@ -68,17 +69,17 @@ impl<'a> Keys<'a> {
         self.config.get(key).filter(|value| !value.is_null())
     }
 
-    /// Whether there is such a key, not null.
+    /// Whether the key exists and is not null.
     pub fn has(&self, key: &str) -> bool {
         self.config.get(key).is_some_and(|value| !value.is_null())
     }
 
-    /// Whether there is such a key, and it is null.
+    /// Whether the key exists and is null.
     fn is_null(&self, key: &str) -> bool {
         self.config.get(key).is_some_and(Value::is_null)
     }
 
-    /// Refuses a key that is null; it may be missing.
+    /// Refuses a null value of a key; the key may be missing.
     pub(crate) fn not_null(&self, key: &str) -> anyhow::Result<()> {
         match self.is_null(key) {
             true => Err(self.error(format!("{key} = null: leave it out, or give it a value"))),
@@ -86,8 +87,7 @@ impl<'a> Keys<'a> {
         }
     }
 
-    /// Refuses a config without a key, which may be null: transformers would take a default that is no usual
-    /// one.
+    /// Refuses a config without a key, whose value may be null: transformers would use an unusual default.
     pub(crate) fn needs(&self, key: &str) -> anyhow::Result<()> {
         match self.config.contains_key(key) {
             true => Ok(()),
@@ -95,15 +95,15 @@ impl<'a> Keys<'a> {
         }
     }
 
-    /// A number of things.
+    /// Reads a size.
     ///
     /// # Errors
-    /// If it is missing or no whole number.
+    /// If the key is missing, or its value is not a whole number.
     pub fn size(&mut self, key: &str) -> anyhow::Result<usize> {
         self.maybe_size(key)?.ok_or_else(|| self.error(format!("{key} is missing")))
     }
 
-    /// A number of things, if it is there.
+    /// Reads a size, if it exists.
     pub fn maybe_size(&mut self, key: &str) -> anyhow::Result<Option<usize>> {
         let read = |value: &Value| {
             let size = value.as_u64().map(|size| size as usize).filter(|size| *size <= MOST);
@@ -113,25 +113,25 @@ impl<'a> Keys<'a> {
         self.read(key, read)
     }
 
-    /// A number of things, or the default of the family.
+    /// Reads a size, or returns the default of the family.
     ///
     /// # Errors
-    /// If it is null, of which the library makes no default, or no whole number.
+    /// If the value is null, which the library does not treat as missing, or not a whole number.
     pub fn size_or(&mut self, key: &str, default: usize) -> anyhow::Result<usize> {
         self.not_null(key)?;
         Ok(self.maybe_size(key)?.unwrap_or(default))
     }
 
-    /// A number, or the default of the family.
+    /// Reads a number, or returns the default of the family.
     ///
     /// # Errors
-    /// If it is null, of which the library makes no default, or no number.
+    /// If the value is null, which the library does not treat as missing, or not a number.
     pub fn number(&mut self, key: &str, default: f64) -> anyhow::Result<f64> {
         self.not_null(key)?;
         Ok(self.maybe_number(key)?.unwrap_or(default))
     }
 
-    /// A number, if it is there.
+    /// Reads a number, if it exists.
     pub fn maybe_number(&mut self, key: &str) -> anyhow::Result<Option<f64>> {
         let read = |value: &Value| {
             value.as_f64().ok_or_else(|| anyhow!("{key} = {value}: must be a number"))
@@ -139,15 +139,15 @@ impl<'a> Keys<'a> {
         self.read(key, read)
     }
 
-    /// A number.
+    /// Reads a number.
     ///
     /// # Errors
-    /// If it is missing or no number.
+    /// If the key is missing, or its value is not a number.
     pub fn needed_number(&mut self, key: &str) -> anyhow::Result<f64> {
         self.maybe_number(key)?.ok_or_else(|| self.error(format!("{key} is missing")))
     }
 
-    /// A table, if it is there.
+    /// Reads a table, if it exists.
     pub fn table(&mut self, key: &str) -> anyhow::Result<Option<&'a Map<String, Value>>> {
         let read = |value: &'a Value| {
             value.as_object().ok_or_else(|| anyhow!("{key} = {value}: expected a table"))
@@ -155,7 +155,7 @@ impl<'a> Keys<'a> {
         self.read(key, read)
     }
 
-    /// Yes or no, or the default of the family; null is no, as Python takes it.
+    /// Reads a boolean, or returns the default of the family; null is false, as in Python.
     pub fn flag(&mut self, key: &str, default: bool) -> anyhow::Result<bool> {
         let read = |value: &Value| {
             value.as_bool().ok_or_else(|| anyhow!("{key} = {value}: expected true or false"))
@@ -164,17 +164,17 @@ impl<'a> Keys<'a> {
         Ok(self.read(key, read)?.unwrap_or(default))
     }
 
-    /// A list of whole numbers; empty if it is not there.
+    /// Reads a list of whole numbers; empty if the key is missing.
     pub fn sizes(&mut self, key: &str) -> anyhow::Result<Vec<usize>> {
         Ok(self.list(key)?.unwrap_or_default())
     }
 
-    /// A list of texts, if it is there.
+    /// Reads a list of texts, if it exists.
     pub fn texts(&mut self, key: &str) -> anyhow::Result<Option<Vec<String>>> {
         self.list(key)
     }
 
-    /// A text, or the default of the family.
+    /// Reads a text, or returns the default of the family.
     pub fn text(&mut self, key: &str, default: &str) -> anyhow::Result<String> {
         let read = |value: &Value| {
             let text = value.as_str().map(str::to_string);
@@ -183,8 +183,8 @@ impl<'a> Keys<'a> {
         Ok(self.read(key, read)?.unwrap_or_else(|| default.to_string()))
     }
 
-    /// Refuses a key that has another value than one of these; it may be missing, and null where that is not
-    /// the contrary of the only one, true.
+    /// Refuses any other value than these. The key may be missing; null is accepted unless the only known
+    /// value is true.
     pub fn only(&mut self, key: &str, known: &[Value]) -> anyhow::Result<()> {
         let contrary = self.is_null(key) && known == [Value::Bool(true)];
         let value = self.value(key).or(contrary.then_some(&Value::Null));
@@ -203,7 +203,7 @@ impl<'a> Keys<'a> {
     /// Checks that the family has read all keys.
     ///
     /// # Errors
-    /// Names those that the network does not honour.
+    /// If keys remain that the network does not honour; names them.
     pub fn finish(self) -> anyhow::Result<()> {
         let left = |(key, value): &(&String, &Value)| !value.is_null() && !self.used.contains(*key);
         let left: Vec<String> =
@@ -214,7 +214,7 @@ impl<'a> Keys<'a> {
         }
     }
 
-    /// The value of a key as something else, if it is there.
+    /// Reads the value of a key as another type, if it exists.
     fn read<T>(
         &mut self,
         key: &str,
@@ -230,7 +230,7 @@ impl<'a> Keys<'a> {
         })
     }
 
-    /// An error of these keys.
+    /// Makes an error about these keys.
     pub(crate) fn error(&self, why: impl Display) -> anyhow::Error {
         anyhow!("{}: {why}", self.place)
     }
@@ -268,7 +268,7 @@ mod tests {
         let err = said(keys.only("hidden_act", &[json!("silu")]).unwrap_err());
         assert!(err.contains("hidden_act = \"gelu\"") && err.ends_with("known: \"silu\""), "{err}");
         keys.only("width", &[json!(3.0)]).unwrap();
-        // Null is as false, not the default.
+        // Null means false, not the default.
         assert!(!keys.flag("none", true).unwrap());
         keys.only("none", &[json!(false)]).unwrap();
         let err = said(keys.only("none", &[json!(true)]).unwrap_err());

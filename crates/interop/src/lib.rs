@@ -1,10 +1,11 @@
 //! Checkpoints of other frameworks: readers, writers and name maps. Nothing is trained here.
 //!
 //! A checkpoint is a folder as `save_pretrained` of the transformers library writes it: `config.json`,
-//! `model.safetensors` or shards with `model.safetensors.index.json`, perhaps `tokenizer.json`; or a GGUF file.
-//! Where there is no safetensors file, `pytorch_model.bin` or its shards are read, or a file of `torch.save`.
+//! `model.safetensors` or shards with `model.safetensors.index.json`, perhaps `tokenizer.json`; or a GGUF
+//! file. If there is no safetensors file, `pytorch_model.bin` or its shards are read, or a file of
+//! `torch.save`.
 //!
-//! Conversion is loud: every tensor of the checkpoint is used exactly once, every parameter of the network
+//! Conversion is strict: every tensor of the checkpoint is used exactly once, every parameter of the network
 //! is set exactly once, and every key of the config is either honoured or refused by its name.
 //!
 //! ```text

@@ -1,7 +1,8 @@
-//! A network with the tensors of a checkpoint: each tensor is used, and each parameter is set, exactly once.
+//! Loading of a checkpoint's tensors into a network: each tensor is used, and each parameter is set, exactly
+//! once.
 //!
-//! Tensors are read one by one, and parameters are made one by one, so that no more memory is taken than the
-//! network and the largest tensor need.
+//! Tensors are read and parameters are made one by one, so that no more memory is needed than for the network
+//! and the largest tensor.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -24,16 +25,16 @@ use crate::{
 pub struct LoadedNetwork<M> {
     /// The network.
     pub network: M,
-    /// The tensors that have NaN or infinite numbers, with how many, those that no network uses, and keys of
-    /// training that are not honoured.
+    /// Warnings on tensors with NaN or infinite numbers and their counts, on tensors that no network uses,
+    /// and on keys of training that are not honoured.
     pub warnings: Vec<String>,
 }
 
 /// Sets the parameters of a fresh network to the tensors of a checkpoint.
 ///
 /// # Errors
-/// Lists the tensors that are left, the parameters that are missing, and the nearest names; or the shapes
-/// that do not fit.
+/// If names or shapes do not match; lists the unused tensors and the missing parameters with the nearest
+/// names, or the shapes that do not fit.
 pub fn load<M: Module>(
     network: M,
     rules: &Rules,
@@ -68,7 +69,7 @@ fn unused(rules: &Rules, checkpoint: &CheckpointFiles) -> Vec<String> {
     }
 }
 
-/// The shapes of all parameters, none of which is made.
+/// The shapes of all parameters, without creating them.
 fn shapes(network: &impl Module) -> BTreeMap<String, Vec<usize>> {
     struct Shapes(BTreeMap<String, Vec<usize>>);
     impl PathVisitor for Shapes {
@@ -89,10 +90,10 @@ fn by_path(rules: &Rules) -> BTreeMap<&str, Vec<&TensorRule>> {
     by_path
 }
 
-/// Checks that tensors and parameters are covered exactly once; no parameter is made.
+/// Checks that tensors and parameters are covered exactly once, without creating parameters.
 ///
 /// # Errors
-/// As [`load`].
+/// The same as those of [`load`].
 pub fn check(
     network: &impl Module,
     rules: &Rules,
@@ -119,7 +120,7 @@ pub fn check(
     Ok(())
 }
 
-/// Checks that copies of tensors are those to the bit.
+/// Checks that copies of tensors are bitwise equal.
 fn copies(rules: &Rules, checkpoint: &CheckpointFiles) -> anyhow::Result<()> {
     for (copy, original) in &rules.copies {
         let [Some(a), Some(b)] = [copy, original].map(|name| checkpoint.tensor(name)) else {
@@ -173,7 +174,7 @@ fn names(
 struct Fill<'a> {
     rules: BTreeMap<&'a str, Vec<&'a TensorRule>>,
     checkpoint: &'a CheckpointFiles,
-    /// Tensors whose numbers were examined.
+    /// Tensors whose numbers were checked.
     seen: BTreeSet<String>,
     warnings: Vec<String>,
     failed: Option<anyhow::Error>,

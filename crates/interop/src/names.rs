@@ -1,7 +1,7 @@
-//! Names that are nearest to a misspelt one, and lists of names that are not too long.
+//! The nearest names to a misspelt one, and shortened lists of names.
 
-/// The `most` names at the smallest edit distance, nearest first, of those that differ in at most a third of
-/// the name.
+/// The `most` names with the smallest edit distance, nearest first, among those that differ in at most a
+/// third of the name.
 pub(crate) fn nearest<'a>(
     name: &str,
     known: impl IntoIterator<Item = &'a str>,
@@ -25,7 +25,7 @@ pub(crate) fn near<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Stri
     }
 }
 
-/// The lines on the first items of one kind, and how many more there are.
+/// The lines on the first items of one kind, and the number of the others.
 pub(crate) fn some<T>(
     mut items: impl Iterator<Item = T>,
     line: impl Fn(T) -> String,
@@ -37,7 +37,7 @@ pub(crate) fn some<T>(
     lines
 }
 
-/// The fewest insertions, deletions and replacements from one to the other (Levenshtein).
+/// The smallest number of insertions, deletions and replacements between two texts (Levenshtein).
 fn distance(a: &[u8], b: &[u8]) -> usize {
     let mut row: Vec<usize> = (0..=b.len()).collect();
     for (i, x) in a.iter().enumerate() {

@@ -1,11 +1,12 @@
-//! Experts of GPT-OSS as they are published: blocks of MXFP4 and their scales, two tensors that become one.
+//! The published form of GPT-OSS's experts: blocks of MXFP4 and their scales, two tensors that are joined to
+//! one.
 //!
 //! ```text
 //! NAME_blocks [E, out, G, 16] and NAME_scales [E, out, G], U8     NAME [E, in, out], in = 32 G
 //! ```
 //!
-//! As one tensor they have the shape of the same experts in other formats (`family/gpt_oss.rs`). Export writes
-//! that shape, in BF16, which has all of their numbers.
+//! The joined tensor has the shape of the same experts in other formats (`family/gpt_oss.rs`). Export writes
+//! that shape, in BF16, which represents all of their numbers.
 
 use std::collections::BTreeMap;
 
@@ -18,10 +19,10 @@ use crate::{
     stored::{Order, Stored},
 };
 
-/// Makes one of each pair of tensors, and says whether there are any.
+/// Joins each pair of tensors to one, and returns whether there are any.
 ///
 /// # Errors
-/// If the shapes of a pair do not fit each other, or there is a tensor of its name too.
+/// If the shapes of a pair do not match, or a tensor with the joined name exists too.
 pub(crate) fn pack(places: &mut BTreeMap<String, TensorPlace>) -> anyhow::Result<bool> {
     let named = |name: &String| name.strip_suffix("_blocks").map(str::to_string);
     let names: Vec<String> = places.keys().filter_map(named).collect();

@@ -1,13 +1,14 @@
 //! One file of PyTorch's `torch.save` with a table of tensors by name (a state dict), such as
 //! `pytorch_model.bin`: <https://docs.pytorch.org/docs/stable/notes/serialization.html>.
 //!
-//! Burn's reader of the format does the work. It runs nothing of the pickle that names the tensors: it knows the
-//! calls that make tensors, and refuses tensors that other calls would make. Values that are no tensors are not
-//! read. Of archives (since PyTorch 1.6) and of the older streams of pickles, tensors are read from the file one
-//! by one; the archives of before 2017 are in memory as a whole.
+//! Burn's reader of the format is used. It executes nothing of the pickle that names the tensors: it knows
+//! the calls that make tensors, and refuses tensors that other calls would make. Values that are not tensors
+//! are ignored. From archives (since PyTorch 1.6) and from the older streams of pickles, tensors are read one
+//! by one; archives from before 2017 are read into memory completely.
 //!
-//! A tensor may be a view into numbers that it shares with others, and views may repeat numbers. So that a small
-//! file cannot ask for much memory, none may have more bytes than the file, nor all numbers together.
+//! A tensor may be a view into storage that it shares with others, and views may repeat numbers. So that a
+//! small file cannot require much memory, neither a single tensor nor all tensors together may have more
+//! bytes than the file.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -28,7 +29,7 @@ use crate::{
 /// Opens a file and checks its table of tensors.
 ///
 /// # Errors
-/// Names the file and what is wrong with it.
+/// If the file is invalid; names the file and the problem.
 pub(crate) fn open(path: &Path) -> anyhow::Result<Shard> {
     read(path).with_context(|| path.display().to_string())
 }
@@ -47,9 +48,10 @@ fn read(path: &Path) -> anyhow::Result<Shard> {
     laid_out(tensors, size).map(|(numbers, tensors)| Shard { path: path.into(), numbers, tensors })
 }
 
-/// Refuses archives with compressed files, which PyTorch does not write: a small one could ask for much memory.
+/// Refuses archives with compressed files, which PyTorch does not write: a small one could require much
+/// memory.
 fn nothing_is_compressed(path: &Path) -> anyhow::Result<()> {
-    // Older files are no archives, and what is no file of PyTorch at all is found later.
+    // Older files are not archives, and files that are not from PyTorch at all are detected later.
     let Ok(mut archive) = ZipArchive::new(File::open(path)?) else { return Ok(()) };
     for at in 0..archive.len() {
         let entry =
@@ -63,7 +65,7 @@ fn nothing_is_compressed(path: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The tensors with ranges as if they stood one after the other, in the order of their names.
+/// The tensors with byte ranges as if they were stored consecutively, in the order of their names.
 fn laid_out(
     tensors: HashMap<String, Tensor>,
     size: u64,

@@ -1,9 +1,9 @@
-//! The places of the tensors of a checkpoint.
+//! The positions of a checkpoint's tensors.
 
 use crate::stored::Stored;
 
-/// The place of a tensor: the number of its shard. One that two tensors of the files are together has the
-/// other one too, whose bytes follow: the scales of blocks, or the second half of a map.
+/// The position of a tensor: the number of its shard. A tensor that is joined from two tensors in the files
+/// also has the second one, whose bytes follow: the scales of blocks, or the second half of a map.
 #[derive(Clone, Debug)]
 pub(crate) struct TensorPlace {
     pub(crate) shard: usize,

@@ -1,4 +1,4 @@
-//! The form of a checkpoint of a network that has lost some of its experts.
+//! The form of a checkpoint for a network from which experts were removed.
 
 use std::collections::BTreeMap;
 
@@ -13,17 +13,17 @@ use crate::{
     rules::TensorRule,
 };
 
-/// The keys of the number of experts, one or more in each family with experts.
+/// The keys of the number of experts; each family with experts has at least one of them.
 const KEYS: [&str; 3] = ["num_local_experts", "num_experts", "n_routed_experts"];
 
 impl CheckpointForm {
-    /// The same form for a network with `experts` experts in each MoE layer, and as many columns in its
-    /// routers: the key of the number of experts is changed, and each tensor has the shape that `network`
-    /// needs, or is left out.
+    /// The same form for a network with `experts` experts in each MoE layer, and the same number of columns
+    /// in its routers: the key of the number of experts is changed, and each tensor gets the shape that
+    /// `network` needs, or is left out.
     ///
     /// # Errors
-    /// If the config has no number of experts, does not allow this number (groups of experts, say), or the
-    /// network does not fit.
+    /// If the config has no number of experts, if it does not allow this number (for example because of
+    /// groups of experts), or if the network does not fit.
     pub fn with_experts(&self, experts: usize, network: &impl Module) -> anyhow::Result<Self> {
         let mut config = self.config.clone();
         let keys = KEYS.iter().filter(|key| self.config.contains_key(**key));
@@ -51,7 +51,7 @@ impl CheckpointForm {
     }
 }
 
-/// A tensor as it is, or with this many entries on its first axis, that of the experts.
+/// A tensor unchanged, or with this number of entries on its first axis, that of the experts.
 fn fitted(
     tensor: &SourceTensor,
     rule: &TensorRule,

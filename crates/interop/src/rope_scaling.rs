@@ -1,4 +1,4 @@
-//! The scaling of rotary positions in a config: `rope_parameters`, or as older versions have it `rope_theta` and
+//! The scaling of rotary positions in a config: `rope_parameters`, or in older versions `rope_theta` and
 //! `rope_scaling`.
 
 use anyhow::bail;
@@ -6,35 +6,35 @@ use backbones::{AttentionParts, Llama3Config, YarnConfig};
 
 use crate::keys::Keys;
 
-/// The table of rotary positions, and its name in older versions.
+/// The key of the table of rotary positions, and its key in older versions.
 const NEW: &str = "rope_parameters";
 const OLD: &str = "rope_scaling";
-/// The length that a network was trained with first.
+/// The key of the context length of the original training.
 const LENGTH: &str = "original_max_position_embeddings";
 
 /// A scaling of rotary positions.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum RopeScaling {
-    /// None.
+    /// No scaling.
     No,
-    /// All positions are closer together by a factor.
+    /// All positions are divided by a factor.
     Linear(f64),
-    /// That of Llama 3.1.
+    /// The scaling of Llama 3.1.
     Llama3(Llama3Config),
-    /// YaRN, and the factor on attention of DeepSeek's `mscale_all_dim`.
+    /// YaRN, with the factor on attention from DeepSeek's `mscale_all_dim`.
     Yarn(YarnConfig, f64),
 }
 
 impl RopeScaling {
-    /// The base of rotary positions, and their scaling.
+    /// Reads the base of rotary positions, and their scaling.
     ///
     /// # Errors
-    /// If it is of a kind that the network does not have, a key of it is not honoured, or there are two
-    /// different tables.
+    /// If the kind of scaling is not supported, if a key is not honoured, or if there are two different
+    /// tables.
     pub(crate) fn read(keys: &mut Keys, theta: f64) -> anyhow::Result<(f64, Self)> {
         let outside = keys.has("rope_theta");
         let theta = keys.number("rope_theta", theta)?;
-        // An empty old table is as none.
+        // An empty table of the old form counts as missing.
         let tables = [keys.table(NEW)?, keys.table(OLD)?.filter(|old| !old.is_empty())];
         let (name, table) = match tables {
             [None, None] => return Ok((theta, Self::No)),
@@ -53,7 +53,7 @@ impl RopeScaling {
         Ok(scaling)
     }
 
-    /// As a table has them.
+    /// Reads a table.
     fn of(table: &mut Keys, theta: f64) -> anyhow::Result<(f64, Self)> {
         let theta = table.number("rope_theta", theta)?;
         let kinds = [table.text("rope_type", "")?, table.text("type", "")?];
@@ -78,7 +78,7 @@ impl RopeScaling {
         Ok((theta, scaling))
     }
 
-    /// Sets the parts of attention.
+    /// Sets the scaling in the parts of attention.
     pub(crate) fn put(self, parts: &mut AttentionParts) {
         match self {
             Self::No => {}
@@ -101,7 +101,7 @@ fn llama3(table: &mut Keys) -> anyhow::Result<RopeScaling> {
 fn yarn(table: &mut Keys) -> anyhow::Result<RopeScaling> {
     let factor = table.needed_number("factor")?;
     let grown = |m: f64| if factor <= 1.0 { 1.0 } else { 0.1 * m * factor.ln() + 1.0 };
-    // The library takes null for the default in this table.
+    // The library replaces null by the default in this table.
     let mut number =
         |key: &str, default: f64| anyhow::Ok(table.maybe_number(key)?.unwrap_or(default));
     let (m, all) = (number("mscale", 0.0)?, number("mscale_all_dim", 0.0)?);

@@ -1,6 +1,6 @@
-//! Rules: which part of a tensor is which part of a parameter.
+//! Rules: correspondences between parts of tensors and parts of parameters.
 //!
-//! A rule works both ways, so a checkpoint is written by the rules by which it is read.
+//! A rule works in both directions, so a checkpoint is written by the same rules by which it is read.
 
 use anyhow::anyhow;
 
@@ -15,64 +15,65 @@ struct Part {
     step: usize,
 }
 
-/// A part of a tensor of a checkpoint is a part of a parameter of the network.
+/// The rule that a part of a checkpoint's tensor is a part of a network's parameter.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TensorRule {
     /// The path of the parameter.
     pub path: String,
     /// The name of the tensor.
     pub tensor: String,
-    /// The axes of the tensor in the order of the parameter's.
+    /// The tensor's axes in the order of the parameter's axes.
     axes: Option<Vec<usize>>,
     transposed: bool,
     take: Vec<Part>,
     put: Vec<Part>,
-    /// Axes of the parameter with the entry of each that the tensor is, in the order in which they go.
+    /// Axes of the parameter that the tensor lacks, with the entry to which it corresponds, in the order in
+    /// which they are removed.
     entries: Vec<[usize; 2]>,
-    /// The parameter with its first axis cut into these.
+    /// The shape into which the parameter is reshaped.
     shaped: Option<Vec<usize>>,
 }
 
 impl TensorRule {
-    /// The whole tensor is the whole parameter.
+    /// Makes the rule that the whole tensor is the whole parameter.
     pub fn new(path: impl Into<String>, tensor: impl Into<String>) -> Self {
         let (path, tensor) = (path.into(), tensor.into());
         let (take, put, entries) = (vec![], vec![], vec![]);
         Self { path, tensor, axes: None, transposed: false, take, put, entries, shaped: None }
     }
 
-    /// The tensor's last two axes are exchanged: a map of PyTorch is `[out, in]`, here `[in, out]`.
+    /// The rule with the tensor's last two axes exchanged: a map of PyTorch is `[out, in]`, here `[in, out]`.
     pub fn transposed(self) -> Self {
         Self { transposed: true, ..self }
     }
 
-    /// The tensor's axes in this order, and the parameter as if it were of this shape.
+    /// The rule with the tensor's axes in this order, and with the parameter reshaped to this shape.
     pub fn shaped(self, axes: &[usize], shape: &[usize]) -> Self {
         Self { axes: Some(axes.to_vec()), shaped: Some(shape.to_vec()), ..self }
     }
 
-    /// Of the tensor's axis, every `step`-th of the entries from `start`, `len` of them.
+    /// The rule with `len` entries of an axis of the tensor: every `step`-th from `start` on.
     pub fn take(mut self, axis: usize, start: usize, len: usize, step: usize) -> Self {
         self.take.push(Part { axis, start, len, step });
         self
     }
 
-    /// Of the parameter's axis, `len` entries from `start`.
+    /// The rule with `len` entries of an axis of the parameter, from `start` on.
     pub fn put(mut self, axis: usize, start: usize, len: usize) -> Self {
         self.put.push(Part { axis, start, len, step: 1 });
         self
     }
 
-    /// Of the parameter's axis the entry `at`, without the axis, which the tensor does not have.
+    /// The rule with the entry `at` of an axis of the parameter; the tensor does not have this axis.
     pub fn entry(mut self, axis: usize, at: usize) -> Self {
         self.entries.push([axis, at]);
         self
     }
 
-    /// The two parts, of a tensor and a parameter of these shapes.
+    /// The views of both parts, for a tensor and a parameter of these shapes.
     ///
     /// # Errors
-    /// If they do not fit, with names and shapes.
+    /// If they do not match; names both with their shapes.
     pub(crate) fn views(
         &self,
         tensor: &[usize],
@@ -109,42 +110,43 @@ impl TensorRule {
 /// The rules of a network.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Rules {
-    /// All of them.
+    /// All rules.
     pub all: Vec<TensorRule>,
-    /// Parameters that are no part of the checkpoint and stay as they begin: states of routers.
+    /// Parameters that are not in the checkpoint and keep their initial values: states of routers.
     pub own: Vec<String>,
-    /// Tensors that may be there beside those that they are copies of: older files have tied weights by all
-    /// of their names.
+    /// Tensors that may occur in addition to those of which they are copies: older files store tied weights
+    /// under all of their names.
     pub copies: Vec<(String, String)>,
-    /// Tensors of published files that no network uses; an export does not have them.
+    /// Tensors in published files that no network uses; an export omits them.
     pub unused: Vec<String>,
-    /// Warnings: keys of the config that are of training alone, and are not honoured there.
+    /// Warnings on keys of the config that only concern training, and are not honoured there.
     pub notes: Vec<String>,
 }
 
 impl Rules {
-    /// The name of the tensor that this one is a copy of, or its own.
+    /// The name of the tensor of which this one is a copy, or its own name.
     pub fn original<'a>(&'a self, tensor: &'a str) -> &'a str {
         let copy = self.copies.iter().find(|(copy, _)| copy == tensor);
         copy.map_or(tensor, |(_, original)| original)
     }
 
-    /// Whether the tensor is one that no network uses.
+    /// Whether no network uses the tensor.
     pub fn is_unused(&self, tensor: &str) -> bool {
         self.unused.iter().any(|unused| unused == tensor)
     }
 
-    /// The whole tensor as it is.
+    /// Adds the rule of a tensor that is unchanged.
     pub fn same(&mut self, path: impl Into<String>, tensor: impl Into<String>) {
         self.all.push(TensorRule::new(path, tensor));
     }
 
-    /// A linear map, `[out, in]` there and `[in, out]` here.
+    /// Adds the rule of a linear map, which is `[out, in]` in the checkpoint and `[in, out]` here.
     pub fn map(&mut self, path: impl Into<String>, tensor: impl Into<String>) {
         self.all.push(TensorRule::new(path, tensor).transposed());
     }
 
-    /// Linear maps that stand side by side here, with the widths of their outputs.
+    /// Adds the rules of linear maps that are concatenated along their outputs here, with the widths of their
+    /// outputs.
     pub fn beside(&mut self, path: &str, maps: &[(String, usize)]) {
         let mut start = 0;
         for (tensor, width) in maps {
@@ -153,7 +155,7 @@ impl Rules {
         }
     }
 
-    /// Vectors that stand one after the other here, with their widths.
+    /// Adds the rules of vectors that are concatenated here, with their widths.
     pub fn joined(&mut self, path: &str, vectors: &[(String, usize)]) {
         let mut start = 0;
         for (tensor, width) in vectors {
@@ -162,7 +164,7 @@ impl Rules {
         }
     }
 
-    /// Linear maps of `n` experts, one on top of the other here.
+    /// Adds the rules of linear maps of `n` experts, which are stacked here.
     pub fn stack(&mut self, path: &str, n: usize, tensor: impl Fn(usize) -> String) {
         for expert in 0..n {
             self.all.push(TensorRule::new(path, tensor(expert)).transposed().entry(0, expert));

@@ -1,12 +1,13 @@
-//! One safetensors file: <https://github.com/huggingface/safetensors>. The header is checked when it is
+//! One safetensors file: <https://github.com/huggingface/safetensors>. The header is checked when the file is
 //! opened; tensors are read one by one.
 //!
 //! Layout: the length of the header as 8 bytes (little endian), the header as JSON, the numbers. The tensors
 //! cover the numbers without gap or overlap.
 //!
-//! The entries of the header are those of the crate `safetensors`. Of its checks `SafeTensors::read_metadata` needs
-//! all numbers in memory, and `Metadata` names no tensor whose size is wrong, does not tell holes from overlaps, and
-//! has the last of two tensors of one name. So the checks are those of `stored.rs`, which GGUF files have too.
+//! The entries of the header are parsed by the crate `safetensors`. Its own checks do not suffice:
+//! `SafeTensors::read_metadata` needs all numbers in memory, and `Metadata` does not name a tensor of wrong
+//! size, does not distinguish holes from overlaps, and keeps the last of two tensors of one name. So the
+//! checks are those of `stored.rs`, which GGUF files share.
 
 use std::{
     collections::BTreeMap,
@@ -25,7 +26,7 @@ use crate::{
     stored::{Stored, covered, size_of},
 };
 
-/// The longest header: that of the library that defines the format.
+/// The largest length of a header, the same as in the library that defines the format.
 const LONGEST: u64 = 100_000_000;
 
 /// An open file.
@@ -36,12 +37,12 @@ pub(crate) struct Shard {
     pub(crate) tensors: BTreeMap<String, Stored>,
 }
 
-/// The place of the numbers in a file.
+/// The source of the numbers of a file.
 #[derive(Debug)]
 pub(crate) enum Numbers {
-    /// In the file, from this byte on.
+    /// The file, from this byte on.
     From(File, u64),
-    /// With the reader of a PyTorch file: its tensors by the first bytes of their ranges.
+    /// The reader of a PyTorch file: its tensors by the first bytes of their ranges.
     Pickled(BTreeMap<u64, pytorch_reader::Tensor>),
 }
 
@@ -49,7 +50,7 @@ impl Shard {
     /// Opens a file and checks its header.
     ///
     /// # Errors
-    /// Names the file and what is wrong with it.
+    /// If the file is invalid; names the file and the problem.
     pub(crate) fn open(path: &Path) -> anyhow::Result<Self> {
         Self::read(path).with_context(|| path.display().to_string())
     }
@@ -80,7 +81,7 @@ impl Shard {
         Ok(Self { path: path.into(), numbers: Numbers::From(file, 8 + length), tensors })
     }
 
-    /// The bytes of a tensor of it.
+    /// Reads the bytes of a tensor.
     pub(crate) fn bytes(&self, stored: &Stored) -> anyhow::Result<Vec<u8>> {
         let size = (stored.range.end - stored.range.start) as usize;
         let read = || match &self.numbers {

@@ -1,4 +1,4 @@
-//! A tensor of a file: its format, its shape and its bytes; and the checks of a table of such tensors.
+//! A tensor in a file: its format, its shape and its bytes; and the checks of a table of such tensors.
 
 use std::ops::Range;
 
@@ -9,43 +9,45 @@ use crate::{
     view::{View, copy},
 };
 
-/// A tensor of a file.
+/// A tensor in a file.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Stored {
     /// The format of its numbers.
     pub dtype: Dtype,
     /// The shape.
     pub shape: Vec<usize>,
-    /// Its bytes behind the header.
+    /// The range of its bytes, counted from the end of the header.
     pub(crate) range: Range<u64>,
-    /// The order of its rows, if it is not that of the shape.
+    /// The order of its numbers, if it is not that of the shape.
     pub(crate) order: Option<Order>,
 }
 
-/// An order of numbers other than that of the shape.
+/// An order of numbers that differs from that of the shape.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Order {
-    /// Of rows of this number of heads, each head has the two of a rotary pair beside each other: (2i, 2i + 1) rather
-    /// than (i, i + d / 2).
+    /// For rows of this number of heads: in each head the two numbers of a rotary pair are adjacent,
+    /// (2i, 2i + 1) rather than (i, i + d / 2).
     Pairs(usize),
-    /// The last two axes of three are exchanged.
+    /// The last two of three axes are exchanged.
     Transposed,
-    /// Of the middle axis of three, the first halves of all entries of the first axis come before the second ones.
+    /// For the middle one of three axes: the first halves of all entries of the first axis come before the
+    /// second halves.
     Halves,
 }
 
 impl Stored {
-    /// The number of its elements.
+    /// The number of elements.
     pub fn len(&self) -> usize {
         self.shape.iter().product()
     }
 
-    /// Whether it has none.
+    /// Whether the tensor has no elements.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// One tensor for each entry of the first axis of a stack of matrices; none if it is no such stack.
+    /// One tensor for each entry of the first axis of a stack of matrices; none if the tensor is no such
+    /// stack.
     pub(crate) fn experts(&self) -> Option<Vec<Self>> {
         const MOST: usize = 1 << 16;
         let (n, matrix) = self.shape.split_first()?;
@@ -61,7 +63,7 @@ impl Stored {
         Some((0..*n as u64).map(one).collect())
     }
 
-    /// The numbers that its bytes stand for.
+    /// Decodes its bytes to numbers.
     pub(crate) fn numbers(&self, bytes: &[u8]) -> Vec<f32> {
         let numbers = self.dtype.decode(bytes);
         match self.order {
@@ -79,14 +81,15 @@ impl Stored {
     }
 }
 
-/// The halves of each of `n` matrices, one after the other, from the first halves of all and the second ones.
+/// The two halves of each of `n` matrices, concatenated, from the first halves of all matrices and the second
+/// halves.
 fn interleaved(numbers: &[f32], n: usize) -> Vec<f32> {
     let (first, second) = numbers.split_at(numbers.len() / 2);
     let half = (first.len() / n.max(1)).max(1);
     first.chunks(half).zip(second.chunks(half)).flat_map(|(a, b)| [a, b].concat()).collect()
 }
 
-/// The rows with the first numbers of all pairs of a head before the second ones.
+/// The rows with the first numbers of all pairs of a head before the second numbers.
 fn by_halves(numbers: &[f32], rows: usize, heads: usize) -> Vec<f32> {
     let (width, pairs) = (numbers.len() / rows.max(1), rows / heads / 2);
     let mut ordered = Vec::with_capacity(numbers.len());
@@ -99,11 +102,11 @@ fn by_halves(numbers: &[f32], rows: usize, heads: usize) -> Vec<f32> {
     ordered
 }
 
-/// The bytes of a tensor.
+/// The size of a tensor in bytes.
 ///
 /// # Errors
-/// If its axes, those of size 0 left out, have more numbers than can be counted: the last ones are multiplied
-/// where a part of the tensor is taken.
+/// If the product of its axes overflows, even without axes of size 0: the product of the last axes is
+/// computed when a part of the tensor is taken.
 pub(crate) fn size_of(dtype: Dtype, shape: &[usize]) -> anyhow::Result<u64> {
     let (numbers, bytes) = dtype.block();
     let n = shape.iter().try_fold(1_u64, |n, d| n.checked_mul((*d as u64).max(1)));
@@ -113,7 +116,7 @@ pub(crate) fn size_of(dtype: Dtype, shape: &[usize]) -> anyhow::Result<u64> {
 }
 
 /// Checks that the tensors cover all bytes, each once; each begins at the first multiple of `alignment` after
-/// the one before.
+/// the previous one.
 pub(crate) fn covered(
     tensors: &[(String, Stored)],
     size: u64,

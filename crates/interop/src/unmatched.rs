@@ -1,4 +1,4 @@
-//! Tensors of a checkpoint that a different network does not use, and parameters that it has in addition.
+//! Tensors of a checkpoint that a different network does not use, and parameters that only this network has.
 
 use std::collections::BTreeSet;
 
@@ -7,9 +7,9 @@ use crate::{
     rules::Rules,
 };
 
-/// A line for each tensor that is left and for each parameter that no tensor sets, with the nearest names of
-/// the other kind, where a network takes the weights of the network of a checkpoint. `left` has the paths of
-/// the parameters that only the network of the checkpoint has, `missing` those of the other one.
+/// A line for each unused tensor and for each parameter that no tensor sets, with the nearest names of the
+/// other kind, for a network that takes the weights of a checkpoint's network. `left` has the paths of
+/// parameters that only the checkpoint's network has, `missing` those that only the other one has.
 pub fn unmatched(rules: &Rules, left: &[String], missing: &[String]) -> Vec<String> {
     let of = |paths: &[String]| -> BTreeSet<String> { paths.iter().cloned().collect() };
     let (left, missing) = (of(left), of(missing));
@@ -47,7 +47,7 @@ mod tests {
             "parameter blocks.0.norms.gamma is not set by any tensor; nearest: blocks.0.norm.gamma",
         ];
         assert_eq!(found, expected);
-        // A state of a router is no part of a checkpoint.
+        // A state of a router is not part of a checkpoint.
         assert!(unmatched(&rules, &of(&["state"]), &[]).is_empty());
     }
 }

@@ -1,6 +1,6 @@
-//! Parts of tensors, row by row in memory, and copies from one to another.
+//! Parts of tensors in row-major memory, and copies from one to another.
 
-/// A part of a tensor: axes with their strides, and where it begins.
+/// A part of a tensor: axes with their strides, and the offset of its beginning.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct View {
     dims: Vec<usize>,
@@ -25,8 +25,8 @@ impl View {
         self.dims.iter().product()
     }
 
-    /// Of an axis, `len` entries from `start`, each `step` after the one before. None if there are not as
-    /// many.
+    /// A part with `len` entries of an axis from `start` on, at intervals of `step`. None if there are not
+    /// enough.
     pub(crate) fn part(
         mut self,
         axis: usize,
@@ -44,7 +44,7 @@ impl View {
         Some(self)
     }
 
-    /// The axes in another order. None if they are not all of them.
+    /// The same with permuted axes. None if `axes` is not a permutation of all.
     pub(crate) fn permuted(self, axes: &[usize]) -> Option<Self> {
         let mut sorted = axes.to_vec();
         sorted.sort_unstable();
@@ -55,7 +55,7 @@ impl View {
         Some(Self { dims: of(&self.dims), strides: of(&self.strides), offset: self.offset })
     }
 
-    /// The last two axes exchanged.
+    /// The same with the last two axes exchanged.
     pub(crate) fn transposed(mut self) -> Self {
         let n = self.dims.len();
         if n >= 2 {
@@ -65,7 +65,7 @@ impl View {
         self
     }
 
-    /// The entry `at` of an axis, without the axis. None if there is no such entry.
+    /// The entry `at` of an axis, without that axis. None if there is no such entry.
     pub(crate) fn entry(self, axis: usize, at: usize) -> Option<Self> {
         let mut entry = self.part(axis, at, 1, 1)?;
         entry.dims.remove(axis);
@@ -74,13 +74,13 @@ impl View {
     }
 }
 
-/// Tiles of a copy of this side stay in cache.
+/// The side of the tiles of a copy, which fit into the cache.
 const TILE: usize = 32;
 
 /// Copies one part into another of the same sizes.
 ///
 /// # Panics
-/// If the sizes differ, or a part is not within its numbers.
+/// If the sizes differ, or a part exceeds its numbers.
 pub(crate) fn copy(from: &[f32], source: &View, to: &mut [f32], target: &View) {
     assert_eq!(source.dims, target.dims, "parts of the same sizes");
     let n = source.dims.len();

@@ -1,4 +1,4 @@
-//! Damaged folders and configs: what is wrong is named, and nothing is loaded.
+//! Damaged folders and configs: the error names the fault, and nothing is loaded.
 
 use std::{fs, path::PathBuf};
 
@@ -13,7 +13,7 @@ fn fixture(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(name)
 }
 
-/// A copy of a fixture that may be damaged.
+/// A copy of a fixture, which a test may damage.
 fn copy(name: &str) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     for entry in fs::read_dir(fixture(name)).unwrap() {
@@ -40,7 +40,7 @@ fn network(model: &ImportedNetwork) -> anyhow::Result<AnyBackbone> {
     Ok((build.init)(&model.backbone, &model.backbone_spec(&library), &init)?)
 }
 
-/// What is said when it is loaded, or its warnings.
+/// The error of loading a folder, or its warnings.
 fn loaded(folder: &TempDir) -> String {
     let read = || {
         let checkpoint = CheckpointFiles::open(folder.path())?;
@@ -108,7 +108,7 @@ fn damaged_folders() {
     let folder = copy("mixtral");
     change(&folder, INDEX, |index| index["weight_map"]["lm_head.weight"] = json!("../x"));
     assert!(opened(&folder).contains("is no name of a file in the folder"));
-    // A tensor that two shards have.
+    // Two shards with the same tensor.
     let folder = copy("mixtral");
     let (mut header, mut numbers) = parts(&folder, SECOND);
     let (start, n) = (numbers.len(), 48 * 16 * 2);
@@ -131,7 +131,7 @@ fn tensors_that_are_left_or_missing() {
     assert!(said.contains(left), "{said}");
     let missing = "tensor model.norm.weight is missing; nearest: model.norms.weight";
     assert!(said.contains(missing), "{said}");
-    // Fewer blocks than the file has: all that is left is named.
+    // Fewer blocks than the file has: all unused tensors are named.
     let folder = copy("llama");
     change(&folder, "config.json", |config| config["num_hidden_layers"] = json!(1));
     let said = loaded(&folder);
@@ -141,7 +141,7 @@ fn tensors_that_are_left_or_missing() {
     change(&folder, "config.json", |config| config["intermediate_size"] = json!(20));
     let said = loaded(&folder);
     assert!(said.contains("mlp.gate_proj.weight is [24, 16] and does not fit parameter"), "{said}");
-    // An axis of size 1 is an axis.
+    // An axis of size 1 is not ignored.
     let folder = copy("llama");
     let (mut header, numbers) = parts(&folder, "model.safetensors");
     header["model.norm.weight"]["shape"] = json!([1, 16]);
@@ -225,7 +225,7 @@ fn all_kinds_of_what_does_not_fit_are_shown() {
     assert_eq!(said.matches("more of these").count(), 2, "{said}");
 }
 
-/// What is said of a fixture with this value of a key of its config.
+/// The error for a fixture with this value of a key of its config.
 fn with(name: &str, key: &str, value: Value) -> String {
     let folder = copy(name);
     change(&folder, "config.json", |config| config[key] = value.clone());
@@ -268,7 +268,7 @@ fn configs_that_are_not_honoured() {
     assert!(said.contains("problem_type = \"regression\": not supported"), "{said}");
 }
 
-/// The library takes a key that is null for false, not for its default, or for a default of another kind.
+/// The library treats a null key as false, not as its default, or as a default of another kind.
 #[test]
 fn keys_that_are_null() {
     for (name, key, part) in [
@@ -285,8 +285,8 @@ fn keys_that_are_null() {
     assert_eq!(with("mixtral", "sliding_window", Value::Null), "");
 }
 
-/// Keys of published configs that no network depends on; of those of training, a warning says that they are not
-/// honoured.
+/// Keys of published configs on which no network depends; for those of training, a warning says that they are
+/// not honoured.
 #[test]
 fn keys_that_do_not_matter() {
     for (name, key, value) in [

@@ -64,7 +64,7 @@ fn gap(network: &AnyBackbone, name: &str) -> f32 {
     found.iter().zip(&logits).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
 }
 
-/// The expert of each token, -1 for one that found no slot: row by row, layer by layer.
+/// The expert of each token, or -1 for a token without a slot: row by row, layer by layer.
 fn choices(network: &AnyBackbone, name: &str) -> Vec<i32> {
     let pairs = Pairs::of(name);
     let mut found = Vec::new();
@@ -80,7 +80,7 @@ fn choices(network: &AnyBackbone, name: &str) -> Vec<i32> {
     found
 }
 
-/// What greedy decoding answers to the first source.
+/// The output of greedy decoding for the first source.
 fn greedy(network: &dyn SequenceToSequence, name: &str, cached: bool) -> Vec<i32> {
     let (source, mut text) = (Pairs::of(name).source.swap_remove(0), vec![0]);
     let mut pass = Pass::eval();

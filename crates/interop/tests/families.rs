@@ -1,7 +1,7 @@
 //! Each family against the transformers library: logits, choices of experts, greedy text, and the same bytes
 //! after import and export.
 //!
-//! A folder in `fixtures/` has a tiny random checkpoint and what the library computes with it;
+//! A folder in `fixtures/` has a tiny random checkpoint and the library's results for it;
 //! `scripts/golden/transformers_checkpoints.py` wrote them.
 
 mod common;
@@ -36,7 +36,7 @@ fn comes_back_to_the_byte(name: &str) {
     for (tensor, _) in checkpoint.tensors() {
         assert_eq!(again.bytes(tensor).unwrap(), checkpoint.bytes(tensor).unwrap(), "{tensor}");
     }
-    // Whole files too: tensors are in the order in which the library writes them.
+    // Whole files are compared too: tensors are in the order in which the library writes them.
     for file in checkpoint.files() {
         let [here, there] =
             [&fixture(name), &to].map(|folder| fs::read(folder.join(&file)).unwrap());

@@ -15,7 +15,7 @@ fn logits_and_greedy_text_are_those_of_the_library() {
     assert_eq!(greedy("gguf-llama", true), wanted);
 }
 
-/// Stacked experts come one by one, and reordered rows come back.
+/// Stacked experts are split into single ones, and the original row order is restored.
 #[test]
 fn mixtral_has_the_numbers_of_its_folder() {
     let open = |name: &str| CheckpointFiles::open(&place(name)).unwrap();
@@ -27,7 +27,7 @@ fn mixtral_has_the_numbers_of_its_folder() {
         assert_eq!(file.numbers(&name).unwrap(), folder.numbers(&name).unwrap(), "{name}");
     }
     let [here, there] = [&file, &folder].map(|of| describe(&of.config).unwrap());
-    // The file does not say how the balance loss was weighted in training.
+    // The file does not contain the weight of the balance loss in training.
     let router = there.moe.router.clone().with("balance", 0.0);
     assert_eq!(here.moe, moe::MoeConfig { router, ..there.moe });
     assert_eq!(here.backbone, there.backbone);
@@ -50,7 +50,7 @@ fn the_tokeniser_gives_the_published_tokens() {
     );
 }
 
-/// A file goes out as a folder, whose numbers are the same.
+/// A file is exported as a folder with the same numbers.
 #[test]
 fn it_goes_out_as_a_folder() {
     let folder = tempfile::tempdir().unwrap();

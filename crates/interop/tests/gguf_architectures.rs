@@ -1,6 +1,6 @@
-//! GGUF files of families besides Llama, with the numbers of safetensors fixtures, by the names of the tables of
-//! llama.cpp's package gguf 0.19.0. Of these architectures Granite's alone has the rows of queries and keys in
-//! another order.
+//! GGUF files of families other than Llama, with the numbers of safetensors fixtures, by the names in the
+//! tables of llama.cpp's package gguf 0.19.0. Of these architectures, only Granite's has the rows of queries
+//! and keys in another order.
 
 mod common;
 
@@ -61,7 +61,7 @@ const FACTORS: [(&str, &str); 5] = [
     ("logits_scaling", "logit_scale"),
 ];
 
-/// Tensors in single precision, one after the other.
+/// Tensors in single precision, stored consecutively.
 #[derive(Default)]
 struct Tensors {
     entries: Vec<Vec<u8>>,
@@ -76,10 +76,10 @@ impl Tensors {
         self.numbers.resize(self.numbers.len().next_multiple_of(32), 0);
     }
 
-    /// The tensor of this name of a folder, if it is there.
+    /// Copies the tensor of this name from a folder, if it exists.
     fn copy(&mut self, from: &CheckpointFiles, there: &str, here: &str) {
         let Some(stored) = from.tensor(there) else { return };
-        // A map to one number is a vector.
+        // A map with one output becomes a vector.
         let shape = stored.shape.strip_prefix(&[1]).unwrap_or(&stored.shape[..]);
         let heads = ["q_proj", "k_proj"].iter().zip(["num_attention_heads", "num_key_value_heads"]);
         let heads = heads.into_iter().find(|(map, _)| there.contains(*map));
@@ -93,7 +93,7 @@ impl Tensors {
         }
     }
 
-    /// Granite's first maps of all experts of a block, as gate and up.
+    /// Copies Granite's first maps of all experts of a block, as gate and up.
     fn halves(&mut self, from: &CheckpointFiles, there: &str, here: [&str; 2]) {
         let Some(stored) = from.tensor(there) else { return };
         let [e, rows, width] = [0, 1, 2].map(|axis| stored.shape[axis]);
@@ -105,7 +105,7 @@ impl Tensors {
         }
     }
 
-    /// The experts of a block, one on top of the other.
+    /// Copies the experts of a block as one stack.
     fn stack(&mut self, from: &CheckpointFiles, block: usize, map: &str, here: &str) {
         let name = |e: usize| format!("model.layers.{block}.mlp.experts.{e}.{map}.weight");
         let n = (0..).take_while(|e| from.tensor(&name(*e)).is_some()).count();
@@ -116,7 +116,7 @@ impl Tensors {
     }
 }
 
-/// The order of llama.cpp's converter: row (h, j, i) of `[heads, 2, d / 2]` becomes row (h, i, j).
+/// Rows in the order of llama.cpp's converter: row (h, j, i) of `[heads, 2, d / 2]` becomes row (h, i, j).
 fn by_pairs(numbers: &[f32], rows: usize, heads: usize) -> Vec<f32> {
     let (width, half) = (numbers.len() / rows, rows / heads / 2);
     let row = |at: usize| {
@@ -126,7 +126,7 @@ fn by_pairs(numbers: &[f32], rows: usize, heads: usize) -> Vec<f32> {
     (0..rows).flat_map(|at| numbers[row(at) * width..][..width].to_vec()).collect()
 }
 
-/// A GGUF file with these blocks of a folder.
+/// The content of a GGUF file with these blocks of a folder.
 fn written(from: &CheckpointFiles, architecture: &str, blocks: Range<usize>) -> Vec<u8> {
     let own = |key: &str, kind: u32, value: &[u8]| {
         gguf::entry(&format!("{architecture}.{key}"), kind, value)
@@ -169,7 +169,7 @@ fn written(from: &CheckpointFiles, architecture: &str, blocks: Range<usize>) -> 
     gguf::file_with(&entries, &tensors.entries, &tensors.numbers)
 }
 
-/// Compares a file of these blocks with the folder, whose config is changed to that of the file.
+/// Compares a file of these blocks with the folder, with the folder's config changed to that of the file.
 fn same(name: &str, architecture: &str, blocks: Range<usize>, change: &[(&str, Value)]) {
     let from = CheckpointFiles::open(&fixture(name)).unwrap();
     let folder = tempfile::tempdir().unwrap();
@@ -179,7 +179,7 @@ fn same(name: &str, architecture: &str, blocks: Range<usize>, change: &[(&str, V
     let (_, _, file) = imported_from(&path, 8);
     let mut config: Map<String, Value> = from.config.clone();
     config.insert("num_hidden_layers".into(), json!(blocks.len()));
-    // The file does not say how the balance loss was weighted in training.
+    // The file does not contain the weight of the balance loss in training.
     config.insert("router_aux_loss_coef".into(), json!(0.0));
     config.extend(change.iter().map(|(key, value)| (key.to_string(), value.clone())));
     assert_eq!(describe(&file.config).unwrap(), describe(&config).unwrap(), "{name}");
@@ -198,7 +198,7 @@ fn same(name: &str, architecture: &str, blocks: Range<usize>, change: &[(&str, V
 
 #[test]
 fn olmoe_has_the_numbers_of_its_folder() {
-    // Values are not cut off in llama.cpp, and its files do not say where.
+    // llama.cpp does not clip values, and its files do not have the limit.
     same("olmoe", "olmoe", 0..2, &[("clip_qkv", Value::Null), ("norm_topk_prob", json!(false))]);
 }
 
@@ -209,7 +209,7 @@ fn granite_moe_has_the_numbers_of_its_folder() {
 
 #[test]
 fn qwen2_moe_has_the_numbers_of_its_folder() {
-    // The first block of the fixture has no experts; llama.cpp knows no such blocks.
+    // The first block of the fixture has no experts; llama.cpp does not support such blocks.
     let change = [
         ("layer_types", Value::Null),
         ("mlp_only_layers", json!([])),
@@ -225,7 +225,7 @@ fn qwen3_moe_has_the_numbers_of_its_folder() {
     same("qwen3-moe", "qwen3moe", 1..2, &change);
 }
 
-/// As llama.cpp reads files of old converters.
+/// The widths follow llama.cpp's reading of files from old converters.
 #[test]
 fn widths_of_experts_that_are_not_given() {
     let folder = tempfile::tempdir().unwrap();
@@ -240,7 +240,7 @@ fn widths_of_experts_that_are_not_given() {
     assert_eq!(config["qkv_bias"], false);
 }
 
-/// llama.cpp has the usual scale where a file of Granite does not say it, and the transformers library 1.
+/// llama.cpp uses the usual scale if a file of Granite omits it, and the transformers library uses 1.
 #[test]
 fn a_scale_of_attention_that_is_not_given() {
     let folder = tempfile::tempdir().unwrap();

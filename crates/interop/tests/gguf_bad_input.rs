@@ -1,4 +1,4 @@
-//! GGUF files that are damaged, or that the network does not honour: each is refused with what is wrong.
+//! GGUF files that are damaged, or that the network does not honour: each is refused with its fault.
 
 mod common;
 
@@ -7,7 +7,7 @@ use std::fs;
 use common::gguf::{architecture, entry, file, tensor, text};
 use interop::{CheckpointFiles, describe};
 
-/// What is said about a file.
+/// The error for a file.
 fn said(bytes: &[u8]) -> String {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.gguf");
@@ -140,13 +140,13 @@ fn what_the_network_does_not_honour() {
     assert!(with_entry("general.quantization_version", 4, &[1, 0, 0, 0]).contains("known: 2"));
     let said = with_entry("llama.rope.scaling.type", 8, &text("yarn"));
     assert!(said.contains("scaling.type = \"yarn\": not supported"), "{said}");
-    // A factor without a type is not passed over.
+    // A factor without a type is not ignored.
     let said = with_entry("llama.rope.scaling.factor", 8, &text("x"));
     assert!(said.contains("rope_scaling: factor = \"x\": must be a number"), "{said}");
     assert!(with(&[], &[], 0).contains("num_attention_heads is missing"), "{}", with(&[], &[], 0));
 }
 
-/// llama.cpp's default holds for Mixtral too, whose configs have another one.
+/// llama.cpp's default also applies to Mixtral, whose configs have another one.
 #[test]
 fn a_base_of_rotary_positions_that_is_not_given() {
     let folder = tempfile::tempdir().unwrap();

@@ -1,12 +1,14 @@
-//! Every key of the configs that transformers 5.24 wrote for the fixtures, which have all keys of their classes,
-//! is honoured, refused, or listed here as one that changes nothing; so are keys that its networks read besides.
+//! Every key of the configs that transformers 5.24 wrote for the fixtures, which have all keys of their
+//! classes, is honoured, refused, or listed here as one without effect. The same applies to additional keys
+//! that its networks read.
 
 use std::{collections::BTreeSet, fs, path::Path};
 
 use interop::{CheckpointFiles, describe};
 use serde_json::{Map, Value, json};
 
-/// Names and versions, special tokens, the random start of training, and what is returned or kept.
+/// Names and versions, special tokens, the random initialisation of training, and options for outputs and the
+/// cache.
 const OF_ALL: [&str; 12] = [
     "bos_token_id",
     "decoder_start_token_id",
@@ -34,7 +36,7 @@ const OF_ONE: [(&str, &[&str]); 8] = [
     // `use_sliding_window` is false.
     ("qwen2_moe", &["max_window_layers", "sliding_window"]),
     ("qwen3_moe", &["sliding_window"]),
-    // What is returned, what the library does not look at, and numbers that the steps besides them override.
+    // Options for outputs, keys that the library ignores, and numbers that the adjacent steps override.
     (
         "switch_transformers",
         &[
@@ -44,7 +46,7 @@ const OF_ONE: [(&str, &[&str]); 8] = [
             "router_ignore_padding_tokens",
         ],
     ),
-    // Of another head.
+    // A key of another head.
     ("t5", &["classifier_dropout"]),
     ("vit", &OF_IMAGES),
 ];
@@ -61,7 +63,7 @@ fn family(config: &Map<String, Value>) -> &str {
     config["model_type"].as_str().unwrap()
 }
 
-/// Whether the network of a config is the same with this value.
+/// Whether the network of a config stays the same with this value.
 fn is_same(config: &Map<String, Value>, key: &str, value: Value) -> bool {
     let mut changed = config.clone();
     changed.insert(key.into(), value);
@@ -73,7 +75,7 @@ fn has_no_effect(family: &str, key: &str) -> bool {
     OF_ALL.contains(&key) || own.is_some_and(|(_, keys)| keys.contains(&key))
 }
 
-/// A value that differs from this one, of the same kind where there are more of it.
+/// A value that differs from this one, of the same kind if that kind has several values.
 fn other(value: &Value) -> Value {
     match value {
         Value::Null => json!(3),
@@ -98,7 +100,7 @@ fn every_key_is_honoured_or_refused() {
     for (family, key) in &without {
         assert!(has_no_effect(family, key), "{family}: {key} changes nothing");
     }
-    // And none is listed that has an effect.
+    // No listed key has an effect.
     for key in OF_ALL {
         assert!(without.iter().any(|(_, found)| found == key), "{key}");
     }
@@ -109,7 +111,7 @@ fn every_key_is_honoured_or_refused() {
     }
 }
 
-/// Numbers that may be null: the library computes them, or has no such part; and shares of dropout.
+/// Numbers that may be null: the library computes them, or lacks the part; and dropout rates.
 const MAY_BE_NULL: [&str; 16] = [
     "attention_dropout",
     "attention_probs_dropout_prob",
@@ -137,7 +139,7 @@ fn a_number_that_is_null_is_not_the_default() {
             let mut changed = config.clone();
             changed.insert(key.clone(), Value::Null);
             let known = MAY_BE_NULL.contains(&key.as_str()) || has_no_effect(family, key);
-            // Then the number of sparse layers says it.
+            // In that case the number of sparse layers determines it.
             let known = known || family == "switch_transformers" && key.ends_with("_sparse_step");
             assert!(known || describe(&changed).is_err(), "{family}: {key}");
         }

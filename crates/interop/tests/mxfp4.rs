@@ -1,5 +1,5 @@
-//! GPT-OSS with experts as blocks of MXFP4, against the transformers library with its own conversion of them;
-//! `scripts/golden/transformers_checkpoints.py` wrote it.
+//! GPT-OSS with experts as blocks of MXFP4, against the transformers library with its own conversion;
+//! `scripts/golden/transformers_checkpoints.py` wrote the fixture.
 
 mod common;
 
@@ -36,7 +36,7 @@ fn it_goes_out_as_tensors_of_numbers() {
     assert_eq!((experts.dtype, again.tensors().count()), (Dtype::Mxfp4, packed.tensors().count()));
 }
 
-/// What is said of the fixture with another header.
+/// The error for the fixture with a changed header.
 fn said(change: impl Fn(&mut Value)) -> String {
     let folder = tempfile::tempdir().unwrap();
     let bytes = fs::read(fixture(NAME).join("model.safetensors")).unwrap();
@@ -66,7 +66,8 @@ fn what_does_not_fit_is_said() {
         other.contains("_blocks [4, 16, 2, 16] and") && other.contains("they are U8 of"),
         "{other}"
     );
-    // One alone stays what it is, and is left when it is loaded.
+    // A tensor without its counterpart is not joined, and is reported as unused when the checkpoint is
+    // loaded.
     let alone = said(|header| {
         let table = header.as_object_mut().unwrap();
         let entry = table.remove(BLOCKS).unwrap();

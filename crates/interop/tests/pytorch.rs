@@ -11,7 +11,7 @@ use interop::{CheckpointFiles, CheckpointForm, describe, export, load};
 use moe::{Init, numbers_of};
 use tempfile::TempDir;
 
-/// A folder with the config of one fixture and these files of another, by their names here.
+/// A folder with the config of one fixture and these files of another, with their new names.
 fn folder(config: &str, from: &str, files: &[[&str; 2]]) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     let copy = |from: &Path, name: &str| fs::copy(from, folder.path().join(name)).unwrap();
@@ -82,7 +82,7 @@ fn a_head_by_two_names_is_one_head() {
     let [a, b] =
         ["lm_head.weight", "model.embed_tokens.weight"].map(|t| checkpoint.bytes(t).unwrap());
     assert_eq!(a, b);
-    // Where the config says that the head is one of its own, it is read as such.
+    // If the config says that the head is separate, it is read as such.
     let path = both.path().join("config.json");
     let config = fs::read_to_string(&path).unwrap();
     let untied = config.replace("\"tie_word_embeddings\": true", "\"tie_word_embeddings\": false");
@@ -95,7 +95,7 @@ fn a_head_by_two_names_is_one_head() {
 #[test]
 fn nothing_of_a_pickle_is_run() {
     let code = folder("llama3", "pytorch", &[["code.bin", BIN]]);
-    // The call would make a folder; its result is no tensor, so it is not read.
+    // The call would create a folder; its result is not a tensor, so it is not read.
     assert!(parameters(code.path()).unwrap() == parameters(&fixture("llama3")).unwrap());
     assert!(!Path::new("pickle-was-run").exists());
 }
@@ -116,7 +116,7 @@ fn damage_is_named() {
     assert!(said("old.pt", &|bytes| bytes.truncate(9000)).contains("beyond the end of the file"));
     assert!(said(BIN, &|bytes| bytes.clear()).contains("not a file of PyTorch"));
     assert!(said(BIN, &|bytes| *bytes = b"text".to_vec()).contains("not a file of PyTorch"));
-    // A number of a matrix is another one, and the sum that the archive keeps does not fit.
+    // A number of a matrix was changed, so that the checksum in the archive does not match.
     let storage = |bytes: &mut Vec<u8>| {
         let at = bytes.len() / 2;
         bytes[at] ^= 1;
@@ -124,7 +124,7 @@ fn damage_is_named() {
     assert!(said(BIN, &storage).contains("Invalid checksum"), "{}", said(BIN, &storage));
 }
 
-/// Small files that ask for much memory, and numbers of other formats.
+/// Small files that require much memory, and numbers of other formats.
 #[test]
 fn what_is_not_read_is_refused_before_memory_is_taken() {
     for (name, why) in [

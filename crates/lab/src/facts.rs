@@ -1,21 +1,21 @@
-//! Facts on a router, found by building it with its defaults for a small input.
+//! Facts about a router, found by building it with its defaults for a small input.
 
 use burn::{module::Module, prelude::*};
 use moe::{Choice, Dims, Init, Parameter, Pass, Plan, Routers, parameters};
 use serde_json::{Value, json};
 
-/// The form of its plans, and its parameters and states.
+/// The form of a router's plans, and its parameters and states.
 pub struct Facts {
-    /// `token-choice`, for example.
+    /// The form of the plans, for example `token-choice`.
     pub plan: &'static str,
     /// Whether a decoder may use it.
     pub causal: bool,
-    /// Trained ones first come as they come.
+    /// Parameters and states, the trained ones first.
     pub parameters: Vec<Parameter>,
 }
 
 impl Facts {
-    /// The facts of a router; none where its defaults do not fit eight experts.
+    /// The facts of a router; none if its defaults do not fit eight experts.
     pub fn of(routers: &Routers, name: &str) -> Option<Self> {
         let dims = Dims { width: 8, n_experts: 8, units: 8 };
         let device = Device::flex();
@@ -28,12 +28,12 @@ impl Facts {
         Some(Self { plan, causal, parameters: parameters(&router) })
     }
 
-    /// The paths of what gradients train.
+    /// The paths of the parameters that gradients train.
     pub fn trained(&self) -> Vec<&str> {
         self.paths(true)
     }
 
-    /// The paths of what a rule moves, or what is kept as it was drawn.
+    /// The paths of the states, which a rule updates or which keep their drawn values.
     pub fn states(&self) -> Vec<&str> {
         self.paths(false)
     }
@@ -43,7 +43,7 @@ impl Facts {
         found.map(|known| known.path.as_str()).collect()
     }
 
-    /// In a few words: `token-choice, causal, state bias, trains gate.weight`.
+    /// A short text: `token-choice, causal, state bias, trains gate.weight`.
     pub fn words(&self) -> String {
         let or_none = |paths: Vec<&str>| match paths.is_empty() {
             true => "nothing".to_string(),
@@ -57,7 +57,7 @@ impl Facts {
         format!("{}, {causal}, {state}, trains {}", self.plan, or_none(self.trained()))
     }
 
-    /// For machines.
+    /// The facts as JSON.
     pub fn to_json(&self) -> Value {
         json!({ "plan": self.plan, "parameters": self.trained(), "states": self.states() })
     }

@@ -1,4 +1,5 @@
-//! Readers of suites and of files of runs take any input; see `crates/bench/tests/fuzz.rs`.
+//! Fuzz tests: the readers of suites and of the files of runs accept any input without a panic; see
+//! `crates/bench/tests/fuzz.rs`.
 
 #[path = "../../bench/tests/fuzz/mutate.rs"]
 mod mutate;
@@ -13,7 +14,7 @@ use crate::{
     testing::plan,
 };
 
-/// `count` inputs of a reader, made of valid ones.
+/// `count` inputs for a reader, made by changing valid ones.
 fn inputs(count: usize, files: &[Vec<u8>]) -> impl Iterator<Item = Vec<u8>> {
     let mut random = Random(23);
     (0..count).map(move |_| mutated(&mut random, files))

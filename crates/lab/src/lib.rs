@@ -45,18 +45,18 @@ pub use store::{read_traces, revision};
 
 use std::process::ExitCode;
 
-/// The whole command line over these plug-ins and suites; the first suite is the default one.
-/// Exits with 0, with 2 if something that was typed or read is wrong, with 130 after Ctrl-C.
+/// Runs the whole command line over these plug-ins and suites; the first suite is the default one. Exits with
+/// 0, with 2 if the command line or an input file is invalid, with 130 after Ctrl-C.
 pub fn main(plugins: Plugins, suites: &[Suite]) -> ExitCode {
     main_with(plugins, suites, &[])
 }
 
-/// The same with verbs of the program's own.
+/// The same with additional verbs of the program.
 pub fn main_with(plugins: Plugins, suites: &[Suite], verbs: &[VerbEntry]) -> ExitCode {
     cli::main(&plugins, suites, verbs)
 }
 
-/// The code of the pages is compiled and run with the tests.
+/// The pages of the documentation; their code is compiled and run with the tests.
 #[cfg(doctest)]
 #[doc = include_str!("../../../docs/add-a-router.md")]
 #[doc = include_str!("../../../docs/add-an-expert.md")]

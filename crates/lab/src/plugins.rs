@@ -5,7 +5,7 @@ use moe::{ExpertKinds, Experts, Library, ResidualRule, ResidualRules, Router, Ro
 use tasks::{LoadTask, Tasks};
 use training::supernet::Supernet;
 
-/// All plug-ins by name. A value: a program starts from the standard ones and adds its own.
+/// All plug-ins by name. A program starts from the standard plug-ins and adds its own.
 #[derive(Clone)]
 pub struct Plugins {
     /// Routers, experts, residual rules.
@@ -59,7 +59,7 @@ impl Plugins {
         self
     }
 
-    /// Whether there is a plug-in of this name, of any kind.
+    /// Whether a plug-in of any kind has this name.
     pub(crate) fn knows(&self, kind: &str) -> bool {
         let Library { routers, experts, residuals } = &self.library;
         routers.get(kind).is_ok()
@@ -69,7 +69,7 @@ impl Plugins {
             || self.tasks.get(kind).is_ok()
     }
 
-    /// Whether the file of this name is that of a router, a kind of experts or a residual rule.
+    /// Whether a file of this name contains a router, a kind of experts or a residual rule.
     pub(crate) fn in_file(&self, stem: &str) -> bool {
         let kind = stem.replace('_', "-");
         let Library { routers, experts, residuals } = &self.library;

@@ -1,5 +1,4 @@
-//! Everything that the file of a plug-in needs: a router, experts, a residual rule, a task or a
-//! backbone.
+//! Imports for the file of a plug-in: a router, experts, a residual rule, a task or a backbone.
 
 pub use std::process::ExitCode;
 

@@ -1,4 +1,4 @@
-//! Test scaffold: the runs of a suite that is given as text, and the untrained network of one of them.
+//! Test scaffold: the runs of a suite that is given as text, and the untrained network of one of the runs.
 
 use std::sync::Arc;
 
@@ -15,12 +15,12 @@ use crate::{
     store::Store,
 };
 
-/// The runs of a suite called `s`, from the file `s.toml`.
+/// Plans the runs of a suite called `s`, from the file `s.toml`.
 pub(crate) fn plan(text: &str) -> anyhow::Result<SuitePlan> {
     plan_some(text, &Selection::default())
 }
 
-/// Those that are wanted.
+/// Plans the selected runs of a suite.
 pub(crate) fn plan_some(text: &str, wanted: &Selection) -> anyhow::Result<SuitePlan> {
     let source = source(text)?.at_tier(&wanted.tier)?;
     source.plan(&Plugins::default(), &DataDir::default(), wanted)
@@ -33,13 +33,13 @@ pub(crate) fn source(text: &str) -> anyhow::Result<Source> {
     Source::find("s", &[suite])
 }
 
-/// The first run of a suite as it begins.
+/// The first run of a suite with its untrained network.
 pub(crate) struct Begun {
     pub(crate) spec: RunSpec,
     pub(crate) task: Arc<dyn Task>,
-    /// Not for training.
+    /// The network, without autodiff.
     pub(crate) model: AnyBackbone,
-    /// Its folder is gone with this.
+    /// The folder, which is removed when this is dropped.
     pub(crate) folder: TempDir,
 }
 

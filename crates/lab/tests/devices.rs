@@ -1,4 +1,4 @@
-//! The same numbers on another device as on the processor.
+//! Tests that another device gives the same numbers as the processor.
 //!
 //! ```text
 //! MOELAB_DEVICE=wgpu cargo test -p lab --features wgpu --test devices -- --ignored --nocapture
@@ -20,13 +20,14 @@ use kernels::{
 };
 use moe::{Choice, Init};
 
-/// What single precision leaves, relative to the largest number of a tensor.
+/// The tolerance of single precision, relative to the largest number of a tensor.
 const NEAR: f32 = 1e-4;
-/// Routers that make the experts of a batch equal: where whole batches or sequences are routed there are
-/// fewer units than experts, experts tie, and the last bit chooses.
+/// Routers that equalise the experts of a batch: if whole batches or sequences are routed there are fewer
+/// units than experts, experts tie, and the last bit decides.
 const TIED: [&str; 2] = ["quantile-balancing", "sinkhorn"];
-/// A router whose two choices of one unit share a key: the gradient of one half's keys is zero, and rounding
-/// alone would be compared. Whole batches, one unit each, are routed to all of the eight experts instead.
+/// A router for which the two choices of one unit share a key: the gradient of one half's keys is zero, so
+/// that only rounding would be compared. Whole batches, one unit each, are routed to all of the eight experts
+/// instead.
 const ZERO: &str = "peer";
 const WHY: &str = "set MOELAB_DEVICE to the device to compare with the processor";
 
@@ -77,7 +78,7 @@ fn every_router() {
     compare(routers.iter().map(|(name, _)| name), gap);
 }
 
-/// Whether a router's defaults say something at this level.
+/// Whether the results for a router's defaults are meaningful at this level.
 fn compared(name: &str, at: &str) -> bool {
     let [batch, sequence] = ["level Batch", "level Sequence"].map(|level| at.contains(level));
     !(TIED.contains(&name) && (batch || sequence) || name == ZERO && batch)
@@ -113,14 +114,14 @@ fn two_operations_are_told_apart() {
         assert!(found.iter().all(|x| x.iter().any(|x| *x != 0.0)), "{name}");
     }
     assert!(relative(&numbers("layer norm", &flex), &numbers("rms norm", &flex)) > 1e-2);
-    // What is no number differs wherever it is.
+    // A value that is not a number counts as a difference at any position.
     let of = |first| [vec![first, 4.0, 4.0]];
     assert_eq!(relative(&of(1.0), &of(1.0)), 0.0);
     assert_eq!(relative(&of(1.0), &of(f32::NAN)), f32::INFINITY);
     assert_eq!(relative(&of(f32::INFINITY), &of(1.0)), f32::INFINITY);
 }
 
-/// The largest difference over the largest number of each tensor; infinite where something is no number.
+/// The largest difference relative to the largest number of each tensor; infinite if a value is not a number.
 fn relative(a: &[Vec<f32>], b: &[Vec<f32>]) -> f32 {
     let of = |(a, b): (&Vec<f32>, &Vec<f32>)| {
         let largest = a.iter().fold(1e-2_f32, |most, x| most.max(x.abs()));
@@ -207,7 +208,7 @@ fn numbers(name: &str, device: &Device) -> Vec<Vec<f32>> {
     }
 }
 
-/// 20 tokens with two choices among 4 experts, of which every third goes to no one.
+/// 20 tokens with two choices among 4 experts; every third choice has no expert.
 fn rows() -> Arc<Rows> {
     let choices = (0..40_usize).filter(|choice| choice % 3 != 2);
     let entry = |choice| ExpertRow { expert: choice * 5 % 4, token: choice / 2, choice };
@@ -232,7 +233,7 @@ impl Inputs {
         (Ffn { w1, gate, w2, bias1: Some(b1), bias2: Some(b2), activation }, all)
     }
 
-    /// The gradients of a sum in which every number counts differently.
+    /// The gradients of a weighted sum in which every number has a different weight.
     fn with_gradients<const D: usize>(
         &self,
         y: Tensor<D>,

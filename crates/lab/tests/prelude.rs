@@ -1,5 +1,5 @@
-//! An experiment depends on `lab` alone: what the traits of plug-ins name is in its prelude. This file has no
-//! other import from the workspace.
+//! An experiment depends on `lab` alone: its prelude contains the names that the traits of plug-ins use. This
+//! file has no other import from the workspace.
 
 use std::sync::Arc;
 
@@ -227,7 +227,7 @@ fn every_extension_of_a_task_can_be_written_with_the_prelude() {
     assert_eq!(folded.training_batch(&[0, 1], place, &device).labels.dims(), [2, 1]);
 }
 
-/// What a backbone that translates returns, and the experts of a fused kernel.
+/// The type that a backbone for translation returns, and the experts of a fused kernel.
 #[test]
 fn types_of_other_plug_ins_can_be_named() {
     fn longest<B: Backbone>(backbone: &B) -> Option<[usize; 2]> {

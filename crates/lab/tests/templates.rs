@@ -1,4 +1,4 @@
-//! What `new` writes: the templates are compiled here as they stand, and their own tests run. The pages
+//! The files that `new` writes: the templates are compiled here unchanged, and their own tests run. The pages
 //! of the documentation show the same code.
 
 use std::{fs, path::Path};

@@ -1,4 +1,4 @@
-//! Routing whole images, Mobile V-MoE: the same as routing their tokens alike, and with one expert
+//! Routing whole images, Mobile V-MoE: the same as routing all tokens of an image alike, and with one expert
 //! the same as no routing at all.
 
 use burn::{module::Module, prelude::*};
@@ -46,7 +46,7 @@ fn a_image_as_a_whole_is_its_tokens_alike() {
         let close = |(a, b): (&f32, &f32)| (a - b).abs() <= 1e-6 * b.abs().max(1.0);
         assert!(whole.0.iter().zip(&token.0).all(close), "seed {seed}");
         assert!(whole.0.iter().any(|y| y.abs() > 1e-3));
-        // Either way an image needs k experts.
+        // In both cases an image needs k experts.
         assert_eq!([whole.1, token.1], [1.0 + (seed % 2) as f64; 2]);
     }
 }

@@ -1,5 +1,5 @@
-//! A report of made-up runs, to look at in a browser: `cargo run -p report --example made-up-page
-//! -- page.html`. The numbers mean nothing.
+//! A report of made-up runs, to view in a browser: `cargo run -p report --example made-up-page -- page.html`.
+//! The numbers have no meaning.
 
 use std::{error::Error, path::PathBuf};
 

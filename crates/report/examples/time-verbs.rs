@@ -1,6 +1,5 @@
-//! How long every reading verb takes on a csv of 100,000 rows:
-//! `cargo run --release -p report --example time-verbs`. With `FILE VERB` it times one verb on a file, and
-//! tells the most memory that it held.
+//! The time that every reading verb takes on a csv of 100,000 rows: `cargo run --release -p report --example
+//! time-verbs`. With `FILE VERB` it times one verb on a file, and prints the peak memory.
 
 #![allow(clippy::print_stdout, reason = "an example tells what it found")]
 
@@ -38,7 +37,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// One verb on a file.
+/// Times one verb on a file.
 fn one(path: &Path, verb: &str) -> Result<(), Box<dyn Error>> {
     let query = Query::default();
     let first = |runs: &Runs| runs.rows.first().map(|row| row.method.clone()).unwrap_or_default();
@@ -65,7 +64,7 @@ fn full<'a>(runs: &'a Runs, curves: &[Curve], loads: &[Load]) -> Page<'a> {
     Page { curves: curves.to_vec(), loads: loads.to_vec(), ..Page::new("time", runs) }
 }
 
-/// Reads the file and answers, as the command line does.
+/// Reads the file and computes the answer, as the command line does.
 fn time(
     verb: &str,
     path: &Path,
@@ -119,7 +118,7 @@ fn made_up() -> Runs {
     for at in 0..100_000_u64 {
         let (metric, seed) = (METRICS[at as usize % 5], at / 5 % 100);
         let (method, task) = (at / 500 % 20, at / 10_000);
-        // Something that looks random and is between 0 and 1.
+        // A value that looks random, between 0 and 1.
         let noise = (at.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40) as f64 / (1_u64 << 24) as f64;
         rows.push(Row {
             suite: "large".into(),

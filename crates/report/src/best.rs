@@ -1,4 +1,4 @@
-//! Methods in bold: all, from the best mean down, that no test shows to be worse than another method.
+//! Methods in bold: all those, from the best mean down, that no test shows to be worse than another method.
 
 use rayon::prelude::*;
 
@@ -10,26 +10,26 @@ use crate::{
     stats::{Verdict, average, differs},
 };
 
-/// The rule, in the words that stand under a table.
+/// The rule, as the note below a table states it.
 pub(crate) const RULE: &str = "no method of the table is shown to be better, by a two-sided paired t \
      test over shared seeds at 5 %, and every method with a better mean is in bold too. p: of the test \
      against the best mean in bold. Each test stands alone, without correction for their number, so \
      that bold never contradicts `cmp`; no bold is no proof of being worse. Methods with fewer than 3 \
      seeds, with a failed run or off the budget take no part.";
 
-/// The standing of a method among the others.
+/// The place of a method relative to the others.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Place {
-    /// The best mean of those in bold.
+    /// The best mean among the methods in bold.
     Best,
-    /// It was tested against the best.
+    /// The method was tested against the best one.
     Tested {
-        /// The two-sided p value; none where the differences have no variance.
+        /// The two-sided p value; none if the differences have no variance.
         p: Option<f64>,
     },
-    /// It takes no part, or could not be tested, and why.
+    /// The method was excluded or could not be tested, with the reason.
     Untested(String),
-    /// It has no results.
+    /// The method has no results.
     Absent,
 }
 
@@ -49,11 +49,11 @@ struct Field<'a> {
     methods: &'a [&'a str],
     what: (&'a str, &'a str),
     better: Better,
-    /// The values of each method by seed, more being better.
+    /// The values of each method by seed, oriented so that higher is better.
     values: Vec<Vec<(u64, f64)>>,
 }
 
-/// The methods in bold, and the standing of the others relative to the best of them.
+/// The methods in bold, and the place of the others relative to the best of them.
 pub(crate) fn standing(
     setting: &Setting,
     query: &Query,
@@ -126,20 +126,20 @@ impl Field<'_> {
         }
     }
 
-    /// Whether each method is worse than another one, or has a lower mean than one that is, over shared
-    /// seeds. Excluded methods can still be better, unless they are off the budget.
+    /// Whether each method is worse than another one over shared seeds, or has a lower mean than such a
+    /// method. Excluded methods can still beat others, unless they are off the budget.
     fn beaten(&self, entrants: &[usize]) -> Vec<bool> {
         let all = 0..self.methods.len();
         let mut rivals: Vec<usize> =
             all.clone().filter(|at| !is_off(self.setting, self.methods[*at])).collect();
-        // The best first: they are the likeliest to beat one.
+        // The best methods come first, since they are the most likely to beat another one.
         let means: Vec<f64> = all.map(|at| self.value(at)).collect();
         rivals.sort_by(|a, b| means[*b].total_cmp(&means[*a]));
         let loses = |at: &usize| rivals.iter().any(|rival| rival != at && self.loses(*at, *rival));
-        // Side by side: of 20,000 methods there are 400 million pairs.
+        // In parallel: 20,000 methods have 400 million pairs.
         let (mut taking, mut left): (Vec<usize>, Vec<usize>) =
             entrants.par_iter().copied().partition(loses);
-        // One that is beaten takes along those below it, until nothing changes.
+        // A method that is beaten also removes those with a lower mean, until nothing changes.
         while let Some(rival) = taking.pop() {
             let (below, above): (Vec<usize>, Vec<usize>) =
                 left.into_iter().partition(|at| self.is_below(*at, rival));
@@ -152,7 +152,8 @@ impl Field<'_> {
         beaten
     }
 
-    /// The first minus the second over the seeds that both have, more being better.
+    /// The differences of the first method minus the second over the seeds that both have, oriented so that
+    /// higher is better.
     fn differences(&self, at: usize, rival: usize) -> Vec<f64> {
         let (mut mine, mut theirs) = (self.values[at].iter(), self.values[rival].iter());
         let (mut a, mut b) = (mine.next(), theirs.next());
@@ -180,7 +181,7 @@ impl Field<'_> {
             let pairs = self.pairs(at, rival);
             return matches!(pairs.alone(self.better), Verdict::Worse | Verdict::NoVariance);
         }
-        // As `Pairs::alone` has it: a seed on which the rival alone failed rules the verdict out.
+        // The same rule as in `Pairs::alone`: a seed on which only the rival failed rules the verdict out.
         let failed = || self.setting.failed(self.methods[rival], self.what.0, self.what.1);
         let has =
             |seed: u64| self.values[at].binary_search_by_key(&seed, |(seed, _)| *seed).is_ok();
@@ -223,7 +224,7 @@ mod tests {
 
     #[test]
     fn only_what_cannot_be_told_from_the_best() {
-        // soft has the best mean, of 2 seeds; the fourth has a failed run.
+        // soft has the best mean, but only 2 seeds; the fourth method has a failed run.
         let runs = fixture::runs();
         assert_eq!(bold(&runs, Better::Higher, "accuracy"), ["switch", "top-k"]);
         let places = of(&runs, Better::Higher, "accuracy").places;
@@ -243,8 +244,8 @@ mod tests {
         assert_eq!(bold(&runs, Better::Higher, "loss"), ["b"]);
     }
 
-    /// The default suite on digits once had a method of mean 0.923 in bold and one of 0.929 not: the
-    /// differences of the first to the best vary more.
+    /// On digits, the default suite once had a method of mean 0.923 in bold but not one of mean 0.929: the
+    /// differences of the first to the best have a larger variance.
     #[test]
     fn nobody_is_in_bold_below_somebody_who_is_not() {
         let mut all = rows("best", "accuracy", &[0.950, 0.940, 0.945, 0.955]);
@@ -253,7 +254,7 @@ mod tests {
         assert_eq!(bold(&Runs::of(all), Better::Higher, "accuracy"), ["best"]);
     }
 
-    /// On the shared seeds the method with the best mean over its own is the worse one.
+    /// On the shared seeds the method with the best mean over its own seeds is the worse one.
     #[test]
     fn the_best_is_found_on_shared_seeds() {
         let mut all = rows("lucky", "accuracy", &[0.90, 0.91, 0.92]);
@@ -305,8 +306,8 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(500))]
 
-        /// Whatever seeds are missing: nobody in bold is called worse than another by `cmp`, and with
-        /// all seeds there, bold goes from the best mean down without a gap.
+        /// Whatever seeds are missing, `cmp` never calls a method in bold worse than another one; and if no
+        /// seeds are missing, the methods in bold are those from the best mean down, without a gap.
         #[test]
         fn bold_never_contradicts_cmp(runs in any_runs(), lower in any::<bool>()) {
             let metric = if lower { "loss" } else { "accuracy" };

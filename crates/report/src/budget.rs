@@ -19,12 +19,12 @@ pub(crate) struct Spent<'a> {
 }
 
 impl<'a> Spent<'a> {
-    /// The budget of a method of a setting; none where nothing is held equal.
+    /// The budget of a method in a setting; none if no quantity is held equal.
     pub(crate) fn of(setting: &Setting<'a>, method: &str) -> Option<Self> {
         Self::of_rows(setting.rows(method))
     }
 
-    /// The same of any rows.
+    /// The same for any rows.
     pub(crate) fn of_rows(rows: impl Iterator<Item = &'a Row> + Clone) -> Option<Self> {
         let rows = rows.filter(|row| !row.budget.is_empty());
         let first = rows.clone().next()?;
@@ -42,7 +42,7 @@ impl<'a> Spent<'a> {
         self.off.0 < -self.limit || self.off.1 > self.limit
     }
 
-    /// The quantity that is held equal, in one sentence.
+    /// A sentence on the quantity that is held equal.
     pub(crate) fn rule(&self) -> String {
         let limit = 100.0 * self.limit;
         format!(
@@ -58,7 +58,7 @@ pub(crate) fn is_off(setting: &Setting, method: &str) -> bool {
     Spent::of(setting, method).is_some_and(|spent| spent.is_off())
 }
 
-/// The sentence under a comparison that has methods off the budget; none if all are within it.
+/// The note below a comparison that has methods off the budget; none if all are within it.
 pub(crate) fn warning(setting: &Setting, methods: &[&str]) -> Option<String> {
     let spent = methods.iter().filter_map(|method| Some((method, Spent::of(setting, method)?)));
     let off: Vec<_> = spent.filter(|(_, spent)| spent.is_off()).collect();
@@ -78,7 +78,7 @@ impl fmt::Display for Spent<'_> {
     }
 }
 
-/// A share, or from where to where it goes: `+0.4 %`, `-1.0 to +2.3 %`.
+/// A share, or a range of shares: `+0.4 %`, `-1.0 to +2.3 %`.
 fn share((low, high): (f64, f64)) -> String {
     let (low, high) = (format!("{:+.1}", 100.0 * low), format!("{:+.1}", 100.0 * high));
     if low == high { format!("{low} %") } else { format!("{low} to {high} %") }

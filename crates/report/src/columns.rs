@@ -1,7 +1,7 @@
 //! The columns of `runs.csv`.
 
-/// The documented columns, in the order in which they are written. A file may have them in any
-/// order, and others beside them; those from `note` on may be left out.
+/// The documented columns, in the order in which they are written. A file may have them in any order, and
+/// additional ones; the columns from `note` on may be left out.
 pub const COLUMNS: [&str; 29] = [
     "suite",
     "task",

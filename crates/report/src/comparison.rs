@@ -1,4 +1,4 @@
-//! The comparison table: quality with its interval beside everything that it cost.
+//! The comparison table: quality with its interval, and all costs.
 
 use std::slice;
 
@@ -15,8 +15,8 @@ use crate::{
     verbs::spans,
 };
 
-/// One table for each suite, task and backbone, with one row for each method; behind it, if something was
-/// searched there, the table of the searches.
+/// One table for each suite, task and backbone, with one row for each method, followed by the table of the
+/// searches if there were any.
 pub fn comparison(runs: &Runs, query: &Query) -> Result<Vec<Table>, Error> {
     Ok(query.settings(runs)?.iter().flat_map(|setting| comparison_of(setting, query)).collect())
 }
@@ -28,7 +28,7 @@ pub(crate) fn comparison_of(setting: &Setting, query: &Query) -> Vec<Table> {
     own.into_iter().chain(searches_of(setting, query)).collect()
 }
 
-/// One table in the making.
+/// A table that is being built.
 struct Builder<'a> {
     setting: &'a Setting<'a>,
     query: &'a Query,
@@ -77,7 +77,7 @@ impl<'a> Builder<'a> {
         table
     }
 
-    /// A column of quality, with the best in bold if it is known which way is better.
+    /// A column of quality, with the best methods in bold if the metric's direction is known.
     fn quality(&self, table: &mut Table, metric: &str) {
         let shown = |method: &str, bold| {
             self.estimate(method, metric, self.split, Show { bold, says_n: true })
@@ -102,7 +102,7 @@ impl<'a> Builder<'a> {
         table.notes.push(format!("{metric}: {better} is better."));
     }
 
-    /// Parameters and FLOPs. They are counted, not measured, so all seeds agree.
+    /// The columns of parameters and FLOPs. They are counted, not measured, so all seeds agree.
     fn facts(&self, table: &mut Table) {
         let fact = |key: &str, name: &str, of: fn(&Row) -> Option<f64>, table: &mut Table| {
             table.columns.push(Column::new(key, name, Kind::Numbers(NumberForm::Short)));
@@ -127,7 +127,7 @@ impl<'a> Builder<'a> {
         }
     }
 
-    /// A column of what it cost. It may be measured on another split than the quality is.
+    /// A column of a cost. It may be measured on another split than the quality.
     fn cost(&self, table: &mut Table, metric: &str, name: &str, digits: Option<NumberForm>) {
         let mut splits = vec![self.split];
         splits.extend(self.setting.splits());
@@ -159,8 +159,8 @@ impl<'a> Builder<'a> {
         }
     }
 
-    /// The mean over seeds, with the interval that covers the test examples too where that is asked
-    /// for and they are there.
+    /// The mean over seeds. Its interval also covers the test examples if this is requested and their values
+    /// are known.
     fn mean(&self, method: &str, metric: &str, split: &str) -> Option<Mean> {
         let scores = self.setting.scores(method, metric, split)?;
         let mean = mean(&scores.values().copied().collect::<Vec<_>>())?;
@@ -199,7 +199,7 @@ impl<'a> Builder<'a> {
         })
     }
 
-    /// The note on seeds, if the methods differ in them: means are over a method's own seeds.
+    /// The note on seeds, if the methods have different seeds: each mean is over a method's own seeds.
     fn seeds_note(&self) -> Option<String> {
         let metric = self.metrics.first()?;
         let seeds = |method: &str| {
@@ -246,7 +246,7 @@ impl<'a> Builder<'a> {
     }
 }
 
-/// The cell of a method's standing relative to the best.
+/// The cell for a method's place relative to the best.
 fn cell(place: Place) -> Cell {
     match place {
         Place::Best => Cell::Words("best".into()),
@@ -257,7 +257,7 @@ fn cell(place: Place) -> Cell {
     }
 }
 
-/// The remarks of the results on methods, each once.
+/// The remarks of the results on methods, without duplicates.
 fn remarks(setting: &Setting, methods: &[&str]) -> Vec<String> {
     let mut all: Vec<(&str, Vec<&str>)> = Vec::new();
     for method in methods {
@@ -286,13 +286,13 @@ fn tuning(setting: &Setting, methods: &[&str]) -> Option<String> {
     (!chosen.is_empty()).then(|| format!("{text}: {}.", first(NOTED, chosen, "; ")))
 }
 
-/// The display form of an estimate.
+/// The form in which an estimate is displayed.
 struct Show {
     bold: bool,
     says_n: bool,
 }
 
-/// Adds a column of estimates; without digits given, the intervals decide.
+/// Adds a column of estimates; if no digits are given, the intervals determine them.
 fn push(table: &mut Table, key: &str, name: &str, digits: Option<NumberForm>, cells: Vec<Cell>) {
     let half = |cell: &Cell| match cell {
         Cell::Estimate(estimate) => estimate.mean.half,
@@ -367,7 +367,7 @@ mod tests {
         runs.rows.push(Row { task: "another".into(), ..elsewhere });
         let table = comparison(&runs, &query).unwrap().remove(0);
         assert_eq!(table.rows.len(), 2);
-        // The test column is empty: the column beside it says that there is nothing.
+        // The test column is empty: the column beside it has the reason.
         let empty = |cell: &&Cell| !matches!(cell, Cell::Gap(why) if why.is_empty());
         assert!(table.rows[1][1..].iter().filter(empty).all(|cell| *cell == Cell::Missing));
     }

@@ -7,7 +7,7 @@ use std::{
 
 use crate::few;
 
-/// An error in the input: with the value, the place and the known alternatives.
+/// An error in the input, with the value, the place and the known alternatives.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A file could not be read or written.
@@ -18,7 +18,7 @@ pub enum Error {
         /// The error of the system.
         source: io::Error,
     },
-    /// The text is no csv: a row with too few fields, a quote that is never closed.
+    /// The text is not csv: a row with too few fields, or a quote that is never closed.
     #[error("{place}: {message}; the columns are {}", crate::columns::NEEDED.join(","))]
     Csv {
         /// File and line.
@@ -26,7 +26,7 @@ pub enum Error {
         /// The fault.
         message: String,
     },
-    /// A documented column is not there.
+    /// A documented column is missing.
     #[error("{file}:1: column {column:?} is missing; the columns are {}", crate::columns::NEEDED.join(","))]
     NoColumn {
         /// The file.
@@ -34,7 +34,7 @@ pub enum Error {
         /// The column.
         column: &'static str,
     },
-    /// A field that should be a number is none.
+    /// A field that should be a number is not one.
     #[error("{place}: {column} = {value:?} is not {wanted}; the columns are {}", crate::columns::NEEDED.join(","))]
     BadNumber {
         /// File and line.
@@ -46,7 +46,7 @@ pub enum Error {
         /// The expected kind of value.
         wanted: String,
     },
-    /// Nothing of that name.
+    /// A name is unknown.
     #[error("no {what} is named {name:?}; known: {known}")]
     Unknown {
         /// The kind of name, for example "metric".
@@ -82,13 +82,13 @@ pub enum Error {
         /// The revisions, in order of appearance.
         revisions: Vec<String>,
     },
-    /// The query cannot be answered with these data.
+    /// The query cannot be answered with these results.
     #[error("{0}")]
     Query(String),
 }
 
 impl Error {
-    /// Nothing of that name among the known ones.
+    /// The error for an unknown name, with the known ones.
     pub(crate) fn unknown<'a>(
         what: &'static str,
         name: &str,
@@ -97,7 +97,7 @@ impl Error {
         Self::Unknown { what, name: name.into(), known: few(known) }
     }
 
-    /// An error of the system at a file.
+    /// Makes the error of a file from an error of the system.
     pub(crate) fn file(path: &Path) -> impl FnOnce(io::Error) -> Self {
         |source| Self::File { path: path.into(), source }
     }

@@ -1,10 +1,10 @@
 //! Contributions of single test examples to results, so that intervals can cover the choice of examples.
 //!
-//! `NAME.examples.csv` lies beside `NAME.csv` and has the columns run, split, metric, sums and
-//! counts. `sums` and `counts` are lists of numbers separated by spaces, one number for each example
-//! of the split, in its order, which all runs of a task share. The metric's value is the sum of the
-//! sums over the sum of the counts: right answers over answers, bits over bytes. An empty list of
-//! counts means 1 for each example. No count is below 0, and not all are 0. Metrics that are no such ratio are not there.
+//! `NAME.examples.csv` is in the same folder as `NAME.csv` and has the columns run, split, metric, sums and
+//! counts. `sums` and `counts` are lists of numbers separated by spaces, one number for each example of the
+//! split, in its order, which is the same for all runs of a task. The metric's value is the sum of the sums
+//! over the sum of the counts: right answers over answers, bits over bytes. An empty list of counts means 1
+//! for each example. No count is below 0, and not all are 0. Metrics that are not such a ratio are left out.
 
 use std::{collections::BTreeMap, io, path::Path};
 
@@ -20,7 +20,7 @@ use crate::{
 /// The columns of the file.
 const COLUMNS: [&str; 5] = ["run", "split", "metric", "sums", "counts"];
 
-/// The most bytes of a file: a gigabyte.
+/// The largest size of a file in bytes: a gigabyte.
 const MOST_BYTES: u64 = 1 << 30;
 
 /// The relative tolerance between the ratio of the sums and the value in the results: the numbers of
@@ -65,7 +65,7 @@ impl ExampleScores {
         Self::parse(&path.display().to_string(), &bytes[..])
     }
 
-    /// Reads csv; `name` stands for the file in messages.
+    /// Reads csv; `name` is the name of the file in messages.
     pub fn parse(name: &str, csv: impl io::Read) -> Result<Self, Error> {
         let mut examples = Self::default();
         for (at, record) in csv::Reader::from_reader(csv).deserialize::<Record>().enumerate() {
@@ -84,22 +84,22 @@ impl ExampleScores {
         self.runs.entry(row.run.clone()).or_default().push(row);
     }
 
-    /// All of them.
+    /// All rows.
     pub fn into_rows(self) -> impl Iterator<Item = ExampleRow> {
         self.runs.into_values().flatten()
     }
 
-    /// Whether there are none.
+    /// Whether there are no rows.
     pub fn is_empty(&self) -> bool {
         self.runs.is_empty()
     }
 
-    /// A metric of a run.
+    /// The row of a run's metric.
     pub fn of(&self, run: &str, split: &str, metric: &str) -> Option<&ExampleRow> {
         self.runs.get(run)?.iter().find(|row| row.split == split && row.metric == metric)
     }
 
-    /// All of them as csv.
+    /// All rows as csv.
     pub fn to_csv(&self) -> String {
         let mut writer = csv::Writer::from_writer(Vec::new());
         if self.is_empty() {
@@ -112,7 +112,7 @@ impl ExampleScores {
         String::from_utf8(bytes).expect("text in, text out")
     }
 
-    /// Adds those of other files; a metric of a run that is there already stays.
+    /// Adds the rows of another set; an existing row of the same run and metric stays.
     pub(crate) fn merge(&mut self, other: Self) {
         for row in other.into_rows() {
             if self.of(&row.run, &row.split, &row.metric).is_none() {
@@ -126,7 +126,7 @@ impl ExampleScores {
         for row in rows {
             let Some(examples) = self.of(&row.run, &row.split, &row.metric) else { continue };
             let (Some(value), ratio) = (row.value, examples.ratio()) else { continue };
-            // A ratio that is no number is not near.
+            // A ratio that is NaN is not near.
             let is_near = (value - ratio).abs() <= NEAR * value.abs().max(NEAR);
             if !is_near {
                 return Err(Error::Query(format!(
@@ -149,7 +149,7 @@ impl ExampleRow {
 
 impl Record {
     fn of(row: &ExampleRow) -> Self {
-        // Single precision is what was measured, and half as long.
+        // Numbers are written in single precision: that is their precision, and takes half the length.
         let list = |numbers: &[f64]| {
             numbers.iter().map(|x| (*x as f32).to_string()).collect::<Vec<_>>().join(" ")
         };

@@ -1,10 +1,10 @@
-//! Lists in messages, which name the first and count the others.
+//! Lists in messages, which give the first names and the number of the others.
 
 use std::fmt::Display;
 
-/// The most that a message names.
+/// The largest number of names in a message.
 const NAMED: usize = 20;
-/// The most that a note below a table names.
+/// The largest number of names in a note below a table.
 pub(crate) const NOTED: usize = 200;
 
 /// The first of these names and the number of the others, for a message: `a, b, and 99998 more`.

@@ -1,6 +1,6 @@
-//! Texts in csv files: what a spreadsheet would take for a formula has a quote before it, and letters that
-//! cannot be shown are written as `\u{1b}`. Readers of results undo both, so that a text that is written and
-//! read is the same.
+//! Texts in csv files: a text that a spreadsheet would take for a formula gets a quote in front, and
+//! characters that cannot be displayed are written as escapes such as `\u{1b}`. Readers of results undo both,
+//! so that a text is the same after writing and reading.
 
 use std::borrow::Cow;
 
@@ -12,7 +12,7 @@ const FORMULA: [char; 10] = ['=', '+', '-', '@', '\t', '\r', '＝', '＋', '－'
 /// The beginning of an escape.
 const ESCAPE: &str = "\\u{";
 
-/// A text as it stands in a file.
+/// A text as written to a file.
 pub(crate) fn written(text: &str) -> Cow<'_, str> {
     let text = match text.chars().any(is_escaped) || text.contains(ESCAPE) {
         true => Cow::Owned(escaped(text)),
@@ -21,21 +21,21 @@ pub(crate) fn written(text: &str) -> Cow<'_, str> {
     if is_formula(&text) { Cow::Owned(format!("'{text}")) } else { text }
 }
 
-/// The text of a field of a file.
+/// The text of a field in a file.
 pub(crate) fn read(field: &str) -> Cow<'_, str> {
     let text = field.strip_prefix('\'').filter(|text| is_formula(text)).unwrap_or(field);
     if text.contains(ESCAPE) { Cow::Owned(unescaped(text)) } else { Cow::Borrowed(text) }
 }
 
-/// Whether a text begins like a formula, after quotes and blanks: a name that has a quote of its own before a
-/// formula is told from a formula with a quote by a second one.
+/// Whether a text begins like a formula, after quotes and blanks. A name that itself begins with a quote and
+/// a formula gets a second quote, so that it differs from a formula with the added quote.
 fn is_formula(text: &str) -> bool {
     let before =
         |letter: char| letter == '\'' || letter.is_whitespace() && !FORMULA.contains(&letter);
     text.trim_start_matches(before).starts_with(FORMULA)
 }
 
-/// Breaks of lines and tabs are text.
+/// Whether a letter is escaped; line breaks and tabs are not.
 fn is_escaped(letter: char) -> bool {
     is_hidden(letter) && !matches!(letter, '\n' | '\t')
 }
@@ -71,7 +71,7 @@ fn unescaped(text: &str) -> String {
     unescaped + rest
 }
 
-/// The letter of an escape; none if it is one that is never escaped.
+/// The letter of an escape; none if this letter is never escaped.
 fn letter(code: &str) -> Option<char> {
     let letter = u32::from_str_radix(code, 16).ok().and_then(char::from_u32)?;
     (letter == '\\' || is_escaped(letter)).then_some(letter)

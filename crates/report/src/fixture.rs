@@ -29,13 +29,13 @@ pub(crate) fn row(method: &str, seed: u64, metric: &str, value: f64) -> Row {
     }
 }
 
-/// The mark of a run without a result.
+/// The row that marks a run without a result.
 pub(crate) fn gap(method: &str, seed: u64, mark: &str, note: &str) -> Row {
     Row { value: None, note: note.into(), ..row(method, seed, mark, 0.0) }
 }
 
-/// Everything that a comparison table can show: clear winners and losers, a run that failed, a
-/// method that was refused, one with too few seeds, one without a metric.
+/// Runs with everything that a comparison table can show: clear winners and losers, a failed run, a refused
+/// method, a method with too few seeds, and one without a metric.
 pub(crate) fn runs() -> Runs {
     let mut rows = Vec::new();
     let mut add = |method: &str, accuracy: &[f64], load: f64, dropped: Option<f64>| {
@@ -58,12 +58,13 @@ pub(crate) fn runs() -> Runs {
     Runs::of(rows)
 }
 
-/// Two methods with 5 seeds and 40 test examples, on which they differ more than the seeds do.
+/// Two methods with 5 seeds and 40 test examples; the difference varies more over the examples than over the
+/// seeds.
 pub(crate) fn runs_with_examples() -> Runs {
     let (mut rows, mut examples) = (Vec::new(), ExampleScores::default());
     for (method, better) in [("a", 6), ("b", 0)] {
         for seed in 0..5_u64 {
-            // Example by example: right, wrong, or right for one method or some seeds only.
+            // Example by example: right, wrong, or right only for one method or for some seeds.
             let right = |example: u64| {
                 example >= 20 || example < better || (example * 7 + seed * 3).is_multiple_of(20)
             };

@@ -47,8 +47,8 @@ impl FromStr for Better {
     }
 }
 
-/// The metrics whose direction is known. The second word says whether a table shows the metric
-/// only where there is none of the others, because it says the same again or less.
+/// The metrics whose direction is known. The flag says whether a table shows the metric only if it has no
+/// other metric, because it is equivalent to another one or less informative.
 const KNOWN: [(&str, Better, bool); 33] = [
     ("accuracy", Better::Higher, false),
     ("choice_accuracy", Better::Higher, false),
@@ -94,7 +94,7 @@ pub(crate) const LOAD: &str = "max_over_mean_load";
 /// The share of units assigned to no expert.
 pub(crate) const DROPPED: &str = "dropped_share";
 
-/// The measures of which a search has one at least.
+/// Measures of which every search has at least one.
 pub(crate) const OF_SEARCHES: [&str; 2] = ["evaluations", "rank_mae"];
 
 /// The direction in which a metric improves, by its name; none if it is not known.
@@ -102,7 +102,7 @@ pub fn direction(metric: &str) -> Option<Better> {
     KNOWN.iter().find(|(name, ..)| *name == metric).map(|(_, better, _)| *better)
 }
 
-/// Between which numbers a metric lies, whatever a network does.
+/// The range of a metric, which no network can leave.
 pub(crate) fn range(metric: &str) -> [f64; 2] {
     let share = ["accuracy", "_share", "_rate", "_saturation"];
     let share = share.iter().any(|end| metric.ends_with(end));
@@ -124,7 +124,7 @@ pub(crate) fn range(metric: &str) -> [f64; 2] {
     }
 }
 
-/// A range in words.
+/// A range as text.
 pub(crate) fn in_words([low, high]: [f64; 2]) -> String {
     match (low.is_finite(), high.is_finite()) {
         (true, true) => format!("a number from {low} to {high}"),
@@ -144,14 +144,14 @@ pub(crate) fn metric_of_curve(name: &str) -> String {
     bare.replace(' ', "_")
 }
 
-/// Between which numbers the difference of two values of a metric lies.
+/// The range of the difference of two values of a metric.
 pub(crate) fn range_of_difference(metric: &str) -> [f64; 2] {
     let [low, high] = range(metric);
     [low - high, high - low]
 }
 
-/// The quality metrics among these: first-rate ones if there are any, in their order. Beside BLEU there is
-/// the loss, which says something else of a translation than the words that were written.
+/// The quality metrics among these, in their order: the primary ones if there are any. The loss is kept
+/// beside BLEU, because it measures another property of a translation than the words that were written.
 pub(crate) fn quality<'a>(metrics: &[&'a str]) -> Vec<&'a str> {
     let of_rank = |second: bool| {
         let known = move |metric: &&&str| KNOWN.iter().any(|k| k.0 == **metric && k.2 == second);
@@ -159,7 +159,7 @@ pub(crate) fn quality<'a>(metrics: &[&'a str]) -> Vec<&'a str> {
     };
     let mut first = of_rank(false);
     if first.contains(&"bleu") && metrics.contains(&"loss") {
-        // It says the same of each word as the loss.
+        // Perplexity is a function of the loss.
         first.retain(|metric| *metric != "perplexity");
         first.push("loss");
     }

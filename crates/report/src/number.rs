@@ -1,15 +1,15 @@
-//! Display of numbers, and the largest ones that statistics take.
+//! Display of numbers, and the limit on numbers in statistics.
 
-/// The largest size of a number that statistics take. Sums of fourth powers of such numbers, as in degrees
-/// of freedom, are numbers too.
+/// The largest absolute value of a number that statistics accept. Sums of fourth powers of such numbers, as
+/// in degrees of freedom, do not overflow.
 pub(crate) const LARGEST: f64 = 1e60;
 
-/// Whether statistics take a number.
+/// Whether statistics accept a number.
 pub(crate) fn is_measure(x: f64) -> bool {
     x.abs() <= LARGEST
 }
 
-/// The decimals that show two digits of a typical half-width; 3 where there is none.
+/// The number of decimals that show two digits of a typical half-width; 3 without half-widths.
 pub(crate) fn decimals(halves: impl IntoIterator<Item = f64>) -> usize {
     let mut halves: Vec<f64> = halves.into_iter().filter(|half| *half > 0.0).collect();
     halves.sort_by(f64::total_cmp);
@@ -19,13 +19,13 @@ pub(crate) fn decimals(halves: impl IntoIterator<Item = f64>) -> usize {
     }
 }
 
-/// Three digits and a letter: `12.3 k`.
+/// A number with three digits and a suffix: `12.3 k`.
 pub(crate) fn short(x: f64) -> String {
     let (scale, letter) = scale(x);
     format!("{:.*}{letter}", places(x / scale), x / scale)
 }
 
-/// Both under the letter of the first: `12.3 ± 0.4 k`.
+/// Two numbers with the suffix of the first: `12.3 ± 0.4 k`.
 pub(crate) fn short_pair(x: f64, half: f64) -> String {
     let (scale, letter) = scale(x);
     let (x, half) = (x / scale, half / scale);
@@ -50,7 +50,7 @@ fn places(x: f64) -> usize {
     }
 }
 
-/// A number with two digits that count: `0.039`, `1.2`, `140`.
+/// A number with two significant digits: `0.039`, `1.2`, `140`.
 pub(crate) fn two_digits(x: f64) -> String {
     let digits = if x == 0.0 { 0.0 } else { 1.0 - x.abs().log10().floor() };
     format!("{x:.*}", digits.clamp(0.0, 12.0) as usize)
@@ -61,7 +61,7 @@ pub(crate) fn counted(n: usize, what: &str) -> String {
     if n == 1 { format!("1 {what}") } else { format!("{n} {what}s") }
 }
 
-/// A p value; a tiny one is no better known than that it is tiny.
+/// A p value; a tiny one is shown as an upper bound, since its size is not known more precisely.
 pub(crate) fn p_value(p: f64) -> String {
     if p < 0.001 { "< 0.001".into() } else { format!("{p:.3}") }
 }

@@ -13,13 +13,14 @@ pub(crate) struct Pairs {
     pub(crate) differences: Vec<f64>,
     /// The paired t test; none with fewer than 3 shared seeds.
     pub(crate) paired: Option<Paired>,
-    /// On how many seeds the first failed and the second did not, and the other way round.
+    /// The number of seeds on which only the first method failed, and the number on which only the second
+    /// did.
     pub(crate) failed: [usize; 2],
 }
 
 impl Pairs {
-    /// Two methods of a setting; with `examples` the test covers the choice of test examples too,
-    /// where the results have them.
+    /// Compares two methods of a setting. With `examples` the test also covers the choice of test examples,
+    /// if their values are known.
     pub(crate) fn new(
         setting: &Setting,
         [a, b]: [&str; 2],
@@ -48,7 +49,7 @@ impl Pairs {
         Self { differences, paired, failed: [failed(a, of_b), failed(b, of_a)] }
     }
 
-    /// The test with a sign that makes more better.
+    /// The test, oriented so that a positive difference is better.
     pub(crate) fn oriented(&self, better: Better) -> Option<Paired> {
         self.paired.map(|paired| match better {
             Better::Higher => paired,
@@ -57,7 +58,7 @@ impl Pairs {
     }
 
     /// The verdict on the first method. A failed run is worse than any other, so it rules out every verdict
-    /// that the other seeds would give in favour of its method.
+    /// in favour of its method that the other seeds would give.
     pub(crate) fn verdict(&self, better: Better, evidence: TestEvidence) -> Verdict {
         let Some(paired) = self.oriented(better) else {
             return Verdict::Untested { shared: self.differences.len() };
@@ -78,7 +79,7 @@ impl Pairs {
     }
 }
 
-/// The difference over seeds and examples; none where the examples of the runs are not the same.
+/// The difference over seeds and examples; none if the runs differ in their examples.
 pub(crate) fn crossed_difference(a: &[&ExampleRow], b: &[&ExampleRow]) -> Option<Crossed> {
     let counts = &a.first()?.counts;
     let alike = a.iter().chain(b).all(|row| row.counts == *counts);
@@ -133,7 +134,7 @@ mod tests {
         runs.rows.extend([gap("good", 9, "failed", "NaN"), row("bad", 9, "accuracy", 0.5)]);
         assert_eq!(verdict(&runs, "good", "bad"), Verdict::Failed);
         assert_eq!(verdict(&runs, "bad", "good"), Verdict::Failed);
-        // A number that is none is a failed run too, and both failed on one seed is even.
+        // A value that is NaN counts as a failed run, and a seed on which both failed favours neither.
         let runs = |bad: f64| {
             let rows = runs.rows.iter().filter(|row| row.seed != 9).cloned();
             let rows =
@@ -152,7 +153,7 @@ mod tests {
         assert_eq!((alone.examples, both.examples), (None, Some(40)));
         assert!((alone.difference - both.difference).abs() < 1e-12);
         assert!(both.high - both.low > 1.2 * (alone.high - alone.low), "{alone:?} {both:?}");
-        // Results without examples: over the seeds alone.
+        // Without the values of examples the test is over the seeds alone.
         let without = pairs(&fixture::runs(), "switch", "dense", true).paired.unwrap();
         assert_eq!(without.examples, None);
     }

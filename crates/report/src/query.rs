@@ -14,21 +14,21 @@ use crate::{
 pub struct Query {
     /// The metrics; empty means the quality metrics that the runs have.
     pub metrics: Vec<String>,
-    /// The split; none means `test`, or else `valid`, or else what there is.
+    /// The split; if none, `test`, or else `valid`, or else any split with results.
     pub split: Option<String>,
     /// The methods in the order of the rows; empty means all, in order of appearance.
     pub methods: Vec<String>,
-    /// Directions of metrics that are not known.
+    /// Directions of metrics for which no direction is known.
     pub better: BTreeMap<String, Better>,
     /// Whether runs of several code revisions may be compared with each other.
     pub mix_revisions: bool,
-    /// Whether intervals and tests cover the choice of test examples beside the seeds, where the results
-    /// have the values of single examples.
+    /// Whether intervals and tests cover the choice of test examples in addition to the seeds, if the values
+    /// of single examples are known.
     pub examples: bool,
 }
 
 impl Query {
-    /// The settings that have something of what is requested.
+    /// The settings that have some of the requested results.
     pub fn settings<'a>(&self, runs: &'a Runs) -> Result<Vec<Setting<'a>>, Error> {
         let mut settings = Setting::all(runs, self.mix_revisions)?;
         let metrics = distinct(settings.iter().flat_map(|s| s.metrics.iter().copied()));
@@ -43,13 +43,13 @@ impl Query {
         Ok(settings)
     }
 
-    /// The split to judge by.
+    /// The split that is used for comparisons.
     pub fn split<'a>(&'a self, setting: &Setting<'a>) -> &'a str {
         let asked = self.split.as_deref();
         asked.or_else(|| setting.splits().first().copied()).unwrap_or("test")
     }
 
-    /// The metrics to judge by.
+    /// The metrics that are used for comparisons.
     pub fn metrics<'a>(&'a self, setting: &Setting<'a>) -> Vec<&'a str> {
         let split = self.split(setting);
         let there = setting.metrics.iter().copied().filter(|metric| setting.has(metric, split));
@@ -60,8 +60,8 @@ impl Query {
         }
     }
 
-    /// The reason why nothing of some settings is judged: none of their metrics is known to measure quality,
-    /// or none has a number that statistics take. None if something is.
+    /// The reason why no comparison is possible in some settings: none of their metrics is known to measure
+    /// quality, or none has a number that statistics accept. None if a comparison is possible.
     pub fn unjudged(&self, settings: &[Setting]) -> Option<String> {
         if settings.iter().any(|setting| !self.metrics(setting).is_empty()) {
             return None;
@@ -77,7 +77,7 @@ impl Query {
         })
     }
 
-    /// The methods, also those that have no run in this setting.
+    /// The methods, including those without a run in this setting.
     pub fn methods<'a>(&'a self, setting: &Setting<'a>) -> Vec<&'a str> {
         if self.methods.is_empty() {
             setting.methods.clone()
@@ -92,7 +92,7 @@ impl Query {
     }
 }
 
-/// Checks that all names are known.
+/// Checks that all requested names are known.
 pub(crate) fn known(what: &'static str, names: &[String], known: &[&str]) -> Result<(), Error> {
     match names.iter().find(|name| !known.contains(&name.as_str())) {
         Some(name) => Err(Error::unknown(what, name, known.iter().copied())),

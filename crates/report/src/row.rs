@@ -13,7 +13,7 @@ use crate::{
     number::{LARGEST, is_measure},
 };
 
-/// One number of one run. An empty field of numbers is `None`.
+/// One number of one run. An empty numeric field is `None`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Row {
     /// The suite that requested the run.
@@ -22,23 +22,25 @@ pub struct Row {
     pub task: String,
     /// The network.
     pub backbone: String,
-    /// The name that the suite gives to a row of its table.
+    /// The name of a row in the suite's table.
     pub method: String,
-    /// The kind of router, or what stands in its place.
+    /// The kind of router, or of what replaces it.
     pub router: String,
-    /// Runs of equal seed are paired: same data order, same initial values where shapes agree.
+    /// The seed. Runs with equal seeds are paired: they have the same data order, and the same initial values
+    /// for equal shapes.
     pub seed: u64,
     /// `train`, `valid` or `test`.
     pub split: String,
-    /// The metric; or `failed` or `refused`, with an empty value and the reason in `note`.
+    /// The metric; `failed` or `refused` for a run without a result, with an empty value and the reason in
+    /// `note`.
     pub metric: String,
     /// The number.
     pub value: Option<f64>,
     /// The training step at which it was measured.
     pub step: Option<u64>,
-    /// All parameters.
+    /// The number of all parameters.
     pub params: Option<u64>,
-    /// The parameters that work on one token.
+    /// The number of parameters used for one token.
     pub active_params: Option<u64>,
     /// Active FLOPs of one forward pass, per token.
     pub flops_per_token: Option<f64>,
@@ -53,14 +55,14 @@ pub struct Row {
     /// The reason why a run failed or was refused; otherwise empty.
     #[serde(default)]
     pub note: String,
-    /// The parameters of the routers, among all.
+    /// The number of parameters in routers.
     pub router_params: Option<u64>,
-    /// Tokens seen in training.
+    /// The number of tokens seen in training.
     pub tokens: Option<u64>,
-    /// Active FLOPs of the whole training: forward and backward count as three times forward.
+    /// Active FLOPs of the whole training: forward and backward passes together count as three forward
+    /// passes.
     pub train_flops: Option<f64>,
-    /// The most memory that the program held while the run went on, in bytes; runs side by side in
-    /// one program share it.
+    /// The peak memory of the program during the run, in bytes; concurrent runs in one program share it.
     pub peak_memory: Option<u64>,
     /// The quantity that the suite holds equal, for example "active FLOPs per token"; empty if none.
     pub budget: String,
@@ -74,7 +76,7 @@ pub struct Row {
     pub tuned: String,
     /// The largest learning rate.
     pub lr: Option<f64>,
-    /// Examples in a step.
+    /// The number of examples in a step.
     pub batch: Option<u64>,
 }
 
@@ -84,13 +86,12 @@ impl Row {
         matches!(self.metric.as_str(), "failed" | "refused")
     }
 
-    /// The value, if it is a number that statistics take: one that is larger is that of a network that has
-    /// diverged, as one that is no number.
+    /// The value, if statistics accept it: a larger number, like NaN, comes from a network that has diverged.
     pub(crate) fn measure(&self) -> Option<f64> {
         self.value.filter(|value| is_measure(*value))
     }
 
-    /// All texts.
+    /// All text fields.
     pub(crate) fn texts_mut(&mut self) -> [&mut String; 13] {
         let Self { suite, task, backbone, method, router, split, metric, .. } = self;
         let Self { device, revision, run, note, budget, tuned, .. } = self;
@@ -147,7 +148,7 @@ pub(crate) struct Header {
 }
 
 impl Header {
-    /// Finds the columns, or says which one is not there.
+    /// Finds the columns; the error names a missing one.
     pub(crate) fn new(file: &str, names: &StringRecord) -> Result<Self, Error> {
         let at = COLUMNS.map(|column| names.iter().position(|name| name.trim() == column));
         match NEEDED.iter().zip(at).find(|(_, at)| at.is_none()) {
@@ -196,10 +197,10 @@ impl Header {
 /// The numbers of columns without fractions.
 const WHOLE: &str = "a whole number from 0 to 18446744073709551615";
 
-/// The most letters of a value that a message shows.
+/// The largest number of letters of a value in a message.
 const SHOWN: usize = 40;
 
-/// A value for a message, cut where it is long.
+/// A value for a message, truncated if it is long.
 fn shown(value: &str) -> String {
     match value.char_indices().nth(SHOWN) {
         Some((end, _)) => format!("{}... ({} letters)", &value[..end], value.chars().count()),
@@ -223,7 +224,7 @@ impl Fields<'_> {
         read(self.str(column)).into_owned()
     }
 
-    /// A number that statistics take.
+    /// A number that statistics accept.
     fn number(&self, column: usize) -> Result<Option<f64>, Error> {
         match self.finite(column)? {
             Some(number) if !is_measure(number) => {
@@ -251,8 +252,8 @@ impl Fields<'_> {
         }
     }
 
-    /// The value of the metric, which lies in the metric's range, but for rounding. Of a network that has
-    /// diverged it can be larger than what statistics take.
+    /// The value of the metric, which must lie in the metric's range up to rounding. The value of a network
+    /// that has diverged can be larger than statistics accept.
     fn value(&self) -> Result<Option<f64>, Error> {
         const ROUNDING: f64 = 1e-6;
         let [low, high] = range(self.str(7));
@@ -264,7 +265,7 @@ impl Fields<'_> {
         }
     }
 
-    /// Other programs write whole numbers of a column with gaps as `12.0`.
+    /// A whole number; other programs write a column of whole numbers with gaps as `12.0`.
     fn whole(&self, column: usize) -> Result<Option<u64>, Error> {
         const EXACT: f64 = (1_u64 << 53) as f64;
         let text = self.str(column);

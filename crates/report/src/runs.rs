@@ -15,19 +15,19 @@ use crate::{Error, ExampleScores, Row, columns::COLUMNS, field::written, row::He
 /// The rows of one or more files.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Runs {
-    /// One number each.
+    /// The rows, with one number each.
     pub rows: Vec<Row>,
     /// Contributions of single test examples, where they are known.
     pub examples: ExampleScores,
 }
 
 impl Runs {
-    /// These rows, without examples.
+    /// Makes runs from these rows, without examples.
     pub fn of(rows: impl IntoIterator<Item = Row>) -> Self {
         Self { rows: rows.into_iter().collect(), examples: ExampleScores::default() }
     }
 
-    /// Reads a file, and its examples if there is a file of them beside it.
+    /// Reads a file, and the file of its examples if there is one beside it.
     pub fn read(path: &Path) -> Result<Self, Error> {
         let text = read_text(path).map_err(Error::file(path))?;
         let mut runs = Self::parse(&path.display().to_string(), text.as_bytes())?;
@@ -39,8 +39,8 @@ impl Runs {
         Ok(runs)
     }
 
-    /// Reads several files. A row that is there twice counts once: results are merged by copying
-    /// folders, and folders overlap.
+    /// Reads several files. A row that occurs twice counts once: results are merged by copying folders, and
+    /// folders may overlap.
     pub fn read_all(paths: &[PathBuf]) -> Result<Self, Error> {
         let (mut rows, mut examples) = (Vec::new(), ExampleScores::default());
         for path in paths {
@@ -57,7 +57,7 @@ impl Runs {
         Ok(Self { rows, examples })
     }
 
-    /// Reads csv; `name` stands for the file in messages.
+    /// Reads csv; `name` is the name of the file in messages.
     pub fn parse(name: &str, csv: impl io::Read) -> Result<Self, Error> {
         let mut reader = csv::Reader::from_reader(csv);
         let header = Header::new(name, reader.headers().map_err(|err| broken(name, err))?)?;
@@ -70,8 +70,8 @@ impl Runs {
         Ok(Self::of(rows))
     }
 
-    /// The rows as csv, with the documented columns in their order. A name that a spreadsheet would take
-    /// for a formula has a quote before it, and letters that cannot be shown are escapes; [`Runs::parse`]
+    /// The rows as csv, with the documented columns in their order. A name that a spreadsheet would take for
+    /// a formula gets a quote in front, and characters that cannot be displayed are escaped; [`Runs::parse`]
     /// undoes both.
     pub fn to_csv(&self) -> String {
         let mut writer = csv::Writer::from_writer(Vec::new());
@@ -91,7 +91,7 @@ impl Runs {
         String::from_utf8(bytes).expect("text in, text out")
     }
 
-    /// The rows that are so.
+    /// The rows that satisfy `keep`.
     pub fn filter(&self, keep: impl Fn(&Row) -> bool) -> Self {
         let rows = self.rows.iter().filter(|row| keep(row)).cloned().collect();
         Self { rows, examples: self.examples.clone() }
@@ -103,14 +103,14 @@ fn examples_of(csv: &Path) -> PathBuf {
     csv.with_extension("examples.csv")
 }
 
-/// The key by which rows of several files are the same.
+/// The key by which rows of several files are recognised as the same.
 fn identity(row: &Row) -> impl Hash + Eq + '_ {
     let value = row.value.map(f64::to_bits);
     let cell = (&row.suite, &row.task, &row.backbone, &row.method, row.seed);
     (cell, &row.run, &row.split, &row.metric, value, row.step, &row.note)
 }
 
-/// The error of a text that is no csv.
+/// The error of a text that is not valid csv.
 fn broken(name: &str, err: csv::Error) -> Error {
     let line = err.position().map_or(1, csv::Position::line);
     let message = match err.kind() {

@@ -1,4 +1,4 @@
-//! The table of what searches found: their own measures, which no network has.
+//! The table of the results of searches: their own measures, which no network has.
 
 use crate::{
     Cell, Column, Estimate, Kind, LATE_CHANGE, NumberForm, Query, Row, Setting, Table,
@@ -11,7 +11,8 @@ use crate::{
 /// The split on which searches are measured.
 const SPLIT: &str = "valid";
 
-/// Whether a method is a search alone: it has measures of one, and no network that was trained or refused.
+/// Whether a method is only a search: it has measures of a search, and no network that was trained or
+/// refused.
 pub(crate) fn is_search_alone(setting: &Setting, method: &str) -> bool {
     has_search(setting, method) && setting.rows(method).all(of_search)
 }
@@ -22,12 +23,12 @@ fn has_search(setting: &Setting, method: &str) -> bool {
         || setting.rows(method).any(of_network)
 }
 
-/// Whether a row is of a search: of no network, so that it has no parameters.
+/// Whether a row belongs to a search: it describes no network, so it has no parameters.
 fn of_search(row: &Row) -> bool {
     row.params.is_none() && !row.is_gap() && row.split == SPLIT
 }
 
-/// The table of the searches of a setting; none if there are none, or if certain metrics are requested.
+/// The table of the searches of a setting; none if there are none, or if specific metrics are requested.
 pub(crate) fn searches_of(setting: &Setting, query: &Query) -> Option<Table> {
     let methods = query.methods(setting).into_iter();
     let methods: Vec<&str> = methods.filter(|method| has_search(setting, method)).collect();
@@ -110,17 +111,17 @@ mod tests {
         for column in ["rank_mae", "mixture_shift", "best_loss", "evaluations"] {
             assert!(header.contains(column), "{header}");
         }
-        // Asked for by name, a metric has its column in the one table.
+        // A metric that is requested by name has a column in the single table.
         let metrics = vec!["rank_mae".to_string()];
         let query = Query { metrics, split: Some(SPLIT.into()), ..Query::default() };
         let tables = comparison(&runs, &query).unwrap();
         assert_eq!((tables.len(), names(&tables[0]).len()), (1, 3));
-        // The network of the candidates is none of the table of runs.
+        // The network of the candidates is not in the table of runs.
         let runs = Runs::of([trained(0), searched("standard", 0, crate::LATE_CHANGE, 0.01)]);
         let tables = comparison(&runs, &Query::default()).unwrap();
         assert_eq!(names(&tables[0]), ["dense"]);
         assert_eq!(names(&tables[1]), ["standard"]);
-        // Where nothing was trained there is no other table.
+        // If nothing was trained, there is no other table.
         let runs = Runs::of([searched("standard", 0, "rank_mae", 0.25)]);
         let tables = comparison(&runs, &Query::default()).unwrap();
         assert_eq!((tables.len(), names(&tables[0])), (1, vec!["standard".to_string()]));

@@ -41,7 +41,7 @@ pub struct Load {
     pub per_expert: Vec<f64>,
 }
 
-/// A line over the steps with what the seeds say at each point.
+/// A line over the steps, with the mean over the seeds at each point.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Line {
     /// Its name in the legend.
@@ -50,16 +50,16 @@ pub struct Line {
     pub hue: usize,
     /// Step, and mean over seeds.
     pub points: Vec<(f64, Mean)>,
-    /// Between which numbers the values lie: the band of the interval is cut there.
+    /// The range of the values, to which the band of the interval is clipped.
     pub range: [f64; 2],
 }
 
-/// The largest number of points of a line; points within a bin are averaged.
+/// The largest number of points of a line; values within a bin are averaged.
 const POINTS: usize = 80;
 
-/// One line for each method, in order of appearance, from the curves of one name and task; its
-/// colour is that of its place among all, its range that of the metric.
-/// Steps are put into equal bins; each seed counts once in a bin.
+/// One line for each method, in order of appearance, from the curves of one name and task. Its colour follows
+/// from its index among all methods, and its range is that of the metric. Steps are put into equal bins; each
+/// seed counts once in a bin.
 pub(crate) fn lines(curves: &[&Curve], hues: &Hues) -> Vec<Line> {
     let steps = || curves.iter().flat_map(|curve| &curve.points).map(|point| point.0);
     let (first, last) = (steps().fold(f64::MAX, f64::min), steps().fold(f64::MIN, f64::max));
@@ -84,22 +84,22 @@ pub(crate) fn lines(curves: &[&Curve], hues: &Hues) -> Vec<Line> {
     methods.into_iter().map(line).filter(|line| !line.points.is_empty()).collect()
 }
 
-/// The colour indices of methods: the place of each among all.
+/// The colour indices of methods: the index of each method among all.
 pub(crate) struct Hues<'a>(HashMap<&'a str, usize>);
 
 impl<'a> Hues<'a> {
-    /// Those of different methods, in their order.
+    /// The indices of distinct methods, in their order.
     pub(crate) fn new(order: &[&'a str]) -> Self {
         Self(order.iter().enumerate().map(|(at, method)| (*method, at)).collect())
     }
 
-    /// The index of a method; that behind all others if it is not among them.
+    /// The index of a method; the index after all others if it is unknown.
     pub(crate) fn of(&self, method: &str) -> usize {
         self.0.get(method).copied().unwrap_or(self.0.len())
     }
 }
 
-/// The mean step and value of one run in each bin. What statistics do not take is left out.
+/// The mean step and value of one run in each bin. Values that statistics do not accept are left out.
 fn binned(curve: &Curve, first: f64, width: f64) -> Vec<(usize, (f64, f64))> {
     let mut bins: BTreeMap<usize, (f64, f64, f64)> = BTreeMap::new();
     for (step, value) in curve.points.iter().filter(|(_, value)| is_measure(*value)) {
@@ -141,7 +141,7 @@ mod tests {
         let points: Vec<_> = (0..1000).map(|step| (step as f64, step as f64)).collect();
         let lines = lines(&[&curve("a", 0, &points)], &Hues::new(&[]));
         assert_eq!(lines[0].points.len(), POINTS);
-        // The first bin has steps 0 to 12: width 999 / 80 = 12.49.
+        // The first bin contains steps 0 to 12: the width is 999 / 80 = 12.49.
         assert_eq!(lines[0].points[0].0, 6.0);
     }
 }

@@ -6,7 +6,7 @@ use foldhash::fast::RandomState;
 
 use crate::{Error, ExampleRow, ExampleScores, Row, Runs, number::LARGEST};
 
-/// With a faster hash than that of the standard library: tables look up every value by names.
+/// A map with a faster hash than that of the standard library, since tables look up every value by names.
 type HashMap<K, V> = std::collections::HashMap<K, V, RandomState>;
 
 /// The value of each seed.
@@ -26,17 +26,17 @@ pub struct Setting<'a> {
     /// The metrics in order of appearance, without the marks of gaps.
     pub metrics: Vec<&'a str>,
     rows: HashMap<&'a str, Vec<&'a Row>>,
-    /// The place of each method in `methods`.
+    /// The index of each method in `methods`.
     places: HashMap<&'a str, usize>,
-    /// The metrics with the splits on which they were measured, numbered.
+    /// The numbers of the pairs of metric and split that were measured.
     measured: HashMap<&'a str, HashMap<&'a str, usize>>,
     /// The number of settings.
     count: usize,
-    /// By the number of metric and split, and the place of the method.
+    /// The values, by the number of metric and split, and the index of the method.
     scores: HashMap<(usize, usize), Scores>,
-    /// The splits that have values, the one to judge by first.
+    /// The splits that have values, the one for comparisons first.
     splits: Vec<&'a str>,
-    /// The run that gave a value, if there are values of single examples.
+    /// The run of each value, if the values of single examples are known.
     sources: HashMap<(usize, usize, u64), &'a str>,
     gaps: HashMap<&'a str, BTreeMap<u64, Gap>>,
     examples: &'a ExampleScores,
@@ -45,7 +45,7 @@ pub struct Setting<'a> {
 /// A run without a value.
 #[derive(Debug)]
 struct Gap {
-    /// It was never trained, because it must not be: no failure.
+    /// Whether the run was refused, so that it was never trained. This is no failure.
     refused: bool,
     /// The reason why there is no value.
     why: String,
@@ -115,7 +115,7 @@ impl<'a> Setting<'a> {
         }
     }
 
-    /// Files one row.
+    /// Adds one row.
     fn take(&mut self, row: &'a Row) -> Result<(), Error> {
         let Some(value) = row.measure().filter(|_| !row.is_gap()) else {
             let gap = Gap { refused: row.metric == "refused", why: reason(row) };
@@ -136,7 +136,7 @@ impl<'a> Setting<'a> {
         Ok(())
     }
 
-    /// The error of a value that is there already.
+    /// The error for a second value of the same run.
     fn twice(&self, row: &Row) -> Error {
         let Row { metric, split, method, seed, run, .. } = row;
         let same = |other: &&Row| {
@@ -152,7 +152,7 @@ impl<'a> Setting<'a> {
         }
     }
 
-    /// Suite, task and backbone in one line.
+    /// The suite, task and backbone as one line.
     pub fn name(&self) -> String {
         format!("suite {}, task {}, backbone {}", self.suite, self.task, self.backbone)
     }
@@ -173,7 +173,7 @@ impl<'a> Setting<'a> {
         Some((measured, *self.places.get(method)?))
     }
 
-    /// Contributions of single examples to a value; none where they were not recorded.
+    /// The contributions of single examples to a value; none if they were not recorded.
     pub fn examples(
         &self,
         method: &str,
@@ -186,24 +186,24 @@ impl<'a> Setting<'a> {
         self.examples.of(run, split, metric)
     }
 
-    /// Whether the metric is measured on this split for any method.
+    /// Whether any method has values of the metric on this split.
     pub fn has(&self, metric: &str, split: &str) -> bool {
         self.measured.get(metric).is_some_and(|splits| splits.contains_key(split))
     }
 
-    /// The splits that have values, the one to judge by first.
+    /// The splits that have values, the one for comparisons first.
     pub fn splits(&self) -> Vec<&'a str> {
         self.splits.clone()
     }
 
-    /// The seeds of a method that have no value of this metric, with the reasons.
+    /// The seeds of a method without a value of this metric, with the reasons.
     pub fn gaps(&self, method: &str, metric: &str, split: &str) -> Vec<(u64, &str)> {
         let open = self.open(method, metric, split);
         open.map(|(seed, gap)| (*seed, gap.why.as_str())).collect()
     }
 
-    /// The seeds of a method whose run failed, so that it has no value of this metric. A refused
-    /// method has none: it was never trained.
+    /// The seeds of a method whose run failed, so that they have no value of this metric. A refused method
+    /// has no such seeds: it was never trained.
     pub fn failed(&self, method: &str, metric: &str, split: &str) -> Vec<u64> {
         let open = self.open(method, metric, split);
         open.filter(|(_, gap)| !gap.refused).map(|(seed, _)| *seed).collect()
@@ -216,7 +216,7 @@ impl<'a> Setting<'a> {
     }
 }
 
-/// The splits, the one to judge by first.
+/// The splits, the one for comparisons first.
 fn by_rank<'a>(splits: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
     let rank = |split: &&str| match *split {
         "test" => 0,
@@ -230,7 +230,7 @@ fn by_rank<'a>(splits: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
     splits
 }
 
-/// The reason of a missing number: `failed at step 120`, `refused: sees later tokens`.
+/// The reason why a number is missing: `failed at step 120`, `refused: sees later tokens`.
 fn reason(row: &Row) -> String {
     match (row.is_gap(), row.value, row.note.as_str()) {
         (true, _, "") => row.metric.clone(),
@@ -244,7 +244,7 @@ fn reason(row: &Row) -> String {
     }
 }
 
-/// Each once, in order of appearance.
+/// The distinct items, in order of appearance.
 pub(crate) fn distinct<'a>(items: impl IntoIterator<Item = &'a str>) -> Vec<&'a str> {
     let mut seen = std::collections::HashSet::new();
     items.into_iter().filter(|item| seen.insert(*item)).collect()

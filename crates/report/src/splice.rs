@@ -2,7 +2,7 @@
 
 use crate::Error;
 
-/// The page with what stands between `<!-- BEGIN: name -->` and `<!-- END: name -->` replaced.
+/// The page with the text between `<!-- BEGIN: name -->` and `<!-- END: name -->` replaced.
 pub fn splice(page: &str, name: &str, block: &str) -> Result<String, Error> {
     let (begin, end) = (format!("<!-- BEGIN: {name} -->"), format!("<!-- END: {name} -->"));
     let missing = |mark: &str| {

@@ -1,4 +1,4 @@
-//! Event files for TensorBoard, as far as numbers over steps go.
+//! Event files for TensorBoard, with scalars over steps only.
 //!
 //! A file is a list of records: length as 8 bytes, its checksum, the event, its checksum
 //! (<https://github.com/tensorflow/tensorflow/blob/master/tensorflow/core/lib/io/record_writer.h>).
@@ -6,22 +6,22 @@
 //! each a tag 1 and a number 2
 //! (<https://github.com/tensorflow/tensorflow/blob/master/tensorflow/core/util/event.proto>).
 //!
-//! Steps are logged here without a clock, so the wall time of an event is its step.
+//! Steps are logged here without a clock, so the wall time of an event is its step number.
 
 use std::collections::BTreeMap;
 
 /// One number at one step.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Scalar {
-    /// After how many steps.
+    /// The number of completed steps.
     pub step: u64,
-    /// Its name; a part before a slash groups it.
+    /// The name of the scalar; a part before a slash is its group.
     pub tag: String,
     /// The number.
     pub value: f64,
 }
 
-/// The bytes of an event file.
+/// The content of an event file.
 pub fn events(scalars: &[Scalar]) -> Vec<u8> {
     let mut file = record(&event(0, &text(3, "brain.Event:2")));
     let mut steps: BTreeMap<u64, Vec<u8>> = BTreeMap::new();
@@ -47,7 +47,8 @@ fn record(event: &[u8]) -> Vec<u8> {
     [&length[..], &sum(&length), event, &sum(event)].concat()
 }
 
-/// The number of a field with how it is written: 0 varint, 1 eight bytes, 2 with length, 5 four.
+/// The key of a field: its number and its wire type, 0 for varint, 1 for eight bytes, 2 for length-prefixed,
+/// 5 for four bytes.
 fn key(field: u8, kind: u8) -> u8 {
     (field << 3) | kind
 }
@@ -60,7 +61,7 @@ fn bytes(field: u8, content: &[u8]) -> Vec<u8> {
     [&[key(field, 2)][..], &varint(content.len() as u64), content].concat()
 }
 
-/// Seven bits a byte, the lowest first; the highest bit says that more follow.
+/// A varint: seven bits per byte, the lowest first; the highest bit of a byte is set if more bytes follow.
 fn varint(mut number: u64) -> Vec<u8> {
     let mut bytes = Vec::new();
     while number >= 128 {
@@ -78,7 +79,7 @@ fn crc32c(bytes: &[u8]) -> u32 {
     !bytes.iter().fold(!0, byte)
 }
 
-/// The checksum as it is stored, so that a file within a file does not look like one.
+/// The checksum in its stored form, masked so that a file inside of a file is not taken for one.
 fn masked(crc: u32) -> u32 {
     crc.rotate_right(15).wrapping_add(0xa282_ead8)
 }
@@ -103,7 +104,7 @@ mod tests {
     fn a_file_by_hand() {
         let scalar = |step, value| Scalar { step, tag: "a".into(), value };
         let file = events(&[scalar(1, 0.5), scalar(1, 1.5)]);
-        // The version: 8 + 4 bytes, then 9 + 2 + 2 + 13, then 4; its length comes first.
+        // The version event: 8 + 4 bytes, then 9 + 2 + 2 + 13, then 4; its length comes first.
         assert_eq!(file[..8], 26_u64.to_le_bytes());
         assert_eq!(&file[12 + 13..12 + 26], b"brain.Event:2");
         let second = &file[42..];

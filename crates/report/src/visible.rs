@@ -1,19 +1,19 @@
-//! Escapes control and bidirectional characters for display.
+//! Replaces or escapes control and bidirectional characters for display.
 
-/// The letter, or the sign for one that cannot be shown: control characters, with which a name could
-/// command a terminal, marks that turn the direction of the text around them, tags, which nobody sees, and
-/// what XML cannot hold.
+/// The letter, or a replacement if it cannot be displayed: control characters, with which a name could
+/// control a terminal, marks that change the direction of the text around them, invisible tags, and
+/// characters that XML does not allow.
 pub fn visible(letter: char) -> char {
     if is_hidden(letter) { '\u{fffd}' } else { letter }
 }
 
-/// Whether a letter cannot be shown.
+/// Whether a letter cannot be displayed.
 pub(crate) fn is_hidden(letter: char) -> bool {
     match letter {
-        // Marks and overrides of direction, and the older ones of the shapes of letters.
+        // Marks and overrides of direction, and the deprecated ones for the shapes of letters.
         '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' => true,
         '\u{2066}'..='\u{206f}' => true,
-        // Breaks, notes between lines, and what is no letter.
+        // Line separators, interlinear annotations, and noncharacters.
         '\u{2028}' | '\u{2029}' | '\u{fff9}'..='\u{fffb}' | '\u{fffe}' | '\u{ffff}' => true,
         // Tags.
         '\u{e0000}'..='\u{e007f}' => true,
@@ -21,7 +21,7 @@ pub(crate) fn is_hidden(letter: char) -> bool {
     }
 }
 
-/// The text of a JSON file with such letters as escapes: they can only stand within its strings.
+/// The text of a JSON file with such letters escaped: they can only occur within its strings.
 pub(crate) fn in_json(json: String) -> String {
     if !json.chars().any(|letter| letter != '\n' && is_hidden(letter)) {
         return json;
@@ -39,7 +39,7 @@ pub(crate) fn in_json(json: String) -> String {
     escaped
 }
 
-/// A text in one line of such letters: breaks and tabs are spaces.
+/// A text as one line without such letters: line breaks and tabs become spaces.
 pub(crate) fn in_one_line(text: &str) -> String {
     let letter = |letter| if matches!(letter, '\n' | '\t') { ' ' } else { visible(letter) };
     text.chars().map(letter).collect()
@@ -64,7 +64,7 @@ mod tests {
         for hidden in "\u{61c}\u{200f}\u{2066}\u{206f}\u{fff9}\u{e0000}\u{e0001}\u{e007f}".chars() {
             assert_eq!(visible(hidden), '\u{fffd}', "{hidden:?}");
         }
-        // Joiners make letters of some scripts, and selectors choose among the forms of one.
+        // Joiners are part of words in some scripts, and selectors choose among the forms of a letter.
         for shown in "\u{200c}\u{200d}\u{fe0f}\u{e0100}".chars() {
             assert_eq!(visible(shown), shown, "{shown:?}");
         }

@@ -1,7 +1,7 @@
-//! Texts in lines.
+//! Wrapping of texts into lines.
 
-/// The words of a text in lines no wider than `room`, by the width that a text has; lines after the first begin
-/// with `indent`. A word that is wider has a line of its own.
+/// The words of a text in lines of at most `room`, measured by `width`; lines after the first begin with
+/// `indent`. A word that is wider has a separate line.
 pub fn wrapped(text: &str, room: f64, indent: &str, width: impl Fn(&str) -> f64) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     for word in text.split(' ') {

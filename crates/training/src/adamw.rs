@@ -1,5 +1,5 @@
-//! AdamW as one of Burn's optimizers, by a kernel that works in place. What it keeps of a parameter is
-//! what Burn's own keeps, so that checkpoints are the same.
+//! AdamW as one of Burn's optimizers, by a kernel that works in place. Its state for a parameter is the same
+//! as that of Burn's own AdamW, so that checkpoints are the same.
 
 use burn::{
     optim::{AdamWState, AdaptiveMomentumState, LearningRate, Optimizer},
@@ -12,7 +12,7 @@ use kernels::adamw;
 pub(crate) struct AdamW {
     /// The decay of the moments in a step.
     pub(crate) betas: [f32; 2],
-    /// Keeps the divisor above 0.
+    /// A small number that keeps the divisor above 0.
     pub(crate) epsilon: f32,
     /// The weight decay.
     pub(crate) decay: f32,
@@ -60,7 +60,7 @@ mod tests {
     };
     use moe::Init;
 
-    /// The weights after `steps`, with gradients that differ from step to step.
+    /// The weights after `steps` steps, with different gradients in each step.
     fn train(
         mut optimizer: ModuleOptimizer,
         steps: std::ops::Range<usize>,

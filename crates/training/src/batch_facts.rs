@@ -3,8 +3,8 @@
 use moe::{Clusters, Condition, ExampleIndices, Input, Pass, RealTokens};
 use tasks::{Batch, Task};
 
-/// Puts the task's facts about the batch into the pass: which tokens are real and which are padding,
-/// the true clusters, the condition of the whole batch, and which examples it has.
+/// Puts the task's facts about the batch into the pass: the real tokens and the padding, the true clusters,
+/// the condition of the whole batch, and the indices of its examples.
 pub fn put_batch_facts(pass: &mut Pass, task: &dyn Task, batch: &Batch) {
     if let Some(text) = &batch.text {
         pass.put(RealTokens(text.count.clone()));
@@ -20,8 +20,8 @@ pub fn put_batch_facts(pass: &mut Pass, task: &dyn Task, batch: &Batch) {
     }
 }
 
-/// The examples of a batch for a network of `tokens` tokens in an example; one with padding counts as the
-/// share of it that is real.
+/// The number of examples of a batch for a network with `tokens` tokens per example; an example with padding
+/// counts as the share of its tokens that are real.
 pub(crate) fn real_examples(batch: &Batch, tokens: usize) -> f64 {
     let real = match (&batch.input, &batch.text) {
         (Input::Pair(pair), _) => {

@@ -1,8 +1,9 @@
-//! All that a run needs to go on: one file, there as a whole or not at all, with a checksum.
+//! All state that a run needs to continue, in one file, which is written completely or not at all and has a
+//! checksum.
 //!
-//! Layout: `MOELAB01`, the length of the header as 8 bytes (little endian), the header as JSON, the
-//! network's record, the optimizer's record, what else the learner needs, SHA-256 over everything
-//! before it. Data position and random numbers follow from seed and step, so they need no place here.
+//! Layout: `MOELAB01`, the length of the header as 8 bytes (little endian), the header as JSON, the network's
+//! record, the optimizer's record, further state of the learner, and the SHA-256 of everything before it. The
+//! position in the data and the random numbers follow from seed and step, so they are not stored.
 
 use std::{
     fs,
@@ -24,30 +25,31 @@ use files::write_atomic_with;
 const MAGIC: &[u8] = b"MOELAB01";
 const CHECKSUM: usize = 32;
 
-/// The position of a run.
+/// The position of a run in its training.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Checkpoint {
-    /// Steps done.
+    /// The number of completed steps.
     pub step: usize,
-    /// The losses since the last row of the log: their sum, and how many.
+    /// The losses since the last row of the log: their sum and their number.
     pub losses: (f64, usize),
     /// Seconds spent in training steps.
     pub seconds: f64,
-    /// The largest over the mean load of the first steps, where it is watched: the sum, and how many.
+    /// The largest over the mean load of the first steps, if it is watched: the sum and the number of steps.
     #[serde(default)]
     pub load: (f64, usize),
     /// Floating-point operations of the forward passes so far.
     #[serde(default)]
     pub flops: f64,
-    /// The log as it was then. None of a checkpoint that no run wrote, or that an older version did.
+    /// The state of the log when the checkpoint was written; none for a checkpoint that was written outside
+    /// of a run or by an older version.
     #[serde(default)]
     pub log: Option<LogMark>,
 }
 
-/// The reason for which a checkpoint cannot be used.
+/// The reason why a checkpoint cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum CheckpointError {
-    /// It cannot be read or written.
+    /// The file cannot be read or written.
     #[error("{path}: {source}")]
     Io {
         /// The file.
@@ -55,7 +57,7 @@ pub enum CheckpointError {
         /// The cause.
         source: io::Error,
     },
-    /// It is there, but is not a checkpoint of this network.
+    /// The file exists, but is not a checkpoint of this network.
     #[error("{path} is damaged: {message}; remove it to train the run from the start")]
     Damaged {
         /// The file.
@@ -71,26 +73,26 @@ struct Header {
     checkpoint: Checkpoint,
     model: usize,
     optimizer: usize,
-    /// The lengths of what else there is.
+    /// The lengths of the further parts.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     rest: Vec<usize>,
 }
 
-/// A checkpoint that was read, with its records still as bytes.
+/// A checkpoint that was read, with its records still in bytes.
 pub(crate) struct State {
     path: PathBuf,
     pub(crate) checkpoint: Checkpoint,
-    /// The whole file.
+    /// The content of the file.
     bytes: Vec<u8>,
-    /// The place of its records.
+    /// The byte range of the network's record.
     model: Range<usize>,
     optimizer: Range<usize>,
-    /// Further files of the learner.
+    /// Further state of the learner.
     pub(crate) rest: Vec<Vec<u8>>,
 }
 
 impl State {
-    /// Reads network and optimizer into fresh ones.
+    /// Reads the network and the optimizer into fresh ones.
     pub(crate) fn read<M: Module>(
         &self,
         model: M,
@@ -104,7 +106,7 @@ impl State {
         Ok((model, optimizer))
     }
 
-    /// Says that it does not fit.
+    /// The error that the checkpoint does not fit.
     pub(crate) fn damaged(&self, message: String) -> CheckpointError {
         CheckpointError::Damaged { path: self.path.clone(), message }
     }
@@ -126,7 +128,7 @@ impl Checkpoint {
         self.save_with(folder, model, optimizer, &[])
     }
 
-    /// Writes the file, with what else the learner needs.
+    /// Writes the file, with the further state of the learner.
     pub(crate) fn save_with<M: Module>(
         &self,
         folder: &Path,
@@ -137,8 +139,8 @@ impl Checkpoint {
         self.save_by(&ProcessGroup::alone(), folder, model, optimizer, rest)
     }
 
-    /// The same by the leading process of a group. The others have a part in it where each has a part of
-    /// the optimizer.
+    /// The same for the leading process of a group. The other processes take part if each has a part of the
+    /// optimizer.
     pub(crate) fn save_by<M: Module>(
         &self,
         group: &ProcessGroup,
@@ -181,7 +183,7 @@ impl Checkpoint {
         })
     }
 
-    /// The bytes before the records, of these lengths.
+    /// The bytes before the records, whose lengths are given.
     fn header(&self, [model, optimizer]: [usize; 2], rest: &[Vec<u8>]) -> io::Result<Vec<u8>> {
         let header = Header {
             checkpoint: self.clone(),
@@ -194,7 +196,7 @@ impl Checkpoint {
         Ok([MAGIC, &length, &header].concat())
     }
 
-    /// The network alone of the content of the file in a folder, read into a fresh one.
+    /// Reads only the network from the content of a file into a fresh one.
     pub fn parse_model<M: Module>(
         folder: &Path,
         mut bytes: Vec<u8>,
@@ -210,7 +212,7 @@ impl Checkpoint {
         read_owned(bytes, model).map_err(damaged)
     }
 
-    /// Reads the file, if there is one, into a fresh network and a fresh optimizer.
+    /// Reads the file, if it exists, into a fresh network and a fresh optimizer.
     pub fn load<M: Module>(
         folder: &Path,
         model: M,
@@ -221,7 +223,7 @@ impl Checkpoint {
         Ok(Some((state.checkpoint, model, optimizer)))
     }
 
-    /// Reads the file, if there is one.
+    /// Reads the file, if it exists.
     pub(crate) fn load_state(folder: &Path) -> Result<Option<State>, CheckpointError> {
         let path = Self::path(folder);
         let bytes = match fs::read(&path) {
@@ -234,7 +236,7 @@ impl Checkpoint {
 }
 
 impl State {
-    /// The bytes of a checkpoint's file.
+    /// Parses the content of a checkpoint's file.
     pub(crate) fn of(path: &Path, bytes: Vec<u8>) -> Result<Self, CheckpointError> {
         let damaged = |message| CheckpointError::Damaged { path: path.into(), message };
         let (header, [model, optimizer, mut left]) = parts(&bytes).map_err(damaged)?;
@@ -253,11 +255,11 @@ impl State {
     }
 }
 
-/// The SHA-256 of a network's record, of the bytes that [`Module::into_record`] gives. That of a large network is
-/// written beside `path` for a while, so that it is never in memory as a whole.
+/// The SHA-256 of a network's record, that is, of the bytes that [`Module::into_record`] gives. The record of
+/// a large network is temporarily written beside `path`, so that it is never completely in memory.
 ///
 /// # Errors
-/// If it cannot be written.
+/// If the temporary file cannot be written.
 pub fn record_digest<M: Module>(model: &M, path: &Path) -> io::Result<Vec<u8>> {
     let record = record(model);
     let size = record.size().map_err(io::Error::other)?;
@@ -284,7 +286,7 @@ impl<W: Write> Write for Hashed<W> {
     }
 }
 
-/// Checks the checksum, and cuts the file into header, network, optimizer and the rest.
+/// Verifies the checksum, and splits the file into header, network, optimizer and the rest.
 fn parts(bytes: &[u8]) -> Result<(Header, [&[u8]; 3]), String> {
     let too_short = || format!("it is too short, {} bytes", bytes.len());
     let (body, checksum) = bytes.split_last_chunk::<CHECKSUM>().ok_or_else(too_short)?;

@@ -3,14 +3,14 @@
 //! nll(c)  = - sum over the tokens t of choice c of  log p(t | context, tokens before t)
 //! answer  = argmin nll(c), argmin nll(c) / tokens, argmin nll(c) / characters
 //!
-//! See `tasks::Question` for where this comes from. Of equal choices the first is taken.
+//! See `tasks::Question` for the source. Among equal choices the first is taken.
 
 use backbones::AnyBackbone;
 use burn::prelude::*;
 use moe::{Input, Pass, RealTokens};
 use tasks::{AnswerChoice, CHOICE_METRICS, Question, Score, cross_entropy};
 
-/// Choices at once, as many as an evaluation shows examples.
+/// The number of choices per batch, the same as the number of examples in an evaluation.
 const BATCH: usize = 64;
 
 /// Adds the accuracies of `model` on questions to a score.
@@ -41,13 +41,13 @@ pub(crate) fn judge(
     }
 }
 
-/// The first candidate of the least cost.
+/// The first candidate with the lowest cost.
 fn least(costs: &[[f64; 3]], by: usize) -> usize {
     (1..costs.len()).fold(0, |best, at| if costs[at][by] < costs[best][by] { at } else { best })
 }
 
-/// The negative log-likelihood of each choice. Windows that are not full are filled up behind the
-/// choice, which a causal network does not see.
+/// The negative log-likelihood of each choice. Windows that are not full are padded after the choice, where a
+/// causal network cannot see the padding.
 fn nats(model: &AnyBackbone, candidates: &[&AnswerChoice], device: &Device) -> Vec<f64> {
     let (length, b) = (model.tokens(), candidates.len());
     let cut = |shift: usize| {
@@ -61,7 +61,7 @@ fn nats(model: &AnyBackbone, candidates: &[&AnswerChoice], device: &Device) -> V
     pass.put(RealTokens(candidates.iter().map(|c| c.tokens.len().min(length)).collect()));
     let output = model.forward(&mut pass, Input::Tokens(cut(0)));
     let nats: Vec<f32> = cross_entropy(output, cut(1)).into_data().iter::<f32>().collect();
-    // The answer at a position is the token after it.
+    // The target at a position is the next token.
     let sum = |(candidate, nats): (&&AnswerChoice, &[f32])| {
         let asked = &nats[candidate.start - 1..candidate.tokens.len() - 1];
         asked.iter().map(|nats| f64::from(*nats)).sum()
@@ -75,7 +75,7 @@ mod tests {
 
     #[test]
     fn what_is_divided_by_decides() {
-        // In total the first is least, for each token the second, for each character the third.
+        // In total the first choice has the lowest cost, per token the second, per character the third.
         let costs = [[2.0, 2.0, 1.0], [3.0, 1.0, 0.5], [4.0, 1.0, 0.25]];
         assert_eq!([0, 1, 2].map(|by| least(&costs, by)), [0, 1, 2]);
     }

@@ -13,9 +13,9 @@ use burn::{
 
 use crate::parallel::SplitExperts;
 
-/// Shrinks the gradients to a global norm of at most `limit`, if that is larger than 0, and gives
-/// the norm before. Nothing is read back from the device, but from the processor, which has nothing to
-/// wait for: there gradients that are short enough are left alone.
+/// Scales the gradients to a global norm of at most `limit`, if that is larger than 0, and returns the norm
+/// before clipping. Nothing is read back from a graphics card. On the processor, where reading needs no
+/// waiting, the norm is read, and gradients that are short enough are left unchanged.
 pub fn clip_global_norm<M: Module>(
     model: &M,
     grads: &mut GradientsParams,
@@ -24,7 +24,7 @@ pub fn clip_global_norm<M: Module>(
     clip_of_all(model, grads, limit, None)
 }
 
-/// The same where each process has a part of the experts: the norm is of the gradients of all of them.
+/// The same if each process has a part of the experts: the norm includes the gradients of all of them.
 pub(crate) fn clip_of_all<M: Module>(
     model: &M,
     grads: &mut GradientsParams,
@@ -38,7 +38,7 @@ pub(crate) fn clip_of_all<M: Module>(
         None => Tensor::zeros([1], model.devices().first().unwrap_or(&Device::default())),
     };
     if limit > 0.0 {
-        // A norm of 0 gives a factor of infinity, brought down to 1.
+        // A norm of 0 gives an infinite factor, which is clamped to 1.
         let factor = norm.clone().recip().mul_scalar(limit).clamp_max(1.0);
         let known = kernels::on_flex(&factor.device()).then(|| factor.clone().into_scalar::<f32>());
         if known != Some(1.0) {
@@ -52,7 +52,7 @@ struct Squares<'a> {
     grads: &'a GradientsParams,
     split: Option<&'a SplitExperts>,
     sum: Option<Tensor<1>>,
-    /// The sum over the experts of which each process has others.
+    /// The sum over the experts, which are different ones in each process.
     experts: Option<Tensor<1>>,
 }
 
@@ -83,7 +83,7 @@ impl ModuleVisitor for Squares<'_> {
 struct Scale<'a> {
     grads: &'a mut GradientsParams,
     factor: Tensor<1>,
-    /// The same number, where it could be read for nothing.
+    /// The value of the norm, on devices where reading it is free.
     known: Option<f32>,
 }
 

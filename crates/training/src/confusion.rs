@@ -7,7 +7,8 @@ use tasks::{Split, Task};
 
 use crate::batch_facts::put_batch_facts;
 
-/// `[true class][answer]`: how many examples of a split. `model` is one that is not trained.
+/// The confusion matrix `[true class][predicted class]`, in numbers of examples of a split. `model` must be
+/// in evaluation mode.
 pub fn confusion(
     model: &AnyBackbone,
     task: &dyn Task,
@@ -31,7 +32,7 @@ pub fn confusion(
     counts
 }
 
-/// The graph of a confusion matrix: how often either of two classes is taken for the other, as a
+/// The graph of a confusion matrix: the rate at which one of two classes is mistaken for the other, as a
 /// share of its examples, without loops. W = A + A^T, A_ij = C_ij / sum_j C_ij.
 pub fn confusion_graph(counts: &[Vec<f64>]) -> Vec<Vec<f64>> {
     let share = |i: usize, j: usize| {

@@ -1,5 +1,5 @@
-//! The tensors of a network as those of a record, each read when it is written: what
-//! [`Module::into_record`] gives, without a copy of the network.
+//! The tensors of a network's record, each of which is read when it is written: the same content as that of
+//! [`Module::into_record`], without a copy of the network.
 
 use burn::{
     module::{Module, ModuleVisitor, Param, ParamId},

@@ -1,10 +1,10 @@
-//! The reasons for which a run does not end.
+//! The reasons why a run does not end.
 
 use std::{io, path::PathBuf};
 
 use crate::CheckpointError;
 
-/// The reason for which a run did not end.
+/// The reason why a run did not end.
 #[derive(Debug, thiserror::Error)]
 pub enum TrainError {
     /// A loss, a parameter, a routing weight or a measure is not finite.
@@ -12,12 +12,12 @@ pub enum TrainError {
     Diverged {
         /// The step, counted from 1; 0 before the first.
         step: usize,
-        /// The name of the number.
+        /// The name of the number that is not finite.
         what: String,
         /// NaN or infinity.
         value: f32,
     },
-    /// Another process of the run cannot begin.
+    /// Another process of the run failed to begin.
     #[error("process {rank}: {message}")]
     Elsewhere {
         /// Its rank.
@@ -31,16 +31,16 @@ pub enum TrainError {
     /// The processes cannot split the experts.
     #[error("moe.expert_parallel: {0}")]
     Experts(String),
-    /// It was stopped. A checkpoint exists.
+    /// The run was stopped. A checkpoint exists.
     #[error("stopped after step {step}")]
     Stopped {
-        /// Steps done.
+        /// The number of completed steps.
         step: usize,
     },
     /// The checkpoint cannot be read or written.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
-    /// The observer of the network cannot write its file.
+    /// The observer of the network failed to write its file.
     #[error("{0}")]
     Observer(io::Error),
     /// The log, or the scores of the test examples, cannot be read or written.

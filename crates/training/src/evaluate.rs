@@ -15,8 +15,8 @@ use crate::{
     translations::{self, WritingSpeed},
 };
 
-/// Examples in a batch of evaluation. Fixed, so that routers whose units compete across a batch
-/// are all measured alike.
+/// The number of examples in a batch of evaluation. It is fixed, so that routers whose units compete across a
+/// batch are all measured in the same way.
 const BATCH: usize = 64;
 
 /// The results of an evaluation.
@@ -24,30 +24,29 @@ const BATCH: usize = 64;
 pub struct Evaluation {
     /// The task's measures.
     pub metrics: Vec<(&'static str, f64)>,
-    /// Metrics of the layers by name, mean over the examples and the layers.
+    /// Metrics of the layers by name, averaged over the examples and the layers.
     pub layer_metrics: Vec<(String, f64)>,
     /// The report of each MoE layer over the whole split.
     pub layers: Vec<LayerReport>,
-    /// The scores of each example, in their order; of the test split of a classification
-    /// alone.
+    /// The scores of each example, in order; only for the test split of a classification.
     pub examples: Vec<ExampleScore>,
-    /// The speed of writing translations, if there are any.
+    /// The speed of generating translations, if there are any.
     pub writing: Option<WritingSpeed>,
-    /// Floating-point operations of one token, forward.
+    /// Floating-point operations of one token in a forward pass.
     pub flops_per_token: f64,
-    /// Parameters of the network.
+    /// The number of parameters of the network.
     pub params: f64,
-    /// Parameters that contribute to one token's output, on average.
+    /// The number of parameters that contribute to one token's output, on average.
     pub active_params: f64,
 }
 
 impl Evaluation {
-    /// The largest load over the mean load, mean over the layers; none without MoE layers.
+    /// The largest load over the mean load, averaged over the layers; none without MoE layers.
     pub fn max_over_mean_load(&self) -> Option<f64> {
         self.mean(LayerReport::max_over_mean)
     }
 
-    /// The share of units assigned to no expert, mean over the layers; none without MoE layers.
+    /// The share of units assigned to no expert, averaged over the layers; none without MoE layers.
     pub fn dropped_share(&self) -> Option<f64> {
         self.mean(|layer| layer.dropped as f64 / layer.units as f64)
     }
@@ -56,14 +55,14 @@ impl Evaluation {
         mean_over(&self.layers, of)
     }
 
-    /// The parameters that one whole input needs in memory, in bytes: those of experts that none of its
-    /// units visits are not counted.
+    /// The memory for the parameters that one whole input needs, in bytes: experts that none of its units use
+    /// are not counted.
     pub fn bytes_per_input(&self) -> f64 {
         const BYTES: f64 = 4.0;
         BYTES * (self.params - self.layers.iter().map(LayerReport::params_unneeded).sum::<f64>())
     }
 
-    /// All numbers by name, as they are written to csv.
+    /// All numbers by name, as written to csv.
     pub fn numbers(&self) -> Vec<(String, f64)> {
         let load = self.max_over_mean_load().map(|load| ("max_over_mean_load", load));
         let dropped = self.dropped_share().map(|share| ("dropped_share", share));
@@ -74,7 +73,7 @@ impl Evaluation {
     }
 }
 
-/// Runs the network over a whole split. `model` is one that is not trained, from `valid()`.
+/// Runs the network over a whole split. `model` must be in evaluation mode, from `valid()`.
 pub fn evaluate(model: &AnyBackbone, task: &dyn Task, split: Split, device: &Device) -> Evaluation {
     evaluate_some(model, task, split, task.len(split), device)
 }
@@ -122,9 +121,9 @@ struct Sums<'a> {
     memory: SegmentMemory,
     score: Score,
     layers: Vec<LayerReport>,
-    /// Each times the number of examples of its batch.
+    /// The sum of each metric, with each batch weighted by its number of examples.
     layer_metrics: Vec<(String, f64)>,
-    /// The number of examples, those of padding in parts.
+    /// The number of examples; an example with padding counts as a fraction.
     real: f64,
     examples: Vec<ExampleScore>,
 }
@@ -171,7 +170,7 @@ impl<'a> Sums<'a> {
         self.memory.forward(0, self.model, pass, batch.input.clone())
     }
 
-    /// Measures a task whose inputs follow from the network's own outputs.
+    /// Measures a task whose inputs depend on the network's own outputs.
     fn measure_sequence(&mut self) {
         if let Some(sequential) = self.task.as_sequential() {
             let mut network = |input| self.model.forward(&mut Pass::eval(), input);
@@ -198,7 +197,7 @@ impl<'a> Sums<'a> {
         let idle: f64 = self.layers.iter().map(LayerReport::idle_params).sum();
         let params = self.model.num_params() as f64;
         let dense = self.model.dense_flops() / self.model.tokens() as f64;
-        // Not every split is attacked.
+        // Not every split has attacked examples.
         let names = self.task.metrics().iter().filter(|name| all == 0 || self.score.has(name));
         Evaluation {
             metrics: names.map(|name| (*name, self.score.mean(name))).collect(),
@@ -213,7 +212,7 @@ impl<'a> Sums<'a> {
     }
 }
 
-/// Keeps the output `[T, outputs]` of each example, row by row.
+/// Stores the output `[T, outputs]` of each example, row by row.
 fn keep(outputs: &mut [Vec<f32>], examples: &[usize], output: &Tensor<3>) {
     let [_, t, v] = output.dims();
     let values = output.to_data();
@@ -223,7 +222,7 @@ fn keep(outputs: &mut [Vec<f32>], examples: &[usize], output: &Tensor<3>) {
     }
 }
 
-/// The sum of the values of each name, each over `size`.
+/// The values of each name, each added up and divided by `size`.
 fn sums(values: Vec<(String, f64)>, size: f64) -> Vec<(String, f64)> {
     let mut sums: Vec<(String, f64)> = Vec::new();
     for (name, value) in values {
@@ -235,7 +234,7 @@ fn sums(values: Vec<(String, f64)>, size: f64) -> Vec<(String, f64)> {
     sums
 }
 
-/// The first `n` examples, in the order in which they are shown.
+/// The first `n` examples in batches, in the order in which they are evaluated.
 fn batches(task: &dyn Task, n: usize) -> Vec<Vec<usize>> {
     match task.as_stream().is_some() {
         true => all_in_rows(n, BATCH),

@@ -1,6 +1,6 @@
 //! The scores of each example of the test split, for statistics that resample examples.
 //!
-//! A run keeps it in `test-examples.csv`, one row per example in the order of the examples:
+//! A run stores the scores in `test-examples.csv`, with one row per example in the order of the examples:
 //!
 //! | column | meaning |
 //! | --- | --- |
@@ -10,8 +10,8 @@
 //! | `correct` | how many of them are right |
 //! | `bytes` | the bytes of text that they stand for; 0 where examples are no text |
 //!
-//! Over all examples, accuracy is `correct / units`, the loss `loss / units`, bits per byte
-//! `loss / ln 2 / bytes` and perplexity `exp(loss / units)`, each a quotient of sums.
+//! Over all examples, accuracy is `correct / units`, the loss is `loss / units`, bits per byte is `loss / ln
+//! 2 / bytes` and perplexity is `exp(loss / units)`, each a quotient of sums.
 
 use std::{
     io,
@@ -29,23 +29,23 @@ use files::write_atomic;
 pub struct ExampleScore {
     /// The example's number in the split.
     pub example: usize,
-    /// Answers that count.
+    /// The number of answers that count.
     pub units: usize,
     /// The sum of their negative log-likelihoods, in nats.
     pub loss: f64,
     /// The number of right answers among them.
     pub correct: usize,
-    /// The bytes of text that they stand for; 0 where examples are no text.
+    /// The bytes of text that the answers stand for; 0 if examples are not text.
     pub bytes: usize,
 }
 
 impl ExampleScore {
-    /// The file in a run's folder.
+    /// The path of the file in a run's folder.
     pub fn path(folder: &Path) -> PathBuf {
         folder.join("test-examples.csv")
     }
 
-    /// Writes the file of a run, as a whole or not at all.
+    /// Writes the file of a run, completely or not at all.
     pub fn write(folder: &Path, scores: &[ExampleScore]) -> io::Result<()> {
         let mut csv = csv::Writer::from_writer(Vec::new());
         scores.iter().try_for_each(|score| csv.serialize(score))?;
@@ -53,7 +53,7 @@ impl ExampleScore {
         write_atomic(&Self::path(folder), &bytes)
     }
 
-    /// Reads the content of the file of a run.
+    /// Parses the content of the file of a run.
     pub fn parse(bytes: &[u8]) -> io::Result<Vec<ExampleScore>> {
         Ok(csv::Reader::from_reader(bytes).deserialize().collect::<Result<_, _>>()?)
     }

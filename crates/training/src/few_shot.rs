@@ -3,16 +3,16 @@
 //! Riquelme et al. *Scaling Vision with Sparse Mixture of Experts*. NeurIPS 2021.
 //! <https://arxiv.org/abs/2106.05974>, section 3.3, as in the published code.
 //!
-//! Features are what the head sees of the network as it is. They are standardised by mean and
-//! deviation of the few examples, (x - m) / (s + 1e-5), and get a constant 100 beside them. Targets
-//! are 1 for the class and -1 for the others.
+//! Features are the inputs of the head in the trained network. They are standardised by mean and deviation of
+//! the few examples, (x - m) / (s + 1e-5), and extended by a constant 100. Targets are 1 for the class and -1
+//! for the others.
 //!
 //! W = (X^T X + l I)^-1 X^T Y,  l = 2^-10, 2^-9, ..., 2^19
 //!
-//! The answer is the largest of x W. One l is chosen for all data sets, by the best mean rank of the
-//! accuracies on them; with one data set, as here, that is the best accuracy on it. So l is chosen on
-//! the examples that are then reported, as in the paper: compare methods with it, but do not quote it
-//! as what a user would get.
+//! The prediction is the class with the largest x W. A single l is chosen for all data sets, by the best mean
+//! rank of the accuracies on them; with one data set, as here, that is the best accuracy on it. So l is
+//! chosen on the same examples for which the accuracy is reported, as in the paper: use it to compare
+//! methods, but not as an estimate of the accuracy in use.
 
 use backbones::AnyBackbone;
 use burn::prelude::*;
@@ -26,12 +26,12 @@ use crate::{Outcome, Run};
 config! {
     /// A linear head for a few examples of each class.
     pub struct FewShot {
-        /// Examples of each class, drawn by the run's seed.
+        /// The number of examples of each class, drawn by the run's seed.
         pub shots: usize = 5,
     }
 }
 
-/// Examples in a batch.
+/// The number of examples in a batch.
 const BATCH: usize = 64;
 
 /// The constant feature.
@@ -43,10 +43,10 @@ impl FewShot {
         if self.shots == 0 { Err("shots = 0: must be at least 1".into()) } else { Ok(()) }
     }
 
-    /// Puts the accuracy of the head in the place of the network's own measures.
+    /// Replaces the network's own measures by the accuracy of the head.
     ///
     /// # Errors
-    /// If the network has no features, or a class too few examples.
+    /// If the network has no features, or a class has too few examples.
     pub fn judge(&self, run: &Run, outcome: &mut Outcome) -> Result<(), String> {
         let examples = self.examples(run)?;
         let of = |split, examples: &[usize]| features(&outcome.model, run, split, examples);
@@ -63,7 +63,7 @@ impl FewShot {
         Ok(())
     }
 
-    /// The first examples of each class, in an order drawn by the seed.
+    /// The first examples of each class, in an order that is drawn by the seed.
     fn examples(&self, run: &Run) -> Result<Vec<usize>, String> {
         let n = run.task.len(Split::Train);
         let mut order: Vec<usize> = (0..n).collect();
@@ -138,14 +138,14 @@ fn best_accuracy(support: &Rows, asked: &Rows, classes: usize) -> f64 {
     (-10..20).map(accuracy).fold(0.0, f64::max)
 }
 
-/// The class of the largest output; of equal ones the first.
+/// The class of the largest output; the first among equals.
 fn answer(x: &[f64], w: &[Vec<f64>]) -> usize {
     let classes = w.first().map_or(0, Vec::len);
     let output = |class: usize| x.iter().zip(w).map(|(x, w)| x * w[class]).sum::<f64>();
     (1..classes).fold(0, |best, class| if output(class) > output(best) { class } else { best })
 }
 
-/// Mean and deviation of each feature.
+/// The mean and deviation of each feature.
 struct Standard(Vec<(f64, f64)>);
 
 impl Standard {
@@ -160,7 +160,7 @@ impl Standard {
         Self((0..width).map(of).collect())
     }
 
-    /// Standardised, with the constant at the end.
+    /// The standardised features, followed by the constant.
     fn rows(&self, rows: &[Vec<f64>]) -> Vec<Vec<f64>> {
         let row = |row: &Vec<f64>| {
             let scaled =
@@ -171,7 +171,7 @@ impl Standard {
     }
 }
 
-/// W of `[D, C]` that minimises |X W - Y|^2 + l |W|^2, for X of `[N, D]`, Y of `[N, C]` and l > 0.
+/// The matrix W `[D, C]` that minimises |X W - Y|^2 + l |W|^2, for X `[N, D]`, Y `[N, C]` and l > 0.
 pub fn ridge(x: &[Vec<f64>], y: &[Vec<f64>], l: f64) -> Vec<Vec<f64>> {
     let (d, classes) = (x[0].len(), y[0].len());
     let product = |i: usize, of: &dyn Fn(usize) -> f64| -> f64 {

@@ -1,4 +1,5 @@
-//! A run fails where a number is NaN or infinite: it ends with the name of that number and the step.
+//! Checks for NaN and infinite numbers: a run with such a number fails, with the name of the number and the
+//! step.
 
 use backbones::AnyBackbone;
 use moe::{LayerReport, numbers_of};
@@ -19,8 +20,8 @@ pub(crate) fn check_parameters(model: &AnyBackbone, step: usize) -> Result<(), T
     Ok(())
 }
 
-/// Fails with the first measure of an evaluation that is not finite, or the first MoE layer with such
-/// routing weights.
+/// Fails with the first measure of an evaluation that is not finite, or the first MoE layer whose routing
+/// weights are not finite.
 pub(crate) fn check_evaluation(
     found: &Evaluation,
     split: Split,

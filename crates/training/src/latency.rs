@@ -1,29 +1,29 @@
 //! Measurement of latency, as in AutoMoE.
 //!
-//! Jawahar et al. *AutoMoE*. 2022. <https://arxiv.org/abs/2210.07535>, after the code of HAT: some dry runs,
-//! then timed ones, of which the fastest and the slowest tenth are left out of the mean.
+//! Jawahar et al. *AutoMoE*. 2022. <https://arxiv.org/abs/2210.07535>, following the code of HAT: some
+//! untimed runs, then timed ones; the fastest and the slowest tenth are left out of the mean.
 
 use std::time::Instant;
 
 /// The number of repetitions of a measurement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timing {
-    /// Runs before, which are not timed.
+    /// The number of initial runs that are not timed.
     pub dry: usize,
-    /// Timed runs; at least 1.
+    /// The number of timed runs; at least 1.
     pub timed: usize,
 }
 
 impl Timing {
-    /// As in a search of the paper.
+    /// The repetitions in a search of the paper.
     pub const SEARCH: Self = Self { dry: 5, timed: 100 };
-    /// As in the final report of the paper.
+    /// The repetitions in the final report of the paper.
     pub const REPORT: Self = Self { dry: 5, timed: 300 };
 
     /// The trimmed mean of the time of `work`, in milliseconds.
     ///
     /// # Panics
-    /// If nothing is timed.
+    /// If no run is timed.
     pub fn milliseconds(self, mut work: impl FnMut()) -> f64 {
         (0..self.dry).for_each(|_| work());
         let mut one = |_| {
@@ -36,7 +36,7 @@ impl Timing {
     }
 }
 
-/// The mean without the lowest and the highest `share` of the values; none of none.
+/// The mean without the lowest and the highest `share` of the values; none without values.
 pub fn trimmed_mean(mut values: Vec<f64>, share: f64) -> Option<f64> {
     values.sort_by(f64::total_cmp);
     let cut = (values.len() as f64 * share) as usize;

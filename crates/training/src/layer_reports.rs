@@ -2,7 +2,7 @@
 
 use moe::LayerReport;
 
-/// Joins the reports of the layers on one more batch; of supernets, not each batch has all layers.
+/// Adds the reports of the layers on one more batch; with supernets, not every batch has all layers.
 pub(crate) fn add_reports(sums: &mut Vec<LayerReport>, reports: &[LayerReport]) {
     for (layer, report) in reports.iter().enumerate() {
         match sums.get_mut(layer) {
@@ -12,7 +12,7 @@ pub(crate) fn add_reports(sums: &mut Vec<LayerReport>, reports: &[LayerReport]) 
     }
 }
 
-/// A mean over the layers, if there are any.
+/// The mean over the layers, if there are any.
 pub(crate) fn mean_over(layers: &[LayerReport], of: impl Fn(&LayerReport) -> f64) -> Option<f64> {
     let sum: f64 = layers.iter().map(of).sum();
     (!layers.is_empty()).then(|| sum / layers.len() as f64)

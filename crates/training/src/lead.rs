@@ -14,7 +14,7 @@ use crate::{
     spikes::Guard,
 };
 
-/// The learner of a run, as its checkpoint has it, or as it begins.
+/// Creates the learner of a run, from its checkpoint or from the start.
 pub(crate) fn begin(
     group: &ProcessGroup,
     run: &Run,
@@ -25,7 +25,7 @@ pub(crate) fn begin(
     Ok((at, if leads { Box::new(Leader::new(group, own)) } else { own }))
 }
 
-/// The learner of this process.
+/// Creates the learner of this process.
 fn begin_here(
     group: &ProcessGroup,
     run: &Run,
@@ -33,13 +33,13 @@ fn begin_here(
 ) -> Result<(Checkpoint, Box<dyn Learner>), TrainError> {
     let state = State::shared(group, run.folder)?;
     let at = state.as_ref().map_or_else(Checkpoint::default, |state| state.checkpoint.clone());
-    // Workers have optimizers of their own.
+    // Each worker has its own optimizer.
     let whole = ProcessGroup::of(group.world.clone());
     let group = if run.config.workers.is_some() { &whole } else { group };
     let (model, still) = scope::only(model, &run.config.only).map_err(TrainError::Scope)?;
     let fresh = Replica::new(group, run, model).with_still(still);
     if group.has_split_experts() {
-        // Of what number its layers are is seen when they are split.
+        // The number of experts in each layer is checked when the layers are split.
         let fits = ProcessGroup::check_experts(run.config, 0, group.world.size());
         fits.map_err(TrainError::Experts)?;
     }
@@ -69,7 +69,7 @@ enum Command {
     Read,
     MeasureNorms,
     Save,
-    /// To give rank 0 the parts of the network that it does not have.
+    /// To give rank 0 the parts of the network that it lacks.
     Gather,
     End,
 }
@@ -101,7 +101,7 @@ impl Command {
     }
 }
 
-/// The learner of the process that leads: the others do what it does.
+/// The learner of the leading process, whose actions the other processes repeat.
 struct Leader {
     group: ProcessGroup,
     own: Box<dyn Learner>,
@@ -118,7 +118,8 @@ impl Leader {
 }
 
 impl Drop for Leader {
-    /// Lets the others go, but in a panic: then they may be anywhere, and the process has to end.
+    /// Dismisses the other processes, except in a panic: they may then be at any point, and the process must
+    /// end.
     fn drop(&mut self) {
         if !std::thread::panicking() {
             self.say(Command::End);
@@ -163,8 +164,8 @@ impl Learner for Leader {
     }
 }
 
-/// Trains `model` as the process that leads does, until that one has come to an end: the part in
-/// [`crate::supervised_by`] of all processes but the first. Writes nothing.
+/// Trains `model` in step with the leading process, until that process has finished. This is the part in
+/// [`crate::supervised_by`] of all processes but the first. Writes no files.
 ///
 /// # Errors
 /// If the run cannot begin.
@@ -186,7 +187,7 @@ pub fn follow(group: &ProcessGroup, run: &Run, model: AnyBackbone) -> Result<(),
     }
 }
 
-/// The result of something that all processes have tried; that another one has failed, if this one has not.
+/// The result of an operation that all processes tried; an error if it has failed in another process.
 fn agree<T>(group: &ProcessGroup, tried: Result<T, TrainError>) -> Result<T, TrainError> {
     if group.is_alone() {
         return tried;
@@ -204,7 +205,7 @@ fn agree<T>(group: &ProcessGroup, tried: Result<T, TrainError>) -> Result<T, Tra
 }
 
 impl State {
-    /// The checkpoint of the process that leads, for all: the others need not see its files.
+    /// The checkpoint of the leading process, for all processes: the others need no access to its files.
     pub(crate) fn shared(
         group: &ProcessGroup,
         folder: &Path,

@@ -31,13 +31,13 @@ use crate::{
 
 /// The metrics of a step.
 pub(crate) struct StepMetrics {
-    /// The global norm of its gradient, before clipping.
+    /// The global norm of the gradient, before clipping.
     pub(crate) norm: Tensor<1>,
     /// The metrics of the layers and of the learner, by name.
     pub(crate) scalars: Vec<(String, f64)>,
-    /// The largest over the mean load, mean over the layers, in the steps where it is watched.
+    /// The largest over the mean load, averaged over the layers, in steps where it is watched.
     pub(crate) load: Option<f64>,
-    /// Floating-point operations of its forward passes.
+    /// Floating-point operations of the step's forward passes.
     pub(crate) flops: f64,
 }
 
@@ -54,12 +54,11 @@ pub(crate) struct Now<'a> {
 pub(crate) trait Learner {
     /// Makes a step.
     fn step(&mut self, now: Now, order: &mut Order) -> StepMetrics;
-    /// Adds the losses since the last call, and their number, to `sums`. Fails if they are no
-    /// numbers any more.
+    /// Adds the losses since the last call, and their number, to `sums`. Fails if they are not finite.
     fn read(&mut self, sums: &mut (f64, usize)) -> Result<(), TrainError>;
-    /// Measures the running values of batch norm. Workers cannot, and their config says so.
+    /// Measures the running values of batch norm. Workers do not support this, and their config refuses it.
     fn measure_norms(&mut self, _run: &Run) {}
-    /// The network as it is now, not for training.
+    /// The current network, in evaluation mode.
     fn network(&self) -> AnyBackbone;
     /// Writes the checkpoint.
     fn save(&self, at: &Checkpoint, folder: &Path) -> Result<(), CheckpointError>;
@@ -67,13 +66,13 @@ pub(crate) trait Learner {
     fn metrics(&self, _run: &Run) -> Vec<(String, f64)> {
         Vec::new()
     }
-    /// Examples that were computed besides those of the order.
+    /// The number of examples that were computed in addition to those of the order.
     fn more(&self) -> usize {
         0
     }
 }
 
-/// The parts of a step's examples that a network is moved by, and their number in all.
+/// The parts of a step's examples that contribute to a network's update, and the number of all parts.
 #[derive(Clone)]
 pub(crate) struct Share {
     /// The parts that this process computes.
@@ -81,7 +80,7 @@ pub(crate) struct Share {
     of: usize,
     /// The processes that compute the other parts at the same time.
     world: Arc<dyn Communicator>,
-    /// Whether each of them has a part of the experts.
+    /// Whether each process has a part of the experts.
     experts: bool,
 }
 
@@ -102,7 +101,7 @@ impl Share {
         self.parts.len() * self.world.size()
     }
 
-    /// The pass of a part. The last parts of all processes end the step.
+    /// The pass for a part. The last parts of all processes end the step.
     fn pass(&self, run: &Run, step: usize, part: usize) -> Pass {
         let ends = self.parts.last() == Some(&part);
         let pass = Pass::train(run.seed, step, step as f64 / run.config.steps as f64)
@@ -118,18 +117,18 @@ pub(crate) struct Show<'a> {
     pub(crate) share: Share,
     /// The change of each part before the forward pass.
     pub(crate) corrupt: &'a dyn Fn(usize, Batch) -> Batch,
-    /// Whether the loss of each part is NaN, whatever the network answers.
+    /// Whether the loss of each part is NaN, whatever the network's output.
     pub(crate) nan: bool,
-    /// An example more, in the last part.
+    /// An additional example in the last part.
     pub(crate) more: Option<usize>,
 }
 
-/// The message if the network is not in its place.
+/// The message if the network is missing.
 const BETWEEN: &str = "it is away within a step only";
 
 /// One network with its optimizer.
 pub(crate) struct Replica {
-    /// None only while a step moves it.
+    /// The network; none only while a step updates it.
     model: Option<AnyBackbone>,
     pub(crate) optimizer: ModuleOptimizer,
     pending: PendingLosses,
@@ -138,8 +137,8 @@ pub(crate) struct Replica {
     split: Option<SplitExperts>,
     /// States of parts that are not trained.
     still: Still,
-    /// The segment memory of the layers. Workers have none, nor does a network whose
-    /// steps are examined before they are made.
+    /// The segment memory of the layers. Workers have none, and neither has a network whose steps are checked
+    /// before they are applied.
     memory: SegmentMemory,
 }
 
@@ -161,12 +160,12 @@ impl Replica {
         Self { still, ..self }
     }
 
-    /// The same, whose layers see what went before a window if the task's windows follow one another.
+    /// The same, with layers that see earlier windows if the task's windows continue each other.
     pub(crate) fn with_memory(self, run: &Run) -> Self {
         Self { memory: SegmentMemory::over(run.task), ..self }
     }
 
-    /// The same with the experts of this process alone, where processes split them.
+    /// The same with only the experts of this process, if processes split them.
     pub(crate) fn with_own_experts(mut self) -> Result<Self, TrainError> {
         if self.group.has_split_experts() {
             let whole = self.model.take().expect(BETWEEN);
@@ -177,7 +176,7 @@ impl Replica {
         Ok(self)
     }
 
-    /// The same, with the windows before those to come.
+    /// The same, with the segment memory of a checkpoint.
     pub(crate) fn resumed(self, state: &State, device: &Device) -> Result<Self, CheckpointError> {
         let memory = self.memory.read(&state.rest, device);
         Ok(Self { memory: memory.map_err(|message| state.damaged(message))?, ..self })
@@ -191,23 +190,23 @@ impl Replica {
         self.model.as_ref().expect(BETWEEN)
     }
 
-    /// Another network in its place, made from it.
+    /// Replaces the network by one that is made from it.
     pub(crate) fn change(&mut self, by: impl FnOnce(AnyBackbone) -> AnyBackbone) {
         self.model = Some(by(self.model.take().expect(BETWEEN)));
     }
 
-    /// Another one that is as this one is, and shares nothing with it.
+    /// A copy that shares nothing with this one.
     pub(crate) fn replica(&self) -> Self {
         Self::of(&self.group, replica(self.model()), self.optimizer.clone())
     }
 
-    /// The same with weights and optimizer of a checkpoint.
+    /// The same with the weights and the optimizer of a checkpoint.
     pub(crate) fn restored(self, state: &State) -> Result<Self, CheckpointError> {
         let (model, optimizer) = state.read(self.model().clone(), self.optimizer)?;
         Ok(Self { model: Some(model), optimizer, ..self })
     }
 
-    /// A step on a share of its examples, each part of them changed by `corrupt` before it is seen.
+    /// A step on a share of its examples, each part of which is first changed by `corrupt`.
     pub(crate) fn step_on(
         &mut self,
         now: Now,
@@ -222,8 +221,8 @@ impl Replica {
         metrics
     }
 
-    /// The gradient of a step, clipped, and the metrics of the step. Weights stay; states that a rule
-    /// moves do not.
+    /// The gradient of a step, clipped, and the metrics of the step. Weights do not change; states that a
+    /// rule updates do.
     pub(crate) fn gradients(
         &mut self,
         now: Now,
@@ -238,14 +237,14 @@ impl Replica {
             memory.forget();
         }
         let parts = show.share.in_step() as f64;
-        // There is something to wait for.
+        // With several processes the step may have to wait for others.
         let waits = run.tracer.filter(|_| show.share.world.size() > 1);
         let split = self.split.as_ref();
         let mut sums = StepSums::new(&show.share, split);
         for &micro in &show.share.parts {
             sums.metrics.part();
             let batch = timed(run.tracer, Span::Data, || show.batch(now, order, micro));
-            // Several passes over the same examples add up to one gradient.
+            // Several passes over the same examples contribute to one gradient.
             let passes = model.passes();
             for number in 0..passes {
                 let part = StepPart { micro, number, batch: &batch };
@@ -255,7 +254,7 @@ impl Replica {
                 timed(run.tracer, Span::Backward, || sums.backward(model, objective / parts));
                 timed(waits, Span::Exchange, || {
                     pass.settle();
-                    // One process adds up all passes over a part before those over the next.
+                    // One process adds up all passes over a part before those over the next part.
                     if number + 1 == passes {
                         sums.gradient.exchange();
                     }
@@ -273,7 +272,7 @@ impl Replica {
         (StepMetrics { norm, scalars, load, flops }, grads)
     }
 
-    /// Moves the weights.
+    /// Updates the weights.
     pub(crate) fn apply(&mut self, run: &Run, lr: f64, grads: GradientsParams) {
         let model = self.model.take().expect(BETWEEN);
         let moved = timed(run.tracer, Span::Optimizer, || self.optimizer.step(lr, model, grads));
@@ -281,7 +280,7 @@ impl Replica {
     }
 }
 
-/// A network of its own: clones of a network share the states that a rule moves.
+/// A separate network: clones of a network share the states that a rule updates.
 pub(crate) fn replica<M: Module>(model: &M) -> M {
     model.valid().train()
 }
@@ -326,7 +325,7 @@ impl<'a> StepSums<'a> {
         Self { share, gradient: GradientSum::new(&share.world, split), metrics, loads }
     }
 
-    /// The pass, the task's loss, and the objective with the losses of the layers.
+    /// The pass, the task's loss, and the objective, which includes the losses of the layers.
     fn forward(
         &mut self,
         Now { run, step, .. }: Now,
@@ -359,7 +358,7 @@ impl<'a> StepSums<'a> {
         self.gradient.add(model, GradientsParams::from_grads(grads, model));
     }
 
-    /// Counts the work of a pass, and what its layers report.
+    /// Adds the work of a pass and the reports of its layers to the sums.
     fn count(&mut self, now: Now, model: &AnyBackbone, pass: &Pass, batch: &Batch) {
         self.metrics.flops(model.dense_flops() * real_examples(batch, model.tokens()));
         self.metrics.flops(pass.reports().iter().map(|layer| layer.flops).sum());
@@ -369,7 +368,7 @@ impl<'a> StepSums<'a> {
         }
     }
 
-    /// The gradient and the metrics of all processes; loads only where they are `watched`.
+    /// The gradient and the metrics of all processes; loads only if they are `watched`.
     #[expect(clippy::type_complexity, reason = "documented above")]
     fn joined(
         mut self,
@@ -394,7 +393,7 @@ impl Learner for Replica {
         self.pending.read(&*self.group.world, sums)
     }
 
-    /// Each process has the same batches, so that all have the same values.
+    /// Each process uses the same batches, so all get the same values.
     fn measure_norms(&mut self, run: &Run) {
         measure_norms(run, self.model(), |pass| match self.split {
             Some(_) => pass.with_split_experts(&self.group.world),

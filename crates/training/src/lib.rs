@@ -1,6 +1,6 @@
 //! Training of networks: one file per objective, and the parts that they share.
 //!
-//! [`supervised`] is the loop to read, and to fork.
+//! [`supervised`] is the loop to read first, and the one to fork.
 
 mod adamw;
 mod batch_facts;

@@ -1,13 +1,13 @@
-//! The running values of batch norm, measured anew.
+//! Measurement of the running values of batch norm.
 //!
-//! In training they follow the weights some steps behind, and have the noise of the last few batches. Before an
-//! evaluation they can be replaced by the means over `train.norm_batches` batches of training, all with the
-//! weights as they are:
+//! In training these values lag some steps behind the weights, and have the noise of the last few batches.
+//! Before an evaluation they can be replaced by the means over `train.norm_batches` batches of training, all
+//! with the current weights:
 //!
 //! mean_n = (n mean_{n-1} + mean of batch n) / (n + 1)                        (1)
 //!
-//! and the variance alike. Passes in training take the values of their own batch, so training is the same to
-//! the bit with and without this.
+//! and the same for the variance. Passes in training use the values of their own batch, so training is
+//! bitwise the same with and without this.
 //!
 //! Wu, Johnson. *Rethinking "Batch" in BatchNorm*. 2021, section 3. <https://arxiv.org/abs/2105.07576>
 //! Differs from the paper: the variance is the mean of those of the batches, as running values are. The paper

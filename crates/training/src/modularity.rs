@@ -1,5 +1,5 @@
-//! Clusters of a graph, found by greedy agglomeration of modularity: which classes are confused
-//! with each other.
+//! Clusters of a graph by greedy agglomeration of modularity: here, of classes that are confused with each
+//! other.
 //!
 //! Clauset, Newman, Moore. *Finding community structure in very large networks*. 2004.
 //! <https://arxiv.org/abs/cond-mat/0408187>, on weighted graphs.
@@ -7,25 +7,26 @@
 //! Q = sum over clusters of w_c / m - (d_c / 2m)^2        (1)
 //! joining c and c': Delta Q = w_cc' / m - d_c d_c' / 2m^2    (2)
 //!
-//! w_c is the weight inside, d_c the sum of degrees, w_cc' the weight between, m the weight of all.
+//! w_c is the weight inside of the cluster, d_c the sum of its degrees, w_cc' the weight between both
+//! clusters, m the total weight.
 //!
-//! Differs from the paper: it continues until there are as many clusters as were requested, where
-//! the paper stops at the largest Q.
+//! Differs from the paper: it continues until the requested number of clusters is reached, while the paper
+//! stops at the largest Q.
 
 /// A partition of the nodes of a graph.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ModularityClusters {
-    /// The cluster of each node; the largest is 0, and among equals the one with the first node.
+    /// The cluster of each node; the largest cluster is 0, and among equals the one with the first node.
     pub of: Vec<usize>,
     /// Its modularity (1); 0 in a graph without edges.
     pub modularity: f64,
 }
 
-/// Exactly `count` clusters of a symmetric graph. At each step the two are joined that make Q
-/// largest; among equals those with the first nodes.
+/// Divides a symmetric graph into exactly `count` clusters. Each step joins the two clusters whose union
+/// gives the largest Q; among equals those with the first nodes.
 ///
 /// # Errors
-/// If there are fewer nodes than clusters, or none are requested.
+/// If there are fewer nodes than clusters, or `count` is 0.
 pub fn modularity_clusters(
     weights: &[Vec<f64>],
     count: usize,
@@ -49,7 +50,7 @@ pub fn modularity_clusters(
     Ok(ModularityClusters { of, modularity: modularity(weights, &members) })
 }
 
-/// The two clusters, by their place in the list, whose joining makes Q largest.
+/// The indices of the two clusters whose union gives the largest Q.
 fn best_pair(weights: &[Vec<f64>], members: &[Vec<usize>]) -> (usize, usize) {
     let (mut best, mut pair) = (f64::NEG_INFINITY, (0, 1));
     for a in 0..members.len() {
@@ -93,7 +94,7 @@ fn degrees(weights: &[Vec<f64>], nodes: &[usize]) -> f64 {
     nodes.iter().flat_map(|node| &weights[*node]).sum()
 }
 
-/// m: each edge once.
+/// m: the total weight, with each edge counted once.
 fn total(weights: &[Vec<f64>]) -> f64 {
     weights.iter().flatten().sum::<f64>() / 2.0
 }
@@ -116,13 +117,13 @@ mod tests {
         let edges = [(0, 1), (1, 2), (0, 2), (3, 4), (4, 5), (3, 5), (2, 3)];
         let found = modularity_clusters(&graph(6, &edges), 2).unwrap();
         assert_eq!(found.of, [0, 0, 0, 1, 1, 1]);
-        // Each has 3 of 7 edges and degrees 7 of 14: 2 (3/7 - 1/4).
+        // Each cluster has 3 of 7 edges and degrees 7 of 14: 2 (3/7 - 1/4).
         assert!((found.modularity - 5.0 / 14.0).abs() < 1e-12, "{}", found.modularity);
     }
 
     #[test]
     fn a_confusion_matrix_of_six_classes() {
-        // The numbers of another implementation, networkx.
+        // Values of another implementation, networkx.
         let counts = [
             [16.0, 3.0, 0.0, 1.0, 0.0, 0.0],
             [5.0, 14.0, 0.0, 0.0, 1.0, 0.0],

@@ -6,8 +6,7 @@ use tasks::{Batch, Task};
 
 /// A loss that replaces the task's loss. The layers' own losses are added to it.
 pub trait Objective: Sync {
-    /// The value for a batch of the task, of which the network gave `output`, `[B, T, outputs]`, at the
-    /// task's loss `loss`.
+    /// The value for a batch of the task.
     fn value(&self, step: Answered) -> Value;
 }
 
@@ -17,11 +16,11 @@ pub struct Answered<'a> {
     pub task: &'a dyn Task,
     /// The batch.
     pub batch: &'a Batch,
-    /// The answers, `[B, T, outputs]`.
+    /// The outputs, `[B, T, outputs]`.
     pub output: Tensor<3>,
-    /// The task's loss of them.
+    /// The task's loss of the outputs.
     pub loss: Tensor<1>,
-    /// The pass that they are from.
+    /// The pass in which the outputs were computed.
     pub pass: &'a mut Pass,
 }
 
@@ -29,6 +28,6 @@ pub struct Answered<'a> {
 pub struct Value {
     /// The loss to minimise.
     pub loss: Tensor<1>,
-    /// Floating-point operations that it took besides the network's.
+    /// Floating-point operations in addition to those of the network.
     pub flops: f64,
 }

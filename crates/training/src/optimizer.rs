@@ -1,4 +1,4 @@
-//! The optimizer, with two groups of parameters: those that decay, and those that do not.
+//! The optimizer, with two groups of parameters: with and without weight decay.
 
 use burn::{
     module::{Module, Param, ParamGroup, ParamId},
@@ -13,7 +13,7 @@ use crate::{
     parallel::{Moved, SplitAdamW},
 };
 
-/// Whether weight decay applies to the parameter of this dotted path. It applies to matrices and
+/// Whether weight decay applies to the parameter with this dotted path. It applies to matrices and
 /// embeddings, and not to biases, to the scales and shifts of norms and to the bandwidths of kernels.
 pub fn decays(path: &str) -> bool {
     let name = path.rsplit('.').next().unwrap_or(path);
@@ -28,7 +28,7 @@ pub fn optimizer<M: Module>(config: &TrainConfig, model: &M) -> ModuleOptimizer 
     }
 }
 
-/// A fresh optimizer for a network that several processes move alike.
+/// A fresh optimizer for a network that several processes update in the same way.
 pub(crate) fn optimizer_of<M: Module>(
     group: &ProcessGroup,
     config: &TrainConfig,
@@ -87,7 +87,7 @@ fn rule(config: &TrainConfig, weight_decay: f64) -> AdamW {
     }
 }
 
-/// The parameters that do not decay.
+/// The parameters without weight decay.
 fn spared<M: Module>(model: &M) -> Vec<ParamId> {
     let mut visitor = Spared::default();
     visit_paths(model, &mut visitor);
@@ -125,7 +125,7 @@ mod tests {
         let linear: Linear = Init::new(0, &device).linear("l", 2, 2, true);
         let config = TrainConfig { weight_decay: 0.5, ..TrainConfig::default() };
         let before = linear.clone();
-        // Gradients of zero: all that moves the weights is decay, by 1 - lr * decay.
+        // The gradients are zero, so only decay changes the weights, by 1 - lr * decay.
         let loss = linear.forward(Tensor::<2>::zeros([1, 2], &device)).sum() * 0.0;
         let grads = GradientsParams::from_grads(loss.backward(), &linear);
         let after = adamw(&config, &linear).step(0.1, linear, grads);
@@ -156,7 +156,7 @@ mod tests {
             let grads = GradientsParams::from_grads(loss.backward(), &linear);
             linear = optimizer.step(0.1, linear, grads);
         }
-        // Moves of 1, then 0.5 + 1, times 0.1.
+        // Updates of 1, then 0.5 + 1, times 0.1.
         assert!((weight(&linear) - (first - 0.25)).abs() < 1e-6);
     }
 }

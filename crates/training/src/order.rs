@@ -1,8 +1,8 @@
-//! The order of the examples: a new permutation each epoch, from the seed alone; or, where examples
-//! continue each other, rows side by side.
+//! The order of the examples: a new permutation each epoch, from the seed alone; or parallel rows, if
+//! examples continue each other.
 //!
-//! Two runs with one seed see the same examples at the same step, whatever their network. There is
-//! no state to save: where a run stands in its data follows from the step.
+//! Two runs with the same seed see the same examples at the same step, whatever their network. There is no
+//! state to save: the position of a run in its data follows from the step.
 
 use moe::stable_hash;
 use rand::{SeedableRng, seq::SliceRandom};
@@ -11,7 +11,7 @@ use tasks::Split;
 
 use crate::Run;
 
-/// The endless stream of a split's examples.
+/// The infinite stream of a split's examples.
 pub struct Order(Kind);
 
 enum Kind {
@@ -29,18 +29,18 @@ impl Order {
         }
     }
 
-    /// The order of `n` examples, drawn at random.
+    /// A random order of `n` examples.
     ///
     /// # Panics
-    /// If there are no examples.
+    /// If `n` is 0.
     pub fn new(seed: u64, n: usize) -> Self {
         assert!(n > 0, "there is at least one example");
         Self(Kind::Drawn { seed, epoch: 0, permutation: permutation(seed, 0, n) })
     }
 
-    /// The order of `n` examples that go on from each other, cut into as many rows of equal length as a
-    /// step has examples: row b of a step continues where row b of the step before ended, until the rows
-    /// are over and begin anew. What is left of the n is not shown.
+    /// The order of `n` examples that continue each other, cut into rows of equal length, one row for each
+    /// example of a step: row b of a step continues row b of the previous step, until the rows end and start
+    /// again. The remaining examples are not used.
     ///
     /// # Panics
     /// If there are fewer examples than rows.
@@ -54,7 +54,7 @@ impl Order {
         (start..start + count).map(|position| self.example(position)).collect()
     }
 
-    /// Whether the example at this position of the stream continues that of the step before.
+    /// Whether the example at this position of the stream continues that of the previous step.
     pub fn goes_on(&self, position: usize) -> bool {
         match &self.0 {
             Kind::Drawn { .. } => false,
@@ -77,8 +77,8 @@ impl Order {
     }
 }
 
-/// Each of `n` examples that go on from each other once, in batches of `rows` at most: row b of a batch
-/// continues where row b of the batch before ended. The last batch may have fewer rows.
+/// All of `n` examples that continue each other, each once, in batches of at most `rows`: row b of a batch
+/// continues row b of the previous batch. The last batch may have fewer rows.
 pub fn all_in_rows(n: usize, rows: usize) -> Vec<Vec<usize>> {
     let (steps, longer) = (n / rows, n % rows);
     let start = |row: usize| row * steps + row.min(longer);
@@ -125,7 +125,7 @@ mod tests {
         assert_eq!(steps, [[0, 3, 6], [1, 4, 7], [2, 5, 8], [0, 3, 6]]);
         let goes_on: Vec<bool> = (0..4).map(|step| order.goes_on(step * 3)).collect();
         assert_eq!(goes_on, [false, true, true, false]);
-        // Half a step at a time is the same.
+        // Taking half a step at a time gives the same examples.
         assert_eq!((order.examples(4, 2), order.goes_on(4)), (vec![4, 7], true));
         assert!(!Order::new(0, 11).goes_on(3));
     }

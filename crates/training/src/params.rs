@@ -6,7 +6,7 @@ use burn::{
 };
 use moe::{PathVisitor, visit_paths};
 
-/// The parameters below every part of this name, wherever it is: `router`, `experts`.
+/// The number of parameters below every part with this name, at any depth: `router`, `experts`.
 pub fn params_of<M: Module>(model: &M, part: &str) -> usize {
     let mut visitor = Below { part, count: 0 };
     visit_paths(model, &mut visitor);

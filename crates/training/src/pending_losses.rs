@@ -1,5 +1,5 @@
-//! Losses that the device may still be computing: read together, and only when needed, since
-//! each look makes the processor wait for the device.
+//! Losses that the device may still be computing. They are read together, and only when needed, since each
+//! read makes the processor wait for the device.
 
 use burn::prelude::*;
 
@@ -7,30 +7,30 @@ use distributed::Communicator;
 
 use crate::TrainError;
 
-/// The losses of micro-batches since the last look.
+/// The losses of micro-batches since the last read.
 #[derive(Default)]
 pub(crate) struct PendingLosses {
     losses: Vec<Loss>,
 }
 
 struct Loss {
-    /// Counted from 1.
+    /// The step, counted from 1.
     step: usize,
     /// The part of the step.
     part: usize,
-    /// The task's, and the objective: the task's and the layers' own.
+    /// The task's loss, and the objective: the task's loss plus the layers' own losses.
     values: [Tensor<1>; 2],
 }
 
 impl PendingLosses {
-    /// Keeps the task's loss and the objective of a part of a step, which is counted from 1.
+    /// Keeps the task's loss and the objective of a part of a step; steps count from 1.
     pub(crate) fn add(&mut self, step: usize, part: usize, task: Tensor<1>, objective: Tensor<1>) {
         let values = [task.detach().inner(), objective.detach().inner()];
         self.losses.push(Loss { step, part, values });
     }
 
-    /// Reads all, those of the other processes too, and adds the task's losses and their number to `sums`.
-    /// Fails with the first objective that is no number.
+    /// Reads all losses, including those of the other processes, and adds the task's losses and their number
+    /// to `sums`. Fails with the first objective that is not finite.
     pub(crate) fn read(
         &mut self,
         world: &dyn Communicator,
@@ -46,8 +46,8 @@ impl PendingLosses {
         }
     }
 
-    /// The same where the losses of a step are of many networks: those that are no numbers are left
-    /// out, and it fails where all of a step are none.
+    /// The same for steps with losses of several networks: losses that are not finite are left out, and it
+    /// fails if all losses of a step are not finite.
     pub(crate) fn read_of_many(
         &mut self,
         world: &dyn Communicator,
@@ -64,7 +64,7 @@ impl PendingLosses {
         Ok(())
     }
 
-    /// In the order of steps and parts.
+    /// The losses in the order of steps and parts.
     fn values(&mut self, world: &dyn Communicator) -> Vec<Read> {
         let own = self.own();
         if world.size() == 1 {

@@ -1,5 +1,5 @@
 //! Records of networks and optimizers as bytes: written tensor by tensor, and checked before Burn reads them,
-//! which panics on some that do not fit.
+//! because Burn panics on some records that do not fit.
 
 use std::{
     collections::HashMap,
@@ -20,11 +20,11 @@ use moe::{PathVisitor, visit_paths};
 
 use crate::deferred::deferred;
 
-/// A network's record of more bytes goes through a file of its own into the checkpoint, so that it is never in
-/// memory as a whole.
+/// The size in bytes above which a network's record is written to a separate file before it goes into the
+/// checkpoint, so that it is never completely in memory.
 pub(crate) const LARGE: usize = 64 << 20;
 
-/// The reason for which something cannot be written.
+/// The reason why something cannot be written.
 pub(crate) type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 /// The record of a network, whose tensors are read when they are written.
@@ -33,7 +33,7 @@ pub(crate) fn record<M: Module>(model: &M) -> Writer {
     Writer::new(deferred(model)).auto_extension(false)
 }
 
-/// Writes a record of this size; a large one through a file beside `path`.
+/// Writes a record of this size, a large one through a file beside `path`.
 pub(crate) fn write_record(
     record: Writer,
     size: usize,
@@ -58,7 +58,7 @@ pub(crate) fn read_model<M: Module>(bytes: &[u8], model: M) -> Result<M, String>
     read_owned(bytes.to_vec(), model)
 }
 
-/// The same of a record that is not needed any more.
+/// The same for a record that is no longer needed.
 pub(crate) fn read_owned<M: Module>(bytes: Vec<u8>, model: M) -> Result<M, String> {
     let bytes = Bytes::from_bytes_vec(bytes).shared();
     tensors(&bytes)?.iter().try_for_each(is_float)?;
@@ -66,12 +66,13 @@ pub(crate) fn read_owned<M: Module>(bytes: Vec<u8>, model: M) -> Result<M, Strin
     record.and_then(|record| model.try_load_record(record)).map_err(|err| err.to_string())
 }
 
-/// A copy of a record, whose clones share it.
+/// A copy of a record that is shared by its clones.
 fn shared(record: &[u8]) -> Bytes {
     Bytes::from_bytes_vec(record.to_vec()).shared()
 }
 
-/// The parameters of all networks are floating-point numbers, and Burn panics on a record of others.
+/// Checks that a tensor has floating-point numbers: those of all networks do, and Burn panics on records of
+/// others.
 fn is_float(tensor: &burn_pack::Tensor) -> Result<(), String> {
     let (name, dtype) = (&tensor.name, tensor.dtype);
     let wrong = || format!("{name} has numbers of {dtype:?}; expected floating-point numbers");
@@ -88,7 +89,7 @@ fn opened(record: &Bytes) -> Result<Reader, String> {
 }
 
 /// Reads a record into a fresh optimizer of a network. Burn panics on a record of another network, and
-/// leaves out what it cannot read.
+/// silently leaves out what it cannot read.
 pub(crate) fn read_optimizer<M: Module>(
     bytes: &[u8],
     optimizer: ModuleOptimizer,
@@ -115,7 +116,7 @@ struct Shapes {
 }
 
 impl Shapes {
-    /// Checks the ranks of parameters in the record of an optimizer.
+    /// Checks the ranks of the parameters in the record of an optimizer.
     fn fit_ranks(&self, record: &Reader) -> Result<(), String> {
         for (name, &rank) in record.scalars() {
             let Some(id) = name.strip_suffix(".__rank") else { continue };
@@ -127,7 +128,7 @@ impl Shapes {
         Ok(())
     }
 
-    /// Checks a tensor of the record of an optimizer, which has the shape of its parameter.
+    /// Checks a tensor in the record of an optimizer, which must have the shape of its parameter.
     fn fit(&self, tensor: &burn_pack::Tensor) -> Result<(), String> {
         is_float(tensor)?;
         let name = &tensor.name;

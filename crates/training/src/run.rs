@@ -14,24 +14,24 @@ pub struct Run<'a> {
     pub task: &'a dyn Task,
     /// Budget, optimizer and schedule.
     pub config: &'a TrainConfig,
-    /// Seeds data order and everything random in the passes.
+    /// The seed of the data order and of all random numbers in the passes.
     pub seed: u64,
     /// The device, without autodiff.
     pub device: &'a Device,
-    /// The run's own folder; it exists.
+    /// The folder of the run, which must exist.
     pub folder: &'a Path,
-    /// Whether the test split is evaluated, once, at the end. A run that serves to choose a setting
-    /// must not use it.
+    /// Whether the test split is evaluated, once, at the end. A run that serves to choose a setting must not
+    /// use it.
     pub test: bool,
     /// The loss that replaces the task's loss, if any.
     pub objective: Option<&'a dyn Objective>,
-    /// A tracer of the time that each part of a step takes; it changes nothing in the run.
+    /// A tracer of the time that each part of a step takes; it does not affect the run.
     pub tracer: Option<&'a StepTracer>,
 }
 
 /// An observer of a run.
 pub trait Watch {
-    /// `done` steps are done.
+    /// Called after `done` completed steps.
     fn step(&mut self, done: usize);
     /// Whether the run should stop with a checkpoint.
     fn stop(&self) -> bool;
@@ -39,8 +39,8 @@ pub trait Watch {
     fn observes(&self) -> bool {
         false
     }
-    /// The network after `done` steps, not for training: at the start, with each evaluation, and at
-    /// the end. It must not change the run.
+    /// Called with the network after `done` steps, in evaluation mode: at the start, with each evaluation,
+    /// and at the end. It must not change the run.
     fn observe(&mut self, _done: usize, _model: &AnyBackbone) -> io::Result<()> {
         Ok(())
     }

@@ -1,7 +1,6 @@
 //! Schedules of the learning rate.
 //!
-//! The rate follows from the step alone, so that a run that continues from a checkpoint takes it up where
-//! it was.
+//! The rate depends only on the step, so that a run that continues from a checkpoint has the same rates.
 
 use std::f64::consts::PI;
 
@@ -14,7 +13,7 @@ const DECAY: f64 = 0.2;
 const HALVE_AT: f64 = 0.6;
 
 impl Shape {
-    /// The rate as a share of the largest, with the share `left` of the way down to `last` before it.
+    /// The rate as a share of the largest, when the share `left` of the decay to `last` remains.
     fn at(self, left: f64, last: f64) -> f64 {
         let t = 1.0 - left;
         match self {
@@ -50,13 +49,13 @@ impl TrainConfig {
             }
     }
 
-    /// The share of `wsd`'s way down that is left: 1 before it begins, 0 at the end.
+    /// The share of `wsd`'s decay that remains: 1 before it begins, 0 at the end.
     fn left(&self, step: usize) -> f64 {
         let left = self.steps.saturating_sub(step) as f64 / (DECAY * self.steps as f64);
         left.min(1.0)
     }
 
-    /// The share of the steps before this one.
+    /// The share of the steps that precede this one.
     fn share_before(&self, step: usize) -> f64 {
         step as f64 / self.steps.max(1) as f64
     }
@@ -104,10 +103,10 @@ mod tests {
             near(config(shape).lr_at(79), 2.0);
             near(config(shape).lr_at(100), 0.2);
         }
-        // Half of the last fifth is left.
+        // Half of the last fifth remains.
         near(config(Shape::Linear).lr_at(90), 2.0 * (0.1 + 0.9 * 0.5));
         near(config(Shape::Cosine).lr_at(90), 2.0 * (0.1 + 0.9 * 0.5));
-        // A quarter of the way, the cosine has fallen by (1 - 1 / sqrt 2) / 2 of the way.
+        // After a quarter of the decay, the cosine has fallen by (1 - 1 / sqrt 2) / 2 of the way.
         near(config(Shape::Cosine).lr_at(85), 2.0 * (0.1 + 0.45 * (1.0 + 0.5_f64.sqrt())));
         // 1 / r^2 is linear: halfway between 1 and 100.
         near(config(Shape::InverseSqrt).lr_at(90), 2.0 / 50.5_f64.sqrt());

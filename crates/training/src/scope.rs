@@ -1,5 +1,6 @@
-//! The parts of a network that a run trains. All others keep every bit: no gradient, no decay and no state
-//! of the optimizer is theirs, and what a rule moves in them (a bias, a mean) is put back after each step.
+//! The parts of a network that a run trains. All other parts stay bitwise unchanged: they get no gradient, no
+//! decay and no state of the optimizer, and states that a rule updates (a bias, a mean) are restored after
+//! each step.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,7 +10,7 @@ use burn::{
 };
 use moe::{PathMapper, map_paths, numbers_of, with_parameters};
 
-/// The states outside of the trained parts, by path, as they stay.
+/// The constant states outside of the trained parts, by path.
 #[derive(Clone, Default)]
 pub(crate) struct Still(BTreeMap<String, TensorData>);
 
@@ -18,17 +19,17 @@ impl Still {
     pub(crate) fn put_back<M: Module>(&self, network: M) -> M {
         match self.0.is_empty() {
             true => network,
-            // The paths are its own.
+            // The paths come from the network itself.
             false => with_parameters(network, self.0.clone()).unwrap_or_else(|why| panic!("{why}")),
         }
     }
 }
 
-/// The network of which only the parameters within these parts are trained, `router` or `experts` say,
-/// wherever they are; all of them if no part is named.
+/// The network in which only the parameters within these parts are trained, for example `router` or
+/// `experts`, at any depth; all parameters if no part is named.
 ///
 /// # Errors
-/// If a part has no parameter that is trained: the names of the parts that have some.
+/// If a part has no trained parameters; lists the names of the parts that have some.
 pub(crate) fn only<M: Module>(network: M, parts: &[String]) -> Result<(M, Still), String> {
     if parts.is_empty() {
         return Ok((network, Still::default()));
@@ -100,7 +101,7 @@ mod tests {
         all.map(|(known, data)| (known.path, bits(data))).collect()
     }
 
-    /// Three steps of AdamW with decay; the bytes of the optimizer's state besides.
+    /// Three steps of AdamW with decay; also returns the number of bytes of the optimizer's state.
     fn trained(mut network: Network, still: &Still) -> (Network, usize) {
         let config = TrainConfig { weight_decay: 0.5, ..TrainConfig::default() };
         let mut optimizer = optimizer(&config, &network);
@@ -128,7 +129,7 @@ mod tests {
         for (path, bits) in &before {
             assert_eq!(after[path] != *bits, path.starts_with("router."), "{path}");
         }
-        // Two moments of the experts' 3 * 40 + 40 numbers are not there.
+        // Two moments of the experts' 3 * 40 + 40 numbers are missing.
         assert!(whole - bytes >= 2 * 4 * 160, "{bytes} of {whole} bytes");
         let trained: Vec<_> =
             parameters(&router).into_iter().filter(|known| known.trained).collect();

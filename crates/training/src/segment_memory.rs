@@ -1,7 +1,7 @@
-//! Segment memory: hidden states of earlier windows, where a task's windows continue one another. Row b
-//! of a batch continues row b of the batch before.
+//! Segment memory: hidden states of earlier windows, for tasks whose windows continue each other. Row b of a
+//! batch continues row b of the previous batch.
 //!
-//! No gradient goes into earlier windows. Their states were computed with the weights of their steps.
+//! No gradient flows into earlier windows. Their states were computed with the weights of earlier steps.
 //!
 //! Dai et al. *Transformer-XL: Attentive Language Models beyond a Fixed-Length Context*. ACL 2019.
 //! <https://arxiv.org/abs/1901.02860>
@@ -24,17 +24,17 @@ pub(crate) struct SegmentMemory {
 }
 
 impl SegmentMemory {
-    /// An empty memory. Nothing is kept if the task is no stream.
+    /// An empty memory. Nothing is stored if the task is not a stream.
     pub(crate) fn over(task: &dyn Task) -> Self {
         Self { on: task.as_stream().is_some(), parts: Vec::new() }
     }
 
-    /// The streams begin anew.
+    /// Clears the memory, for streams that start again.
     pub(crate) fn forget(&mut self) {
         self.parts.clear();
     }
 
-    /// The network on a part's next windows.
+    /// Runs the network on a part's next windows.
     pub(crate) fn forward(
         &mut self,
         part: usize,
@@ -54,8 +54,8 @@ impl SegmentMemory {
         output
     }
 
-    /// The contents of a checkpoint, part by part: layers, and the three sides that the inputs of each have,
-    /// then those, all in little endian.
+    /// The contents for a checkpoint, part by part: the number of layers, the three dimensions of each
+    /// layer's inputs, then the inputs, all in little endian.
     pub(crate) fn bytes(&self) -> Vec<Vec<u8>> {
         let part = |cache: &Cache| {
             let inputs = cache.inputs();
@@ -69,8 +69,8 @@ impl SegmentMemory {
         self.parts.iter().map(part).collect()
     }
 
-    /// The same where each process has the windows of its own parts: rank r of N those of the parts r,
-    /// N + r and so on.
+    /// The same if each process has the windows of its own parts: rank r of N has those of the parts r, N + r
+    /// and so on.
     pub(crate) fn bytes_of_all(&self, world: &dyn Communicator) -> Vec<Vec<u8>> {
         let own = self.bytes();
         if world.size() == 1 || !self.on {
@@ -82,7 +82,7 @@ impl SegmentMemory {
         (0..parts).map(|part| all[part % all.len()][part].clone()).collect()
     }
 
-    /// The streams go on where a checkpoint was written.
+    /// Restores the memory of a checkpoint.
     pub(crate) fn read(self, parts: &[Vec<u8>], device: &Device) -> Result<Self, String> {
         let parts = parts.iter().map(|bytes| cache(bytes, device)).collect::<Option<_>>();
         let parts = parts.ok_or("what it keeps of the windows before is not whole")?;
@@ -90,7 +90,7 @@ impl SegmentMemory {
     }
 }
 
-/// See [`SegmentMemory::bytes`].
+/// Parses a part; see [`SegmentMemory::bytes`].
 fn cache(bytes: &[u8], device: &Device) -> Option<Cache> {
     let (head, numbers) = bytes.split_at_checked(32)?;
     let side = |at: usize| Some(u64::from_le_bytes(*head[8 * at..].first_chunk()?) as usize);

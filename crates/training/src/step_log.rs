@@ -17,9 +17,9 @@ const HEADER: &[u8] = b"step,split,metric,value\n";
 /// One number of one step. Steps count from 1: the row of step s is written after s steps.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct StepRow {
-    /// After how many steps.
+    /// The number of completed steps.
     pub step: usize,
-    /// On which part of the data.
+    /// The split of the data.
     pub split: String,
     /// The name of the metric.
     pub metric: String,
@@ -30,11 +30,11 @@ pub struct StepRow {
 /// The state of the log when a checkpoint was written.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct LogMark {
-    /// Rows, without the header.
+    /// The number of rows, without the header.
     pub rows: usize,
-    /// Bytes, with the header.
+    /// The number of bytes, with the header.
     pub bytes: usize,
-    /// SHA-256 of those bytes.
+    /// SHA-256 of these bytes.
     pub sha256: String,
 }
 
@@ -47,11 +47,11 @@ pub struct StepLog {
 }
 
 impl StepLog {
-    /// Opens the file of a run that begins, or that continues from a checkpoint with this mark. What the
-    /// file has beyond the mark comes from an interruption; it will be written again.
+    /// Opens the file of a run that begins, or that continues from a checkpoint with this mark. Rows after
+    /// the mark come from an interruption and are removed; they will be written again.
     ///
     /// # Errors
-    /// If the file is not what it was when the checkpoint was written, or cannot be read or written.
+    /// If the file has changed since the checkpoint was written, or cannot be read or written.
     pub fn resume(path: &Path, mark: Option<&LogMark>) -> io::Result<Self> {
         let kept = match mark {
             Some(mark) => marked(read(path)?, mark)?,
@@ -75,20 +75,19 @@ impl StepLog {
         Ok(())
     }
 
-    /// Sees to it that all rows are on the disk, and tells which they are. A checkpoint that vouches for
-    /// them is written after this.
+    /// Syncs all rows to the disk, and returns their mark. A checkpoint with this mark is written afterwards.
     pub fn mark(&mut self) -> io::Result<LogMark> {
         self.file.sync_data()?;
         let sha256 = hex(&self.digest.clone().finalize());
         Ok(LogMark { rows: self.rows, bytes: self.bytes, sha256 })
     }
 
-    /// The rows of a file; none if it is not there. A last row that was cut off is left out.
+    /// Reads the rows of a file; empty if it does not exist. A truncated last row is left out.
     pub fn read_intact(path: &Path) -> io::Result<Vec<StepRow>> {
         Self::parse(&read(path)?)
     }
 
-    /// The rows of the content of a file. A last row that was cut off is left out.
+    /// Parses the rows in the content of a file. A truncated last row is left out.
     pub fn parse(bytes: &[u8]) -> io::Result<Vec<StepRow>> {
         let end = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |last| last + 1);
         let mut reader = csv::Reader::from_reader(&bytes[..end]);
@@ -101,7 +100,7 @@ impl StepLog {
     }
 }
 
-/// The content of a file; nothing if it is not there.
+/// The content of a file; empty if it does not exist.
 fn read(path: &Path) -> io::Result<Vec<u8>> {
     match std::fs::read(path) {
         Err(err) if err.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
@@ -109,7 +108,7 @@ fn read(path: &Path) -> io::Result<Vec<u8>> {
     }
 }
 
-/// The part of a log that a checkpoint vouches for.
+/// The part of a log that the mark of a checkpoint covers.
 fn marked(mut log: Vec<u8>, mark: &LogMark) -> io::Result<Vec<u8>> {
     log.truncate(mark.bytes);
     if log.len() == mark.bytes && hex(&Sha256::digest(&log)) == mark.sha256 {

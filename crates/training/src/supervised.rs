@@ -1,8 +1,8 @@
-//! Supervised training: the loop to read, and to fork.
+//! Supervised training: the loop to read first, and the one to fork.
 //!
-//! A step (`learner.rs`): draw a batch, forward, loss plus the layers' own losses, backward, clip,
-//! AdamW. All that is random follows from the seed and the step, so a run that was killed and continues
-//! from its checkpoint ends with the same bits as one that never stopped.
+//! A step (`learner.rs`): draw a batch, forward, loss plus the layers' own losses, backward, clip, AdamW. All
+//! random numbers follow from the seed and the step, so a run that was killed and continues from its
+//! checkpoint ends with the same bits as one that never stopped.
 
 use std::{io, time::Instant};
 
@@ -20,24 +20,24 @@ use crate::{
 
 /// The result of a run.
 pub struct Outcome {
-    /// The trained network, not for training any more.
+    /// The trained network, in evaluation mode.
     pub model: AnyBackbone,
     /// The evaluation on the validation split.
     pub valid: Evaluation,
     /// The evaluation on the test split, if [`Run::test`] is true.
     pub test: Option<Evaluation>,
-    /// Seconds spent in training steps, evaluations not counted.
+    /// Seconds spent in training steps, without evaluations.
     pub seconds: f64,
-    /// Tokens seen in training, those of steps that were tried again among them.
+    /// Tokens seen in training, including those of repeated steps.
     pub tokens: usize,
-    /// Floating-point operations of the forward passes of all steps, those that were tried again among
-    /// them: what the experts of each step worked on is counted step by step.
+    /// Floating-point operations of the forward passes of all steps, including repeated ones, with the work
+    /// of the experts counted step by step.
     pub flops: f64,
     /// Further metrics of the training, by name.
     pub metrics: Vec<(String, f64)>,
 }
 
-/// Trains `model`, as the run begins and on an autodiff device, from the start or from the run's
+/// Trains `model`, a network with initial weights on an autodiff device, from the start or from the run's
 /// checkpoint.
 pub fn supervised(
     run: &Run,
@@ -47,8 +47,8 @@ pub fn supervised(
     supervised_by(&ProcessGroup::alone(), run, model, watch)
 }
 
-/// The same as the first of several processes. The others call [`crate::follow`] with a run of the same
-/// task, config and seed, and a network of the same weights.
+/// The same as the first of several processes. The others call [`crate::follow`] with a run of the same task,
+/// config and seed, and a network with the same weights.
 pub fn supervised_by(
     group: &ProcessGroup,
     run: &Run,
@@ -92,7 +92,7 @@ impl<'a> Training<'a> {
         Ok(Self { run, at, learner, order: Order::of(run), log })
     }
 
-    /// Makes a step; logs, evaluates and writes a checkpoint where that is due.
+    /// Makes a step; logs, evaluates and writes a checkpoint if they are due.
     fn step(&mut self, watch: &mut dyn Watch) -> Result<(), TrainError> {
         let (run, config, started) = (self.run, self.run.config, Instant::now());
         let logs = is_due(config.log_every, self.at.step + 1);
@@ -136,7 +136,7 @@ impl<'a> Training<'a> {
         self.at.step += 1;
     }
 
-    /// Reads the losses, and checks that losses and parameters are finite, where they are needed.
+    /// If needed, reads the losses, and checks that losses and parameters are finite.
     fn check(&mut self, saves: bool) -> Result<(), TrainError> {
         let config = self.run.config;
         let evaluates = self.is_due(config.eval_every);
@@ -156,7 +156,7 @@ impl<'a> Training<'a> {
         let lr = self.run.config.lr_at(self.at.step - 1);
         let rows = [("loss", sum / count as f64), ("grad_norm", norm), ("lr", lr)];
         let own = metrics.scalars.iter().map(|(name, value)| (name.as_str(), *value));
-        // A step that was left out has no numbers.
+        // A skipped step has no finite metrics.
         let rows = rows.into_iter().chain(own).filter(|(_, value)| value.is_finite());
         self.write(&rows_of(self.at.step, Split::Train, rows))
     }
@@ -165,7 +165,7 @@ impl<'a> Training<'a> {
         self.log.add(rows).map_err(|source| log_failed(self.run, source))
     }
 
-    /// Writes the checkpoint, after the rows of the log that it vouches for are on the disk.
+    /// Writes the checkpoint, after the rows of the log that its mark covers are on the disk.
     fn save(&mut self) -> Result<(), TrainError> {
         self.at.log = Some(self.sync_log()?);
         Ok(self.learner.save(&self.at, self.run.folder)?)
@@ -241,7 +241,7 @@ fn write_examples(run: &Run, test: &Evaluation) -> Result<(), TrainError> {
         .map_err(|source| TrainError::Log { path, source })
 }
 
-/// Whether an action that is due every `every` steps, or never for 0, is due after this step.
+/// Whether an action that is due every `every` steps, or never if that is 0, is due after this step.
 fn is_due(every: usize, step: usize) -> bool {
     every > 0 && step.is_multiple_of(every)
 }
@@ -260,7 +260,7 @@ fn rows_of<'a>(
     numbers.map(row).collect()
 }
 
-/// The measures, and for each MoE layer and expert `load/LAYER/EXPERT`, its share of all slots.
+/// The measures, and for each MoE layer and expert its share of all slots as `load/LAYER/EXPERT`.
 fn rows_of_evaluation(step: usize, split: Split, evaluation: &Evaluation) -> Vec<StepRow> {
     let numbers = evaluation.numbers();
     let numbers = numbers.iter().map(|(name, value)| (name.as_str(), *value));

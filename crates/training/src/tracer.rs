@@ -1,12 +1,11 @@
-//! The times of the parts of a training step, in bounded memory: for each part the times of
-//! its last few thousand visits are kept.
+//! The times of the parts of a training step, in bounded memory: for each part the last few thousand times
+//! are kept.
 //!
-//! The idea is that of XPUTimer, which follows the steps of a training on many machines with little
-//! memory: Ling team. *Every FLOP Counts*. 2025. <https://arxiv.org/abs/2503.05139>.
+//! The idea is that of XPUTimer, which traces the steps of a training on many machines with little memory:
+//! Ling team. *Every FLOP Counts*. 2025. <https://arxiv.org/abs/2503.05139>.
 //!
-//! Differs: it watches the parts of the loop, not the calls and kernels below them, and does not look for
-//! hangs. On a device that computes while the processor continues, time shows where the
-//! processor waits.
+//! Differs: it traces the parts of the loop, not the calls and kernels below them, and does not detect hangs.
+//! On a device that computes asynchronously, the times show where the processor waits.
 
 use std::{
     hint::black_box,
@@ -19,24 +18,24 @@ use std::{
 pub enum Span {
     /// Drawing the examples and making a batch of them.
     Data,
-    /// The network and its losses.
+    /// The forward pass of the network and its losses.
     Forward,
-    /// The gradient.
+    /// The backward pass.
     Backward,
-    /// Messages between the processes of a run, and waiting for the others.
+    /// Messages between the processes of a run, and waiting for other processes.
     Exchange,
     /// The norm of the gradient, and clipping.
     Clip,
     /// The step of the optimizer.
     Optimizer,
-    /// Looking at the validation and test splits.
+    /// Evaluation on the validation and test splits.
     Evaluation,
     /// Writing the checkpoint.
     Checkpoint,
 }
 
 impl Span {
-    /// All of them, in the order in which they come.
+    /// All spans, in the order in which they occur.
     pub const ALL: [Span; 8] = [
         Span::Data,
         Span::Forward,
@@ -48,7 +47,7 @@ impl Span {
         Span::Checkpoint,
     ];
 
-    /// Its name.
+    /// The name of the span.
     pub fn name(self) -> &'static str {
         match self {
             Span::Data => "data",
@@ -63,14 +62,14 @@ impl Span {
     }
 }
 
-/// Follows trainings, several at once if need be.
+/// A tracer of trainings, which may run concurrently.
 pub struct StepTracer {
     rings: [Mutex<Ring>; Span::ALL.len()],
 }
 
-/// The last times of one span, and how many there were.
+/// The last times of one span, and the number of all its times.
 struct Ring {
-    /// Seconds; the oldest is at `visits % capacity` once it is full.
+    /// Times in seconds; once the ring is full, the oldest is at `visits % capacity`.
     last: Vec<f32>,
     capacity: usize,
     visits: usize,
@@ -82,26 +81,27 @@ struct Ring {
 pub struct SpanTimes {
     /// The span.
     pub span: Span,
-    /// The number of its visits.
+    /// The number of recorded times.
     pub visits: usize,
-    /// Seconds that half, nine in ten and 99 in 100 of its last visits stay within.
+    /// The 50th, 90th and 99th percentile of the last times, in seconds.
     pub percentiles: [f64; 3],
-    /// Its part of all the time that was seen.
+    /// The share of the span in all recorded time.
     pub share: f64,
 }
 
 impl Default for StepTracer {
-    /// One that keeps the last 4096 times of each span: 128 KiB.
+    /// A tracer that keeps the last 4096 times of each span: 128 KiB.
     fn default() -> Self {
         Self::new(4096)
     }
 }
 
 impl StepTracer {
-    /// One that keeps the last `capacity` times of each span, 4 bytes each. The memory is taken now.
+    /// A tracer that keeps the last `capacity` times of each span, with 4 bytes each. The memory is allocated
+    /// at once.
     ///
     /// # Panics
-    /// If that is none.
+    /// If `capacity` is 0.
     pub fn new(capacity: usize) -> Self {
         assert!(capacity > 0, "a tracer keeps at least one time");
         let ring = || {
@@ -110,7 +110,7 @@ impl StepTracer {
         Self { rings: std::array::from_fn(|_| ring()) }
     }
 
-    /// Takes note of a visit.
+    /// Records a time of a span.
     pub fn add(&self, span: Span, time: Duration) {
         let mut ring = self.rings[span as usize].lock().unwrap_or_else(PoisonError::into_inner);
         let (seconds, at) = (time.as_secs_f64(), ring.visits % ring.capacity);
@@ -122,7 +122,7 @@ impl StepTracer {
         ring.total += seconds;
     }
 
-    /// The times of each span that was visited.
+    /// The times of each span that has any.
     pub fn times(&self) -> Vec<SpanTimes> {
         let rings = self.rings.each_ref().map(|ring| {
             let ring = ring.lock().unwrap_or_else(PoisonError::into_inner);
@@ -140,8 +140,8 @@ impl StepTracer {
             .collect()
     }
 
-    /// The cost of watching as a share of the measured time: the price of a span, measured now,
-    /// times the number of visits.
+    /// The overhead of tracing as a share of the recorded time: the cost of recording a time, measured now,
+    /// multiplied by the number of times.
     pub fn overhead(&self) -> f64 {
         const TRIES: u32 = 10_000;
         let other = Self::new(1);
@@ -160,7 +160,7 @@ impl StepTracer {
     }
 }
 
-/// Calls a function, and records the time it took if there is a tracer.
+/// Calls a function, and records its time if there is a tracer.
 pub(crate) fn timed<T>(tracer: Option<&StepTracer>, span: Span, what: impl FnOnce() -> T) -> T {
     let Some(tracer) = tracer else { return what() };
     let started = Instant::now();
@@ -169,7 +169,7 @@ pub(crate) fn timed<T>(tracer: Option<&StepTracer>, span: Span, what: impl FnOnc
     done
 }
 
-/// The smallest times that 50, 90 and 99 % of them do not exceed.
+/// The smallest times that 50, 90 and 99 % of the times do not exceed.
 fn percentiles(mut times: Vec<f32>) -> [f64; 3] {
     times.sort_by(f32::total_cmp);
     [0.5, 0.9, 0.99].map(|share: f64| {

@@ -12,28 +12,28 @@ use tasks::{Score, Split, TranslationTask, Writing};
 
 use crate::Timing;
 
-/// Sentences at once, as many as an evaluation shows examples.
+/// The number of sentences per batch, the same as the number of examples in an evaluation.
 const BATCH: usize = 64;
 
-/// The speed at which a network wrote.
+/// The speed at which a network generates translations.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct WritingSpeed {
-    /// Tokens written, with those that end sentences.
+    /// The number of generated tokens, including those that end sentences.
     pub tokens: usize,
-    /// The time that it took, in seconds.
+    /// The time of the generation, in seconds.
     pub seconds: f64,
-    /// The time of one translation in milliseconds, if the task has it measured, by [`latency`].
+    /// The time of one translation in milliseconds, measured by [`latency`], if the task requests it.
     pub latency: Option<f64>,
 }
 
 impl WritingSpeed {
-    /// Tokens in a second; none if none were written.
+    /// The number of tokens per second; none if none were generated.
     pub fn tokens_per_second(&self) -> Option<f64> {
         (self.tokens > 0 && self.seconds > 0.0).then(|| self.tokens as f64 / self.seconds)
     }
 }
 
-/// Translates sources, a batch at a time, and gives the answers as tokens.
+/// Translates sources batch by batch, and returns the translations as tokens.
 pub fn translations(
     network: &dyn SequenceToSequence,
     writing: Writing,
@@ -45,8 +45,8 @@ pub fn translations(
     sources.chunks(BATCH).flat_map(|batch| translate(network, batch, &search, device)).collect()
 }
 
-/// Adds to a score what the translations of the first `count` sentences of a split are worth, at most as
-/// many as the task wants.
+/// Adds the measures of the translations of the first `count` sentences of a split to a score; at most as
+/// many sentences as the task asks for.
 pub(crate) fn judge(
     model: &AnyBackbone,
     task: &dyn TranslationTask,
@@ -71,16 +71,16 @@ pub(crate) fn judge(
     Some(WritingSpeed { tokens, seconds, latency })
 }
 
-/// Tokens of the source and of the target of which the latency is measured, at most.
+/// The largest number of tokens of the source and of the target in a measurement of latency.
 const LATENCY_TOKENS: usize = 24;
 
-/// The latency of a translation in milliseconds: one source of up to 24 tokens is read, and as many tokens are
-/// written one after the other, with the cache of keys and values. All networks do the same work, whatever
-/// they would write: `tokens` are those of sources, in both places. Five dry runs, then the trimmed mean of
-/// `timed` runs, as in AutoMoE.
+/// The latency of a translation in milliseconds: one source of up to 24 tokens is read, and the same number
+/// of tokens is generated one after the other, with the cache of keys and values. All networks do the same
+/// work, whatever they would generate: `tokens`, which are those of sources, are used on both sides. Five
+/// untimed runs, then the trimmed mean of `timed` runs, as in AutoMoE.
 ///
 /// # Panics
-/// If there are no tokens, or nothing is timed.
+/// If there are no tokens, or `timed` is 0.
 pub fn latency(
     network: &dyn SequenceToSequence,
     tokens: &[i32],

@@ -80,7 +80,7 @@ fn a_task_with_a_condition_is_learnt_at_batch_level() {
         objective: None,
     };
     let outcome = supervised(&run, model, &mut StopAfter::default()).unwrap();
-    // Each batch is one unit, which two experts work on.
+    // Each batch is one unit with two experts.
     let [layer, ..] = &outcome.valid.layers[..] else { panic!("there are MoE layers") };
     assert_eq!(layer.units, task.len(Split::Valid).div_ceil(64));
     assert_eq!(layer.load.iter().sum::<f64>(), 2.0 * layer.units as f64);

@@ -1,5 +1,5 @@
-//! Distillation module by module: frozen weights stay, a student that is its teacher has nothing to
-//! learn, and modules of several teachers make a network.
+//! Distillation module by module: frozen weights do not change, a student that equals its teacher has nothing
+//! to learn, and modules of several teachers can be assembled to a network.
 
 mod common;
 
@@ -44,7 +44,7 @@ fn into(from: &AnyBackbone, to: AnyBackbone, take: &str, into: &str) -> AnyBackb
     take_over(from, to, Part { take, into }).unwrap()
 }
 
-/// The meta network with a teacher's module in a slot, not for training.
+/// The meta network with a teacher's module in a slot, in evaluation mode.
 fn taught(meta: &AnyBackbone, teacher: &AnyBackbone, slot: usize) -> AnyBackbone {
     let digits = task(&Choice::of("digits"));
     let hybrid = network(&*digits, &hybrid(slot, sizes(8, 4), "none"), &dense());
@@ -130,7 +130,7 @@ fn modules_of_several_teachers_make_a_student_without_stitches() {
     let digits = task(&Choice::of("digits"));
     let meta = network(&*digits, &vit(8, 2), &dense());
     let mut built = network(&*digits, &vit(6, 2), &sparse());
-    // The teacher of each slot has blocks of its own number.
+    // The teachers of the slots have different numbers of blocks.
     for (slot, depth) in [(0, 4), (1, 6)] {
         let teacher = network(&*digits, &vit(8, depth), &dense());
         let taught = hybrid(slot, sizes(8, depth), "none");

@@ -1,5 +1,5 @@
-//! What methods share is the same for all of them: initial weights of the shared parts, data, and
-//! everything random that is not the router's own.
+//! Everything that methods share is the same for all of them: initial weights of the shared parts, data, and
+//! all random numbers except the router's own.
 
 mod common;
 
@@ -20,14 +20,14 @@ use serde_json::json;
 use tasks::Task;
 use training::{Run, StepLog, StepRow, TrainConfig, supervised};
 
-/// Every unit visits no one, so that the network is what is left without the experts.
+/// A plan in which no unit has an expert, so that only the network without the experts remains.
 fn nobody(units: &Tensor<3>, n_experts: usize) -> Plan {
     let ([g, u, _], device) = (units.dims(), units.device().inner());
     let experts = Tensor::<3, Int>::full([g, u, 1], n_experts as i64, &device);
     Plan::TokenChoice { experts, weights: Tensor::zeros([g, u, 1], &device), n_experts }
 }
 
-/// Draws nothing.
+/// A router that draws no random numbers.
 #[derive(Module, Debug)]
 struct Modest {
     n_experts: usize,
@@ -49,7 +49,7 @@ impl Router for Modest {
     }
 }
 
-/// Draws many weights at the start, and much in each pass.
+/// A router that draws many weights at the start, and many numbers in each pass.
 #[derive(Module, Debug)]
 struct Greedy {
     first: Param<Tensor<2>>,
@@ -93,7 +93,7 @@ fn weights(network: &AnyBackbone) -> BTreeMap<String, TensorData> {
     numbers_of(network, |_| true).into_iter().map(|(p, data)| (p.path, data)).collect()
 }
 
-/// The numbers of all parts that both networks have are the same bits; how many those are.
+/// Checks that parts that both networks have are bitwise the same; returns their number.
 fn agree(a: &AnyBackbone, b: &AnyBackbone) -> usize {
     let (a, b) = (weights(a), weights(b));
     let shared: Vec<&String> = a.keys().filter(|path| b.contains_key(*path)).collect();
@@ -109,18 +109,19 @@ fn shared_parts_begin_alike_whatever_a_router_draws() {
     let modest = network(&*task, &vit, "modest");
     let all = weights(&modest).len();
     assert_eq!(agree(&modest, &network(&*task, &vit, "greedy")), all);
-    // With real routers too: only what is the router's own is not shared.
+    // The same with real routers: only the router's own parts are not shared.
     for router in ["top-k", "noisy-top-k", "dselect-k", "hash", "soft", "x-moe", "peer"] {
         assert_eq!(agree(&modest, &network(&*task, &vit, router)), all, "{router}");
     }
 }
 
-/// An augmented task: the images of a step are drawn too.
+/// A task with augmentation: the changes of a step's images are random too.
 fn digits() -> Arc<dyn Task> {
     task(&Choice::of("digits").with("augment", json!({ "crop": 1 })))
 }
 
-/// Two trainings, whose routers differ in how many numbers they draw, have the same losses and weights.
+/// Checks that two trainings with routers that draw different numbers of random numbers have the same losses
+/// and weights.
 fn trains_alike(task: &dyn Task, backbone: &Choice) {
     let config =
         TrainConfig { steps: 8, batch: 8, accumulate: 2, log_every: 1, ..TrainConfig::default() };

@@ -1,4 +1,4 @@
-//! A run on several processes, here threads, has the bits of a run on one.
+//! A run on several processes, here threads, has the same bits as a run on one.
 
 mod common;
 
@@ -13,7 +13,7 @@ use training::{
     WorkersConfig, follow, supervised_by,
 };
 
-/// What is trained.
+/// The network and the task to train.
 struct Setting {
     task: Choice,
     backbone: Choice,
@@ -86,7 +86,7 @@ impl Setting {
         None
     }
 
-    /// The run on so many processes.
+    /// The run on `ranks` processes.
     fn on(&self, ranks: usize, folder: &Path, stop: Option<usize>) -> Result<Outcome, TrainError> {
         thread::scope(|scope| {
             let part = |world| scope.spawn(move || self.part(Arc::new(world), folder, stop));
@@ -96,7 +96,7 @@ impl Setting {
         })
     }
 
-    /// Network, operations, logs without speeds, measures: all that a run has to show.
+    /// The network, operations, logs without speeds, and measures: all results of a run.
     fn shows(&self, ranks: usize, stops: &[(usize, usize)]) -> (Vec<u8>, u64, String) {
         let folder = tempfile::tempdir().unwrap();
         for (ranks, stop) in stops {
@@ -148,7 +148,8 @@ fn a_batch_norm_follows_all_parts() {
     Setting { backbone, ..Setting::of(Choice::of("top-k")) }.check();
 }
 
-/// Values measured for evaluations are those of one process, also after a resume, and change nothing in training.
+/// Values that are measured for evaluations equal those of one process, also after a resume, and do not
+/// affect the training.
 #[test]
 fn batch_norm_is_measured_alike_by_all() {
     let backbone = serde_json::json!({
@@ -197,8 +198,7 @@ fn split_moments_change_no_bit() {
     }
 }
 
-/// All parameters and states of a run, its operations, and its norms of gradients and loss on the validation
-/// split.
+/// All parameters and states of a run, its operations, and its gradient norms and validation losses.
 fn numbers(setting: &Setting, ranks: usize, stops: &[(usize, usize)]) -> (Vec<f32>, f64, Vec<f64>) {
     let folder = tempfile::tempdir().unwrap();
     for (ranks, stop) in stops {
@@ -215,13 +215,13 @@ fn numbers(setting: &Setting, ranks: usize, stops: &[(usize, usize)]) -> (Vec<f3
     (all, outcome.flops, norms.chain([loss]).collect())
 }
 
-/// Sums over the rows of an expert have another order, so the bits differ. Every unit goes where it goes in one
-/// process: the operations are the same.
+/// Sums over the rows of an expert have another order, so the bits differ. Every unit has the same experts as
+/// in one process: the operations are the same.
 #[test]
 fn split_experts_have_the_numbers_of_one_process() {
     for router in [Choice::of("top-k"), Choice::of("loss-free")] {
         let mut setting = Setting { splits_experts: true, ..Setting::of(router) };
-        // With a small one AdamW makes whole moves of the last bits of gradients near 0.
+        // With a small epsilon AdamW turns the last bits of gradients near 0 into full updates.
         setting.config.epsilon = 1e-3;
         let (alone, flops, logged) = numbers(&setting, 1, &[]);
         assert_eq!(logged.len(), 3, "two norms and a loss");

@@ -13,7 +13,7 @@ fn choice(value: serde_json::Value) -> Choice {
     serde_json::from_value(value).unwrap()
 }
 
-/// The end of a run of so many steps.
+/// The outcome of a run with `steps` steps.
 fn trained(task: &dyn Task, backbone: &Choice, steps: usize, batch: usize) -> Outcome {
     let moe = MoeConfig {
         layers: Placement::ALL,

@@ -1,5 +1,5 @@
-//! What is counted in each step, and what ends a run: floating-point operations, and numbers that are
-//! not finite.
+//! The counts of each step, and the causes of failure: floating-point operations, and numbers that are not
+//! finite.
 
 mod common;
 
@@ -40,7 +40,7 @@ fn each_step_counts_the_operations_that_it_took() {
     // Two of four experts work on each token, in every step.
     let (counted, by_the_end) = flops(&Choice::of("top-k"), 0, None).unwrap();
     assert!((counted / by_the_end - 1.0).abs() < 1e-9, "{counted} {by_the_end}");
-    // ReMoE begins with about half of its experts, and a penalty makes them fewer.
+    // ReMoE begins with about half of its experts, and a penalty reduces their number.
     let remoe = Choice::of("remoe").with("k", 1);
     let (counted, by_the_end) = flops(&remoe, 1, None).unwrap();
     assert!((counted / by_the_end - 1.0).abs() > 1e-3, "{counted} {by_the_end}");
@@ -66,7 +66,7 @@ fn a_parameter_that_is_no_number_ends_the_run_with_its_name() {
 
 #[test]
 fn a_measure_that_is_no_number_ends_the_run_with_its_name() {
-    // Weights of 1e30 are finite, and what comes of them is not.
+    // Weights of 1e30 are finite, but the outputs that follow from them are not.
     let config = TrainConfig { steps: 1, warmup: 0, lr: 1e30, ..config() };
     let folder = tempfile::tempdir().unwrap();
     let err = train(Choice::of("top-k"), &config, folder.path(), None).err().unwrap();
@@ -89,7 +89,7 @@ fn examples_have_scores_where_classes_are_chosen_and_nowhere_else() {
         digits
     );
 
-    // One output, whose sign is the answer.
+    // A single output, whose sign is the prediction.
     let patterns = &*task(&Choice::of("patterns"));
     let router = Choice::of("top-tokens").with("tokens", 3);
     let expert = Choice::of("signed-relu").with("hidden", 4);

@@ -1,5 +1,5 @@
-//! Training on windows that follow one another: what went before is seen, and a run that stops continues
-//! to the same bits.
+//! Training on windows that continue each other: earlier windows are seen, and a run that stops continues to
+//! the same bits.
 
 mod common;
 
@@ -72,7 +72,7 @@ fn what_went_before_is_seen_in_evaluation_with_relative_positions_alone() {
         let folder = tempfile::tempdir().unwrap();
         let model = train(&*task, positions, folder.path(), None).unwrap().model;
         let found = evaluate(&model, &*task, Split::Valid, &device);
-        // Windows by themselves, and as 64 streams by hand.
+        // Windows evaluated independently, and as 64 streams by hand.
         let (mut alone, mut streams) = (Score::default(), Score::default());
         let mut cache = Cache::of_stream();
         for batch in all_in_rows(windows, 64) {
@@ -96,7 +96,7 @@ fn what_went_before_is_seen_in_evaluation_with_relative_positions_alone() {
         let (right, units) = (sum(|s| s.correct as f64), sum(|s| s.units as f64));
         let accuracy = test.metrics.iter().find(|(name, _)| *name == "accuracy").unwrap().1;
         assert_eq!(right / units, accuracy);
-        // The last window is filled up; what fills it is no unit of any layer.
+        // The last window is padded; the padding is not a unit of any layer.
         assert!((units as usize) < task.len(Split::Test) * 32, "there is padding");
         for layer in &test.layers {
             assert_eq!(layer.units, units as usize);

@@ -1,4 +1,4 @@
-//! Whether the engine of expert parallelism has the numbers of one process, on the processes that are there.
+//! Comparison of the engine of expert parallelism on the present processes with the results of one process.
 
 use std::sync::Arc;
 
@@ -11,14 +11,15 @@ use report::trace::Layer;
 
 use super::measured::{largest, plan};
 
-/// The most tokens of a process, and the width of rows and experts.
+/// The largest number of tokens of a process, and the width of rows and experts.
 const TOKENS: usize = 256;
 const WIDTH: usize = 8;
-/// Where all numbers are smaller, they are rounding: differences are relative to this.
+/// The scale below which differences are due to rounding: differences are relative to at least this number.
 const SMALL: f64 = 1e-2;
 
-/// The largest difference between these processes and one with all experts and all tokens: of the outputs and
-/// of the gradients of units and experts, over the largest number of each. To be called by all processes.
+/// The largest difference between these processes and one process with all experts and all tokens, relative
+/// to the largest number: for the outputs and for the gradients of units and experts. All processes must call
+/// it.
 pub(super) fn difference(
     world: &Arc<dyn Communicator>,
     layer: &Layer,
@@ -46,7 +47,7 @@ fn part(of_all: &Tensor<3>, rank: usize, tokens: usize) -> Tensor<3> {
     of_all.clone().narrow(1, rank * tokens, tokens)
 }
 
-/// Experts, the units that they work on, and what each number of the output counts in the loss.
+/// Experts, the units on which they work, and the weight of each number of the output in the loss.
 struct Case {
     experts: Ffn,
     units: Tensor<3>,
@@ -54,7 +55,7 @@ struct Case {
 }
 
 impl Case {
-    /// The same on every process.
+    /// The same case on every process.
     fn new(experts: usize, tokens: usize) -> Self {
         let init = Init::new(0, &Device::flex().autodiff());
         let of = |name, shape| init.normal(name, shape, 1.0).val();
@@ -79,7 +80,7 @@ impl Case {
     }
 }
 
-/// The largest difference over the largest number; infinite where something is no number.
+/// The largest difference relative to the largest number; infinite if a value is not finite.
 fn gap(a: Tensor<3>, b: Tensor<3>) -> f64 {
     let [a, b] = [a, b].map(|x| x.into_data().iter::<f64>().collect::<Vec<_>>());
     let most = b.iter().fold(SMALL, |most, x| most.max(x.abs()));

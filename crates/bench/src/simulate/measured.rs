@@ -1,5 +1,5 @@
-//! Measurements on the processes of this machine for the same layers: the real engine, and the constants of the
-//! model as these processes have them.
+//! Measurements on the processes of this machine for the same layers: the engine itself, and the constants of
+//! the model for these processes.
 
 use std::{hint::black_box, sync::Arc, time::Instant};
 
@@ -16,21 +16,21 @@ use super::{
     topology::{Level, Rank, Topology},
 };
 
-/// Messages by which the speed of the network is measured.
+/// The size in bytes of the messages with which the speed of the network is measured.
 const BYTES: usize = 1 << 20;
 
 /// The measurements.
 pub(crate) struct Measured {
     /// The constants of these processes.
     pub(crate) topology: Topology,
-    /// Seconds of a step in all layers: of the slowest rank, the median of the repetitions.
+    /// Seconds of a step in all layers: the slowest rank, median of the repetitions.
     pub(crate) seconds: f64,
-    /// By how many bytes the memory of a process grew with its experts of all layers: the largest of all
-    /// ranks; none where the system does not tell.
+    /// The growth of a process's memory in bytes due to its experts of all layers: the largest of all ranks;
+    /// none if the system does not report it.
     pub(crate) expert_bytes: Option<f64>,
 }
 
-/// Measures the layers of a trace. To be called by all processes.
+/// Measures the layers of a trace. All processes must call it.
 pub(crate) fn measure(
     world: &Arc<dyn Communicator>,
     trace: &Trace,
@@ -58,7 +58,7 @@ pub(crate) fn measure(
     Ok(Measured { topology, seconds, expert_bytes })
 }
 
-/// The largest number of all ranks; none if one has none.
+/// The largest number of all ranks; none if one rank has none.
 pub(super) fn largest(world: &Arc<dyn Communicator>, label: &str, own: Option<f64>) -> Option<f64> {
     let all = world.all_gather(label, &own.unwrap_or(f64::NAN).to_le_bytes());
     let number = |bytes: &Vec<u8>| bytes.first_chunk().map_or(f64::NAN, |b| f64::from_le_bytes(*b));
@@ -80,7 +80,7 @@ fn experts(count: usize, Sizes { width, hidden, .. }: Sizes) -> Ffn {
     Ffn { w1, gate: None, w2, bias1: None, bias2: None, activation: Activation::Gelu }
 }
 
-/// The choices of the tokens of a rank, as `model::Rows` counts them.
+/// The choices of the tokens of a rank, in the same order as in `model::Rows`.
 pub(super) fn plan(layer: &Layer, rank: usize, tokens: usize) -> Plan {
     let (k, e, all) = (layer.k, layer.n_experts, layer.experts.len() / layer.k);
     let choices = (rank * tokens..(rank + 1) * tokens).flat_map(|token| {
@@ -142,7 +142,7 @@ fn units_of(rows: usize, width: usize) -> Tensor<2> {
     Tensor::random([rows, width], Distribution::Default, &Device::flex().autodiff()).require_grad()
 }
 
-/// Seconds of the slowest rank, the median of the repetitions. The ranks begin together.
+/// Seconds of the slowest rank, median of the repetitions. The ranks start together.
 fn slowest(world: &Arc<dyn Communicator>, repeat: usize, mut work: impl FnMut()) -> f64 {
     let mut times: Vec<f64> = (0..repeat)
         .map(|_| {

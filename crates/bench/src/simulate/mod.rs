@@ -1,8 +1,8 @@
 //! `simulate`: the time of expert parallelism over many ranks, from the routing of a real run.
 //!
-//! The model (`model.rs`) combines the choices of a trace, the alpha-beta model of a network
-//! (`topology.rs`) and a placement of the experts (`placement.rs`). Under `mpirun`, the verb also measures
-//! the engine on these processes, and prints the error of the model there.
+//! The model (`model.rs`) combines the choices of a trace, the alpha-beta model of a network (`topology.rs`)
+//! and a placement of the experts (`placement.rs`). Under `mpirun`, the verb also measures the engine on
+//! these processes, and prints the error of the model for them.
 
 mod agreement;
 mod measured;
@@ -24,17 +24,18 @@ use self::{
     topology::Topology,
 };
 
-/// The most ranks, and the most copies.
+/// The largest number of ranks, and of copies.
 const RANKS: usize = 1 << 16;
-/// The most ranks times experts of a layer: what the model holds of a layer.
+/// The largest product of the numbers of ranks and of experts of a layer, which is the size of the model's
+/// data for a layer.
 const RANKS_AND_EXPERTS: usize = 1 << 24;
-/// The most tokens of a rank.
+/// The largest number of tokens of a rank.
 const TOKENS: usize = 1 << 32;
 /// The largest width, of a row and of an expert.
 const WIDTH: usize = 1 << 20;
-/// The most repetitions.
+/// The largest number of repetitions.
 const REPEAT: usize = 10_000;
-/// The most numbers in the rows or in the experts of a process, where they are there to be measured.
+/// The largest number of elements in the rows or in the experts of a process, if they are measured.
 const MEASURED: usize = 1 << 28;
 
 /// The settings of the simulation.
@@ -84,25 +85,25 @@ struct Row {
     placement: String,
     /// Milliseconds of a step in the layers of experts.
     milliseconds: f64,
-    /// The share of the exchange in it.
+    /// The share of the exchange in this time.
     exchange: f64,
-    /// The share of the sums of the gradients of copies in it.
+    /// The share of summing the gradients of copies in this time.
     sums: f64,
-    /// The time over that of balanced loads, in the same placement.
+    /// The time divided by that of balanced loads in the same placement.
     over_balanced: f64,
 }
 
-/// On which of the numbers of ranks the skew costs more than it gains, in a placement.
+/// The numbers of ranks on which the skew costs more time than it gains, in a placement.
 #[derive(Serialize)]
 struct Verdict {
     placement: String,
-    /// The numbers of ranks on which it does.
+    /// The numbers of ranks on which the skew costs more than it gains.
     costs_more: Vec<usize>,
-    /// The same for people.
+    /// The same as a sentence.
     sentence: String,
 }
 
-/// All that is printed.
+/// The complete output.
 #[derive(Serialize)]
 struct Output {
     simulated: Vec<Row>,
@@ -111,7 +112,7 @@ struct Output {
     verdict: Vec<Verdict>,
 }
 
-/// The measurements on the processes that exist.
+/// The measurements on the present processes.
 #[derive(Serialize)]
 struct Check {
     ranks: usize,
@@ -120,11 +121,11 @@ struct Check {
     gigaflops: f64,
     predicted_milliseconds: f64,
     measured_milliseconds: f64,
-    /// Predicted over measured, less 1.
+    /// The predicted time divided by the measured time, minus 1.
     error: f64,
-    /// Of the engine's outputs and gradients from those of one process, the largest.
+    /// The largest difference of the engine's outputs and gradients from those of one process.
     difference: f64,
-    /// By how much the memory of a rank grew with its experts, measured.
+    /// The measured growth of a rank's memory due to its experts.
     expert_megabytes: Option<f64>,
 }
 
@@ -177,7 +178,7 @@ impl Simulate {
         Ok(())
     }
 
-    /// The network to simulate; none if these processes are only measured.
+    /// The network to simulate; none if only these processes are measured.
     fn topology(&self, world: usize) -> anyhow::Result<Option<Topology>> {
         let Some(path) = &self.topology else {
             ensure!(world > 1, "--topology FILE is required without several processes to measure");
@@ -291,7 +292,7 @@ fn check_layer(layer: &Layer, ranks: usize) -> anyhow::Result<()> {
         ranks.saturating_mul(e) <= RANKS_AND_EXPERTS,
         "has {e} experts on {ranks} ranks: ranks times experts must be at most {RANKS_AND_EXPERTS}"
     );
-    // A plan that mixes units or parameters is in a trace as all experts for each unit.
+    // In a trace, a plan that mixes units or parameters has all experts for each unit.
     let everywhere = e > 1 && k >= e && layer.experts.iter().all(|expert| *expert >= 0);
     ensure!(
         !everywhere,
@@ -329,8 +330,8 @@ fn list(numbers: &[usize]) -> String {
     numbers.iter().map(usize::to_string).collect::<Vec<_>>().join(", ")
 }
 
-/// For each placement, and for the best one on each number of ranks, where the skew costs more than it gains.
-/// The best is compared with the best one for balanced loads.
+/// For each placement, and for the best one on each number of ranks, the numbers of ranks on which the skew
+/// costs more than it gains. The best placement is compared with the best one for balanced loads.
 fn verdicts(gain: f64, rows: &[Row]) -> Vec<Verdict> {
     let mut ranks: Vec<usize> = rows.iter().map(|row| row.ranks).collect();
     ranks.sort_unstable();
@@ -341,7 +342,7 @@ fn verdicts(gain: f64, rows: &[Row]) -> Vec<Verdict> {
             placements.push(&row.placement);
         }
     }
-    // The least time in these placements over the least with balanced loads.
+    // The smallest time among these placements divided by the smallest with balanced loads.
     let over = |placements: &[&str], ranks: usize| {
         let is = |row: &&Row| row.ranks == ranks && placements.contains(&&*row.placement);
         let least =
@@ -360,7 +361,7 @@ fn verdicts(gain: f64, rows: &[Row]) -> Vec<Verdict> {
     verdicts
 }
 
-/// The sentence of a placement, whose skew costs more on some of these numbers of ranks.
+/// The verdict on a placement whose skew costs more on some of these numbers of ranks.
 fn verdict(placement: &str, gain: f64, ranks: &[usize], costs_more: Vec<usize>) -> Verdict {
     let (all, cheaper) = (list(ranks), ranks.len() - costs_more.len());
     let sentence = match costs_more.first() {

@@ -1,7 +1,7 @@
 //! The time of a MoE layer over many ranks, from the choices of a trace.
 //!
-//! Ranks are many, so no sum is over pairs of them: what ranks send to each other is summed up by the groups
-//! of the network (`topology.rs`).
+//! There may be many ranks, so no sum is over pairs of them: the messages between ranks are summed by the
+//! groups of the network (`topology.rs`).
 
 use report::trace::Layer;
 
@@ -13,7 +13,7 @@ use super::{
 /// The sizes of a layer and of its tokens.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Sizes {
-    /// Tokens of a rank in a step.
+    /// The number of tokens of a rank in a step.
     pub(crate) tokens: usize,
     /// Width of a row.
     pub(crate) width: usize,
@@ -22,7 +22,7 @@ pub(crate) struct Sizes {
 }
 
 impl Sizes {
-    /// Floating-point operations of an expert on a row, forwards.
+    /// Floating-point operations of an expert for a row in the forward pass.
     pub(crate) fn flops(self) -> f64 {
         4.0 * self.width as f64 * self.hidden as f64
     }
@@ -41,11 +41,11 @@ impl Sizes {
 /// The seconds of a step in the layers of experts.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Seconds {
-    /// In the experts.
+    /// Time in the experts.
     pub(crate) compute: f64,
-    /// In the exchange of rows and of their counts.
+    /// Time in the exchange of rows and of their counts.
     pub(crate) exchange: f64,
-    /// In the sums of the gradients of copies.
+    /// Time in summing the gradients of copies.
     pub(crate) sums: f64,
 }
 
@@ -55,22 +55,21 @@ impl Seconds {
     }
 }
 
-/// The rows that the tokens of each rank send to each expert, in a layer.
+/// The number of rows that the tokens of each rank send to each expert, in a layer.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Rows {
-    /// Rank r has those of place r mod their number: the trace is begun anew where it ends, so ranks have the
-    /// same tokens again.
+    /// Rank r has the entry r mod their number: the trace is repeated, so the tokens of ranks repeat too.
     kinds: Vec<Vec<f64>>,
     ranks: usize,
 }
 
 impl Rows {
-    /// The rows of the tokens of a trace. Rank r has the tokens from r `tokens` on.
+    /// The rows of the tokens of a trace. Rank r has the tokens from position r times `tokens` on.
     pub(crate) fn of_layer(layer: &Layer, ranks: usize, tokens: usize) -> Self {
         let units = layer.experts.len() / layer.k;
         let start = |rank: usize| rank * tokens % units;
         let kinds = (1..ranks).find(|rank| start(*rank) == 0).unwrap_or(ranks);
-        // The tokens of a rank end where those of the next one begin.
+        // The tokens of a rank end at the first token of the next rank.
         let starts: Vec<usize> = (0..=kinds).map(start).collect();
         let before = choices_before(layer, &starts);
         let mut all = vec![0.0; layer.n_experts];
@@ -99,14 +98,14 @@ impl Rows {
         loads
     }
 
-    /// As many rows, the same number from each rank to each expert.
+    /// The same number of rows in total, with equal numbers from each rank to each expert.
     pub(crate) fn balanced(&self) -> Self {
         let (loads, ranks) = (self.loads(), self.ranks);
         let each = loads.iter().sum::<f64>() / (ranks * loads.len()) as f64;
         Self { kinds: vec![vec![each; loads.len()]], ranks }
     }
 
-    /// The rows of a rank for each expert that leave it.
+    /// The rows of a rank for each expert that are sent to other ranks.
     fn leaving(&self, rank: usize, shares: &[Share]) -> Vec<f64> {
         let mut rows = self.of(rank).to_vec();
         shares.iter().for_each(|share| rows[share.expert] -= share.kept);
@@ -114,14 +113,14 @@ impl Rows {
     }
 }
 
-/// Adds the choices of each expert of some units.
+/// Adds the number of choices of each expert over some units.
 fn count(numbers: &mut [f64], layer: &Layer, units: std::ops::Range<usize>) {
     let chosen = &layer.experts[units.start * layer.k..units.end * layer.k];
     let chosen = chosen.iter().filter_map(|expert| usize::try_from(*expert).ok());
     chosen.for_each(|expert| numbers[expert] += 1.0);
 }
 
-/// The choices of each expert in all units before each of these.
+/// The number of choices of each expert over all units before each of the given ones.
 fn choices_before(layer: &Layer, units: &[usize]) -> Vec<Vec<f64>> {
     let mut order: Vec<usize> = (0..units.len()).collect();
     order.sort_by_key(|at| units[*at]);
@@ -139,15 +138,15 @@ fn choices_before(layer: &Layer, units: &[usize]) -> Vec<Vec<f64>> {
 #[derive(Clone, Copy, Debug)]
 struct Share {
     expert: usize,
-    /// Rows of its own rank.
+    /// The number of rows from its own rank.
     kept: f64,
-    /// Rows of other ranks.
+    /// The number of rows from other ranks.
     comes: f64,
 }
 
-/// The rows of the copies on each rank. The copies of an expert have equal numbers of rows, fractions of a row
-/// included, so that no load depends on which rank is first. A copy takes the rows of its own rank, as many
-/// of them as it may have, and the rest from all the other ranks.
+/// The rows of the copies on each rank. The copies of an expert have equal numbers of rows, including
+/// fractions of a row, so that no load depends on the order of the ranks. A copy takes rows of its own rank,
+/// up to its share, and the rest from all the other ranks.
 fn shares(rows: &Rows, places: &[Vec<usize>]) -> Vec<Vec<Share>> {
     let mut shares = vec![Vec::new(); rows.ranks];
     for (expert, (load, ranks)) in rows.loads().iter().zip(places).enumerate() {
@@ -160,13 +159,13 @@ fn shares(rows: &Rows, places: &[Vec<usize>]) -> Vec<Vec<Share>> {
     shares
 }
 
-/// The time of a layer, forwards and backwards: the counts, four exchanges of rows (there and back, twice),
-/// three times the work of a forward pass, and in the backward pass the sums of the gradients of copies.
-/// Every rank waits for the slowest one each time.
+/// The time of a layer, forward and backward: the counts, four exchanges of rows (there and back, twice),
+/// three times the work of a forward pass, and in the backward pass the sums of the gradients of copies. In
+/// each phase every rank waits for the slowest one.
 fn layer(rows: &Rows, places: &[Vec<usize>], topology: &Topology, sizes: Sizes) -> Seconds {
     let shares = shares(rows, places);
     let work = |own: &Vec<Share>| own.iter().map(|share| share.kept + share.comes).sum::<f64>();
-    // A number of eight bytes for each copy.
+    // One number of eight bytes for each copy.
     let counts = 8.0 * places.iter().map(Vec::len).sum::<usize>() as f64 / rows.ranks as f64;
     let counts = (0..rows.ranks).map(|rank| topology.to_all(rank, rows.ranks, counts));
     let rate = topology.rank.flops;
@@ -181,8 +180,9 @@ fn most(of: impl Iterator<Item = f64>) -> f64 {
     of.fold(0.0, f64::max)
 }
 
-/// The seconds of an exchange of rows of `bytes` bytes, of the rank that sends or receives longest. Rows of an
-/// expert that leave a rank are shared out among its copies as all that leave: in proportion to `comes`.
+/// The seconds of an exchange of rows of `bytes` bytes, for the rank that sends or receives longest. The rows
+/// of an expert that leave a rank are divided among its copies in the same way as all such rows: in
+/// proportion to `comes`.
 fn exchange(rows: &Rows, shares: &[Vec<Share>], topology: &Topology, bytes: f64) -> f64 {
     let (last, experts) = (rows.ranks - 1, rows.kinds[0].len());
     let mut leaving = vec![vec![0.0; experts]; topology.group(last) + 1];
@@ -210,9 +210,9 @@ fn exchange(rows: &Rows, shares: &[Vec<Share>], topology: &Topology, bytes: f64)
     }))
 }
 
-/// The seconds in which the gradients of copies, of `bytes` bytes, are summed up: of the rank whose experts take
-/// longest. Each copied expert is a ring over its copies (`Topology::ring`), one after the other:
-/// 2 (c - 1) alpha + 2 (c - 1) / c * bytes / beta for c copies.
+/// The seconds in which the gradients of copies, of `bytes` bytes each, are summed, for the rank whose
+/// experts take longest. Each copied expert is a ring over its copies (`Topology::ring`), one after the
+/// other: 2 (c - 1) alpha + 2 (c - 1) / c * bytes / beta for c copies.
 fn sums(places: &[Vec<usize>], ranks: usize, topology: &Topology, bytes: f64) -> f64 {
     let mut seconds = vec![0.0; ranks];
     for copies in places.iter().filter(|copies| copies.len() > 1) {
@@ -222,8 +222,8 @@ fn sums(places: &[Vec<usize>], ranks: usize, topology: &Topology, bytes: f64) ->
     most(seconds.into_iter())
 }
 
-/// All layers, each with the experts where the rule places them for its loads. Of the numbers of further copies
-/// that the rule may try, each layer has the fastest.
+/// The time of all layers, each with its experts placed by the rule for its loads. Of the numbers of
+/// additional copies that the rule may try, the fastest is used for each layer.
 pub(crate) fn step(
     layers: &[Rows],
     rule: Rule,
@@ -256,7 +256,7 @@ mod tests {
         Topology { levels: vec![level], rank: Rank { flops: 10.0 } }
     }
 
-    /// Nodes of `ranks` ranks, in a network of 64 ranks, which is slower by the factor `slower`.
+    /// Nodes of `ranks` ranks, in a network of 64 ranks that is slower by the factor `slower`.
     fn nodes(ranks: usize, alpha: f64, beta: f64, slower: f64) -> Topology {
         let level = |name: &str, ranks, slower| Level {
             name: name.into(),
@@ -268,7 +268,7 @@ mod tests {
         Topology { levels, rank: Rank { flops: 1e6 } }
     }
 
-    /// Nothing but the work takes time.
+    /// A network in which only the work takes time.
     fn free() -> Topology {
         nodes(8, 0.0, 1e30, 1.0)
     }
@@ -283,7 +283,8 @@ mod tests {
         Rows { kinds: kinds.iter().map(|kind| kind.to_vec()).collect(), ranks }
     }
 
-    /// One choice for each unit: `hot` of every ten choose expert 0, and the others all experts in turn.
+    /// One choice for each unit: `hot` of every ten choose expert 0, and the others choose all experts in
+    /// rotation.
     fn trace(experts: usize, hot: usize) -> Layer {
         let expert = |unit: usize| if unit % 10 < hot { 0 } else { unit / 10 % experts };
         let choices: Vec<_> = (0..10 * experts).map(|unit| vec![(expert(unit), 1.0)]).collect();
@@ -296,12 +297,13 @@ mod tests {
     fn rows_are_counted_from_the_trace() {
         let choices = [vec![(0, 1.0)], vec![(1, 0.5), (0, 0.5)], vec![(1, 1.0)]];
         let layer = Layer::new(2, &choices);
-        // Rank 0 has the units 0 and 1, rank 1 the units 2 and 0, rank 2 the units 1 and 2, rank 3 0 and 1.
+        // Rank 0 has the units 0 and 1, rank 1 the units 2 and 0, rank 2 the units 1 and 2, rank 3 the units
+        // 0 and 1.
         let found = Rows::of_layer(&layer, 4, 2);
         let expected = [[2.0, 1.0], [1.0, 1.0], [1.0, 2.0], [2.0, 1.0]];
         (0..4).for_each(|rank| assert_eq!(found.of(rank), expected[rank]));
         assert_eq!(found.loads(), [6.0, 5.0]);
-        // More tokens than units: a whole turn and one unit, then from unit 1 on.
+        // More tokens than units: a whole repetition and one unit, then from unit 1 on.
         let found = Rows::of_layer(&layer, 2, 4);
         assert_eq!((found.of(0), found.of(1)), (&[3.0, 2.0][..], &[3.0, 3.0][..]));
         assert_eq!(Rows::of_layer(&layer, 1, 3).of(0), [2.0, 2.0]);
@@ -318,8 +320,8 @@ mod tests {
         near(found.exchange, 1.5 + 4.0 * 3.5);
         near(found.compute, 3.0 * 5.0 * 8.0 / 10.0);
         near(found.all(), found.exchange + found.compute);
-        // With a copy of expert 0 at rank 1 each has 2.5 rows: half a row of rank 1 and one of expert 1 move.
-        // Counts are 12 bytes, and 16 bytes of gradients are summed up.
+        // With a copy of expert 0 on rank 1 each rank has 2.5 rows: half a row of rank 1 and one row of
+        // expert 1 are sent. Counts take 12 bytes, and gradients of 16 bytes are summed.
         let found = layer(&rows, &[vec![0, 1], vec![1]], &topology(), SIZES);
         near(found.exchange, 2.0 + 4.0 * 1.5);
         near(found.compute, 3.0 * 3.5 * 8.0 / 10.0);
@@ -340,12 +342,13 @@ mod tests {
             let leave = (0..5).map(|rank| rows.leaving(rank, &shares[rank])[expert]);
             near(leave.sum(), of.iter().map(|share| share.comes).sum());
         }
-        // 17 rows of expert 0, 17 / 3 for each copy: rank 0 keeps those of its 7, rank 1 has none.
+        // 17 rows of expert 0, 17 / 3 for each copy: rank 0 keeps that many of its 7, and rank 1 has none of
+        // its own.
         near(shares[0][0].kept, 17.0 / 3.0);
         near(shares[1][0].comes, 17.0 / 3.0);
     }
 
-    /// The sums by groups are those over all pairs of ranks.
+    /// The sums by groups equal the sums over all pairs of ranks.
     #[test]
     fn the_exchange_is_that_of_all_pairs() {
         let rows = rows(&[&[7.0, 1.0, 0.0], &[0.0, 5.0, 2.0], &[3.0, 3.0, 1.0]], 7);
@@ -424,7 +427,7 @@ mod tests {
         assert!(sums(&[vec![0], vec![1]], 2, &topology, 16.0) == 0.0);
     }
 
-    /// No time grows with the pairs of ranks.
+    /// No computation grows with the number of pairs of ranks.
     #[test]
     fn as_many_ranks_as_are_allowed_take_moments() {
         let mut topology = nodes(8, 1e-5, 1e6, 10.0);

@@ -21,7 +21,7 @@ pub(crate) enum Rule {
 }
 
 impl Rule {
-    /// All of them.
+    /// All rules.
     pub(crate) const ALL: [Rule; 4] =
         [Rule::Contiguous, Rule::RoundRobin, Rule::LoadAware, Rule::Replicated];
 
@@ -30,8 +30,8 @@ impl Rule {
         self.to_possible_value().map_or_else(String::new, |value| value.get_name().to_string())
     }
 
-    /// The numbers of further copies, at most `copies`, of which the fastest is taken: none, 1, 2, 4 and so
-    /// on, and all of them. Without a need for copies that is none.
+    /// The numbers of additional copies, at most `copies`, of which the fastest is used: none, 1, 2, 4 and so
+    /// on, and `copies`. Rules without additional copies only try none.
     pub(crate) fn tries(self, copies: usize) -> Vec<usize> {
         if self != Rule::Replicated {
             return vec![0];
@@ -44,8 +44,9 @@ impl Rule {
         tries
     }
 
-    /// The ranks of each expert's copies, for experts of these loads. Where there are more ranks than
-    /// experts, each rank has one copy. `copies` are further ones; no rank has two of one expert.
+    /// The ranks of each expert's copies, for experts with these loads. If there are more ranks than experts,
+    /// each rank has one copy. `copies` is the number of additional ones; no rank has two copies of one
+    /// expert.
     pub(crate) fn place(self, loads: &[f64], ranks: usize, copies: usize) -> Vec<Vec<usize>> {
         let e = loads.len();
         match self {
@@ -62,14 +63,14 @@ impl Rule {
     }
 }
 
-/// The ranks of each expert, from the expert of each rank.
+/// The ranks of each expert, computed from the expert of each rank.
 fn of_ranks(experts: usize, ranks: usize, expert: impl Fn(usize) -> usize) -> Vec<Vec<usize>> {
     let mut places = vec![Vec::new(); experts];
     (0..ranks).for_each(|rank| places[expert(rank)].push(rank));
     places
 }
 
-/// A load that can be compared.
+/// A load that can be ordered.
 #[derive(Clone, Copy)]
 struct Load(f64);
 
@@ -93,8 +94,8 @@ impl PartialEq for Load {
 
 impl Eq for Load {}
 
-/// The number of copies of each expert, `all` in all: one each, and the others one by one where the
-/// load of a copy is largest. An expert has at most one copy for each rank.
+/// The number of copies of each expert, `all` in total: one each, and the others one by one for the expert
+/// whose copies have the largest load. An expert has at most one copy per rank.
 fn numbers(loads: &[f64], ranks: usize, all: usize) -> Vec<usize> {
     let mut numbers = vec![1; loads.len()];
     let experts = loads.iter().enumerate().filter(|_| ranks > 1);
@@ -111,8 +112,8 @@ fn numbers(loads: &[f64], ranks: usize, all: usize) -> Vec<usize> {
     numbers
 }
 
-/// Copies in the order of their loads, each to the rank with the least load that has none of its expert. The
-/// copies of an expert have equal loads, so they take that many of the least busy ranks.
+/// Assigns copies in the order of their loads, each to the rank with the smallest load that has no copy of
+/// its expert. The copies of an expert have equal loads, so they take the same number of least loaded ranks.
 fn greedy(loads: &[f64], ranks: usize, numbers: &[usize]) -> Vec<Vec<usize>> {
     let each = |expert: usize| loads[expert] / numbers[expert] as f64;
     let mut order: Vec<usize> = (0..loads.len()).collect();
@@ -141,9 +142,9 @@ mod tests {
     fn rules_place_each_expert() {
         assert_eq!(Rule::Contiguous.place(&LOADS, 2, 0), [[0], [0], [1], [1]]);
         assert_eq!(Rule::RoundRobin.place(&LOADS, 2, 0), [[0], [1], [0], [1]]);
-        // 8 | 4, 3, 1: both ranks have 8.
+        // Loads 8 and 4 + 3 + 1: both ranks have 8.
         assert_eq!(Rule::LoadAware.place(&LOADS, 2, 0), [[0], [1], [1], [1]]);
-        // Of two copies of the first, 4 each, one goes to each rank; then 4, 3, 1.
+        // The first expert has two copies with load 4, one on each rank; then 4, 3, 1.
         assert_eq!(Rule::Replicated.place(&LOADS, 2, 1), [vec![0, 1], vec![1], vec![1], vec![0]]);
         assert_eq!(Rule::Replicated.place(&LOADS, 2, 0), Rule::LoadAware.place(&LOADS, 2, 0));
     }
@@ -157,7 +158,7 @@ mod tests {
         let mut all = found.concat();
         all.sort_unstable();
         assert_eq!(all, [0, 1, 2, 3]);
-        // An expert without rows has its rank too.
+        // An expert without rows is placed too.
         let found = Rule::LoadAware.place(&[3.0, 0.0, 0.0], 4, 0);
         assert_eq!(found, [vec![0, 1], vec![2], vec![3]]);
     }

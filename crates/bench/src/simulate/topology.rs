@@ -14,11 +14,11 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Level {
-    /// Its name, for people.
+    /// Its name, for display.
     pub(crate) name: String,
-    /// Ranks of a group.
+    /// The number of ranks in a group.
     pub(crate) ranks: usize,
-    /// Seconds of a message without content.
+    /// Seconds of an empty message.
     pub(crate) alpha: f64,
     /// Bytes per second from one rank to another.
     pub(crate) beta: f64,
@@ -32,7 +32,7 @@ pub(crate) struct Rank {
     pub(crate) flops: f64,
 }
 
-/// Ranks and what connects them, the innermost level first.
+/// Ranks and the network that connects them, the innermost level first.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Topology {
     pub(crate) levels: Vec<Level>,
@@ -78,7 +78,7 @@ impl Topology {
         Ok(Self { levels, rank: rank.clone() })
     }
 
-    /// The most ranks that it connects.
+    /// The largest number of ranks that it connects.
     pub(crate) fn most(&self) -> usize {
         self.levels.last().map_or(1, |level| level.ranks)
     }
@@ -89,7 +89,8 @@ impl Topology {
         self.levels.iter().find(shared).or(self.levels.last())
     }
 
-    /// Seconds of messages of `bytes` bytes from a rank to each other one of `ranks`, one after the other.
+    /// Seconds of messages of `bytes` bytes from a rank to each other one of `ranks`, sent one after the
+    /// other.
     pub(crate) fn to_all(&self, rank: usize, ranks: usize, bytes: f64) -> f64 {
         let (mut nearer, mut seconds) = (1, 0.0);
         for level in &self.levels {
@@ -101,15 +102,15 @@ impl Topology {
         seconds
     }
 
-    /// Seconds in which `ranks` sum up `bytes` bytes, so that each has the sum: an all-reduce in a ring, in
-    /// 2 (c - 1) messages of 1 / c of the bytes for c ranks:
+    /// Seconds in which `ranks` sum `bytes` bytes so that each has the sum: an all-reduce in a ring, with 2
+    /// (c - 1) messages of 1 / c of the bytes for c ranks:
     ///
     /// ```text
     /// 2 (c - 1) alpha + 2 (c - 1) / c * bytes / beta
     /// ```
     ///
-    /// with alpha and beta of the innermost level that connects them all, since the ring waits for its slowest
-    /// link. Nothing for one rank.
+    /// with alpha and beta of the innermost level that connects them all, since the ring waits for its
+    /// slowest link. 0 for one rank.
     pub(crate) fn ring(&self, ranks: &[usize], bytes: f64) -> f64 {
         let (first, last) = (ranks.iter().min().copied(), ranks.iter().max().copied());
         let level = first.zip(last).and_then(|(first, last)| self.between(first, last));
@@ -124,14 +125,14 @@ impl Topology {
         rank / self.levels.first().map_or(1, |level| level.ranks)
     }
 
-    /// For a rank of each innermost group, the sum of rows / beta over all ranks, from the rows that the ranks of
-    /// each group have, in columns of their own for each expert. Multiplied by the bytes of a row, these are
-    /// the seconds in which all these rows get to that rank. The rank itself is to have none.
+    /// For a rank of each innermost group, the sum of rows / beta over all ranks, from the rows of the ranks
+    /// of each group, with one column per expert. Multiplied by the bytes of a row, these are the seconds in
+    /// which all these rows are sent to that rank. The rows must not include those of the rank itself.
     pub(crate) fn rows_over_beta(&self, rows: &[Vec<f64>]) -> Vec<Vec<f64>> {
         let zeros = || rows.iter().map(|group| vec![0.0; group.len()]).collect::<Vec<Vec<f64>>>();
         let (mut seconds, mut nearer) = (zeros(), zeros());
         for level in &self.levels {
-            // Innermost groups of a group of this level.
+            // The number of innermost groups in a group of this level.
             let size = level.ranks / self.levels[0].ranks;
             let of_level = seconds.chunks_mut(size).zip(nearer.chunks_mut(size));
             for (groups, (seconds, nearer)) in rows.chunks(size).zip(of_level) {
@@ -149,7 +150,7 @@ impl Topology {
     }
 }
 
-/// Adds numbers to others, one by one.
+/// Adds numbers element by element.
 pub(crate) fn add(sums: &mut [f64], numbers: &[f64]) {
     sums.iter_mut().zip(numbers).for_each(|(sum, number)| *sum += number);
 }
@@ -181,7 +182,7 @@ beta = 1e8
     fn a_message_takes_the_innermost_level_that_both_share() {
         let topology = Topology::parse("t.toml", TEXT).unwrap();
         assert_eq!(topology.most(), 16);
-        // Three in the node, 12 outside; of 6 ranks one in the node of the last, and four outside.
+        // Three ranks in the node, 12 outside; of 6 ranks the last has one in its node, and four outside.
         near(topology.to_all(0, 16, 1e6), 3.0 * (1e-6 + 1e-3) + 12.0 * (1e-5 + 1e-2));
         near(topology.to_all(5, 6, 1e6), 1e-6 + 1e-3 + 4.0 * (1e-5 + 1e-2));
         near(topology.to_all(0, 1, 1e6), 0.0);

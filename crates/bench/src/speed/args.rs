@@ -96,7 +96,7 @@ pub(crate) fn wanted(
 }
 
 impl Speed {
-    /// Refuses sizes of 0, more than fits into the memory of most machines, and engines that are not known.
+    /// Refuses sizes of 0, sizes that exceed the memory of most machines, and unknown engines.
     pub(crate) fn check(&self) -> anyhow::Result<()> {
         const MOST: usize = 10_000_000;
         const NUMBERS: f64 = 1e9;
@@ -122,7 +122,8 @@ impl Speed {
         }
     }
 
-    /// Top-k; the weight of a single choice is its probability, since a constant one is refused.
+    /// A top-k router; with a single choice the weight is its probability, since a constant weight is
+    /// refused.
     pub(crate) fn router(&self) -> Choice {
         let router = Choice::of("top-k").with("k", self.k);
         if self.k == 1 { router.with("weights", "softmax") } else { router }
@@ -133,7 +134,7 @@ fn expert_dtype(name: &str) -> Result<ExpertDtype, String> {
     serde_json::from_value(name.into()).map_err(|_| "known are f32, bf16, f16".to_string())
 }
 
-/// Small sizes, all variants.
+/// Small sizes and all variants.
 #[cfg(test)]
 pub(super) fn setting() -> Speed {
     Speed {

@@ -1,8 +1,8 @@
-//! `speed`: one layer of experts, engine by engine, beside a dense network of the same active size and
-//! beside the largest rate that this machine reaches in a matrix product.
+//! `speed`: one layer of experts, engine by engine, compared with a dense network of the same active size and
+//! with the highest rate that this machine reaches in a matrix product.
 //!
-//! Times are of one layer: route, dispatch, experts, combine. The variants take turns, so that what
-//! disturbs the machine disturbs all of them.
+//! Times are of one layer: route, dispatch, experts, combine. The variants are measured in alternation, so
+//! that disturbances of the machine affect all of them.
 
 use std::time::Instant;
 
@@ -17,7 +17,7 @@ use super::{
     times::{EngineSpeed, Times, flops, row},
 };
 
-/// A variant: its name, and itself for evaluation and for training.
+/// A variant: its name, and its layer for evaluation and for training.
 struct Variant {
     name: &'static str,
     eval: Subject,
@@ -41,7 +41,7 @@ impl Subject {
     }
 }
 
-/// The rows of all variants, and the device's highest rate in a product of two matrices.
+/// Measures the rows of all variants, and the device's highest rate in a product of two matrices.
 pub(crate) fn measure(
     setting: &Speed,
     threads: usize,
@@ -61,7 +61,7 @@ pub(crate) fn measure(
         for (variant, times) in variants.iter().zip(&mut times) {
             let (forward, both) =
                 (time_forward(&variant.eval, &x)?, time_both(&variant.train, &x)?);
-            // The first round warms up.
+            // The first round is a warm-up.
             if round > 0 {
                 times.add(forward, both);
             }
@@ -100,7 +100,7 @@ fn variants(setting: &Speed, library: &Library, device: &Device) -> anyhow::Resu
     };
     let (eval, train) = (Init::new(0, device), Init::new(0, &device.clone().autodiff()));
     let mut variants = vec![Variant { name: "dense", eval: dense(&eval)?, train: dense(&train)? }];
-    // The reference works on tokens x experts x tokens numbers: beyond this it is a test of patience.
+    // The reference works on tokens x experts x tokens numbers, which takes too long beyond this limit.
     let reference = tokens * experts * tokens <= 40_000_000;
     for (name, engine) in wanted(setting, reference) {
         let [eval, train] = [&eval, &train].map(|init| layer(engine, Level::Token, init));
@@ -126,7 +126,7 @@ fn time_forward(subject: &Subject, x: &Tensor<3>) -> anyhow::Result<f64> {
     Ok(time)
 }
 
-/// Milliseconds of one forward and backward pass, gradients of input and weights.
+/// Milliseconds of one forward and backward pass, with the gradients of input and weights.
 fn time_both(subject: &Subject, x: &Tensor<3>) -> anyhow::Result<f64> {
     let device = x.device();
     let x = Tensor::from_inner(x.clone()).require_grad();

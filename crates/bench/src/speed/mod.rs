@@ -30,7 +30,7 @@ impl Verb for Speed {
     }
 }
 
-/// Measures, and gives a table or JSON.
+/// Measures, and returns a table or JSON.
 fn speed(setting: &Speed, plugins: &Plugins) -> anyhow::Result<String> {
     let format = if setting.json { Format::Json } else { setting.format.get() };
     ensure!(

@@ -1,4 +1,4 @@
-//! The largest rate that a device reaches in a product of matrices: the bound beside which layers stand.
+//! The highest rate of a device in a product of matrices: the bound with which layers are compared.
 
 use std::time::Instant;
 
@@ -7,9 +7,10 @@ use burn::{prelude::*, tensor::Distribution};
 use kernels::{matmul, on_flex};
 use serde::Serialize;
 
-/// The sizes from the smallest to the largest: two matrices of 8192 x 8192 take half a gigabyte.
+/// The sizes in increasing order: two matrices of 8192 x 8192 take half a gigabyte.
 const SIZES: [usize; 4] = [1024, 2048, 4096, 8192];
-/// A product that takes this many seconds measures the device; a shorter one may measure its launch.
+/// The seconds from which on the time of a product measures the device; the time of a shorter product may be
+/// dominated by its launch.
 const LONG: f64 = 0.02;
 
 /// The highest rate of some products of two square matrices.
@@ -17,12 +18,12 @@ const LONG: f64 = 0.02;
 pub(crate) struct Peak {
     /// The rows and columns of each matrix.
     pub(crate) size: usize,
-    /// GFLOP/s.
+    /// The rate in GFLOP/s.
     pub(crate) gflops: f64,
 }
 
 impl Peak {
-    /// Chooses the size for a device; nothing is measured yet.
+    /// Chooses the size for a device, without measuring a rate yet.
     pub(crate) fn of(device: &Device) -> Result<Self> {
         let size = match on_flex(device) {
             true => SIZES[0],
@@ -43,7 +44,7 @@ impl Peak {
     }
 }
 
-/// The first size whose product takes long, or the largest.
+/// The first size whose product takes long enough, or the largest.
 fn long_enough(seconds: impl Fn(usize) -> Result<f64>) -> Result<usize> {
     let [smaller @ .., largest] = SIZES;
     for size in smaller {

@@ -1,7 +1,7 @@
 //! `speed --routers`: the time of each router, relative to `top-k`.
 //!
-//! Times are of the router alone: scores, choice, losses, and what it reads back. All routers take
-//! turns, so that what disturbs the machine disturbs all of them; the minimum of the rounds counts.
+//! Times are of the router alone: scores, choice, losses, and its read-backs. All routers are measured in
+//! alternation, so that disturbances of the machine affect all of them; the minimum over the rounds is used.
 
 use std::time::Instant;
 
@@ -10,11 +10,11 @@ use burn::{module::Module, prelude::*};
 use moe::{AnyRouter, Choice, Clusters, Dims, Init, Pass, Plan, Routers, TokenIds, parameters};
 use serde::{Deserialize, Serialize};
 
-/// Numbers of experts at which routers are measured.
+/// The numbers of experts at which routers are measured.
 pub(crate) const EXPERTS: [usize; 2] = [8, 64];
-/// The router that the others are compared with.
+/// The router with which the others are compared.
 pub(crate) const BASELINE: &str = "top-k";
-/// Groups that the tokens stand in.
+/// The number of groups of the tokens.
 const GROUPS: usize = 8;
 
 /// One router at one number of experts.
@@ -25,15 +25,15 @@ pub(crate) struct RouterCost {
     pub(crate) tokens: usize,
     pub(crate) width: usize,
     pub(crate) forward_ms: f64,
-    /// Over the time of the baseline.
+    /// The time divided by that of the baseline.
     pub(crate) forward_ratio: f64,
-    /// None where nothing is trained.
+    /// None if the router has no trained parameters.
     pub(crate) forward_backward_ms: Option<f64>,
     pub(crate) forward_backward_ratio: Option<f64>,
     pub(crate) profile: String,
 }
 
-/// A router that takes its turn, with the best times so far.
+/// A router in the rotation, with its best times so far.
 struct Turn {
     name: &'static str,
     eval: AnyRouter,
@@ -59,7 +59,7 @@ pub(crate) fn measure(
     Ok(rows)
 }
 
-/// Those routers whose defaults fit.
+/// The routers whose defaults fit.
 fn turns(routers: &Routers, dims: Dims, device: &Device) -> anyhow::Result<Vec<Turn>> {
     let mut turns = Vec::new();
     for (name, entry) in routers.iter() {
@@ -88,7 +88,7 @@ fn take_turns(
     let x = Init::new(0, device).normal("x", shape, 1.0).val();
     let ids = Tensor::<1, Int>::arange(0..(GROUPS * dims.units) as i64, device);
     let ids = ids.remainder_scalar(97).reshape([GROUPS, dims.units]);
-    // The first round warms up, and its times are beaten.
+    // The first round is a warm-up, and later rounds have shorter times.
     for _ in 0..=repeat {
         for turn in &mut turns {
             let pass = with_ids(Pass::eval(), &ids);
@@ -102,14 +102,14 @@ fn take_turns(
     Ok(turns)
 }
 
-/// A pass that knows ids and clusters.
+/// A pass with ids and clusters.
 fn with_ids(mut pass: Pass, ids: &Tensor<2, Int>) -> Pass {
     pass.put(TokenIds(ids.clone()));
     pass.put(Clusters(ids.clone()));
     pass
 }
 
-/// Milliseconds of one decision in evaluation.
+/// Milliseconds of one routing decision in evaluation.
 fn forward(router: &AnyRouter, mut pass: Pass, x: &Tensor<3>) -> anyhow::Result<f64> {
     let device = x.device();
     device.sync()?;
@@ -121,7 +121,7 @@ fn forward(router: &AnyRouter, mut pass: Pass, x: &Tensor<3>) -> anyhow::Result<
     Ok(time)
 }
 
-/// Milliseconds of one decision in training, with the gradients of weights, losses and input.
+/// Milliseconds of one routing decision in training, with the gradients of weights, losses and input.
 fn both(router: &AnyRouter, mut pass: Pass, x: &Tensor<3>) -> anyhow::Result<f64> {
     let device = x.device();
     let x = Tensor::from_inner(x.clone()).require_grad();
@@ -136,7 +136,7 @@ fn both(router: &AnyRouter, mut pass: Pass, x: &Tensor<3>) -> anyhow::Result<f64
     Ok(time)
 }
 
-/// The sum of squares of all that a plan weighs with: renormalised weights alone would sum to 1.
+/// The sum of squares of all weights of a plan: renormalised weights alone would sum to 1.
 fn total(plan: &Plan) -> Tensor<1> {
     match plan.clone() {
         Plan::TokenChoice { weights, .. }
@@ -168,7 +168,7 @@ fn compared(turns: &[Turn], [experts, tokens, width]: [usize; 3]) -> Vec<RouterC
     turns.iter().map(row).collect()
 }
 
-/// For people.
+/// The costs as a table.
 pub(crate) fn table(rows: &[RouterCost]) -> String {
     let mut text = format!(
         "{:<20} {:>7} {:>11} {:>8} {:>11} {:>8}\n",
@@ -189,7 +189,7 @@ pub(crate) fn table(rows: &[RouterCost]) -> String {
     text + &format!("\nRatios are to {BASELINE}; - where nothing is trained. The minimum counts.\n")
 }
 
-/// For files: what `docs` reads.
+/// The costs as csv, which `docs` reads.
 pub(crate) fn csv(rows: &[RouterCost]) -> String {
     let number = |value: f64| format!("{value:.3}");
     let or_none = |value: Option<f64>| value.map_or(String::new(), number);
@@ -223,7 +223,7 @@ const COLUMNS: [&str; 9] = [
     "profile",
 ];
 
-/// Reads the text that [`csv`] wrote.
+/// Parses the text that [`csv`] wrote.
 pub(crate) fn parse(text: &str) -> anyhow::Result<Vec<RouterCost>> {
     let mut lines = text.lines();
     ensure!(lines.next() == Some(&COLUMNS.join(",")), "its columns are {}", COLUMNS.join(", "));

@@ -1,7 +1,7 @@
 //! `speed --step`: a whole training step of a small network: forward, loss, backward, clipping, AdamW.
 //!
-//! The networks are small ones, as those of the default suite: blocks with four heads, of which every second
-//! has experts. The variants take turns. `scripts/peers/step.py` is the same in PyTorch.
+//! The networks are small, like those of the default suite: blocks with four heads, every second of which has
+//! experts. The variants are measured in alternation. `scripts/peers/step.py` is the same in PyTorch.
 
 use std::time::Instant;
 
@@ -30,7 +30,7 @@ impl Step {
         }
     }
 
-    /// Tokens of an input, and possible answers.
+    /// The number of tokens of an input, and of classes or vocabulary entries.
     fn sizes(self) -> [usize; 2] {
         match self {
             Step::Vit => [16, 10],
@@ -38,7 +38,7 @@ impl Step {
         }
     }
 
-    /// `batch` inputs, and the answers `[N]`.
+    /// `batch` inputs, and the targets `[N]`.
     fn batch(self, batch: usize, device: &Device) -> (Input, Tensor<1, Int>) {
         let ids = |n: usize, below: usize| {
             let values: Vec<i32> = (0..n).map(|i| (i * 7919 % below) as i32).collect();
@@ -64,8 +64,8 @@ struct Training {
     step: usize,
 }
 
-/// Times of the dense baseline and of the engines. `forward` is the loss of a batch in evaluation,
-/// `forward_backward` the whole step.
+/// Measures the times of the dense baseline and of the engines. `forward` is the loss of a batch in
+/// evaluation, `forward_backward` the whole step.
 pub(crate) fn measure(
     step: Step,
     setting: &Speed,
@@ -96,7 +96,7 @@ pub(crate) fn measure(
         for (training, (_, times)) in all.iter_mut().zip(&mut times) {
             let forward = training.evaluate(&input, &labels, device)?;
             let both = training.step(&input, &labels, &config, device)?;
-            // The first round warms up.
+            // The first round is a warm-up.
             if round > 0 {
                 times.add(forward, both);
             }
@@ -105,7 +105,7 @@ pub(crate) fn measure(
     Ok(times)
 }
 
-/// A number of blocks of which one has experts.
+/// A number of blocks, one of which has experts.
 fn blocks(depth: usize) -> anyhow::Result<usize> {
     ensure!((2..=64).contains(&depth), "--depth {depth}: expected 2 to 64 blocks");
     Ok(depth)

@@ -1,10 +1,10 @@
-//! `speed --syncs`: how often a layer waits for a device to read a tensor back, by engine, by order of
-//! dropping and by router, and with the report of its routing that training asks for, which is read later.
+//! `speed --syncs`: the number of times a layer waits for a device to read a tensor back, by engine, by drop
+//! order and by router, and with the report of its routing that training requests, which is read later.
 //!
-//! A read-back is a call of `kernels::read_back`, by which all crates of layers read. They are counted
-//! with the operations of other devices than the processor (`kernels::without_kernels`), on whatever
-//! device this runs. Engines and orders have the router `top-k`; orders and routers have the padded engine
-//! and, as drop orders need one, a capacity.
+//! A read-back is a call of `kernels::read_back`, which all crates of layers use. They are counted with the
+//! operations of devices other than the processor (`kernels::without_kernels`), on whatever device this runs.
+//! Engines and drop orders are measured with the router `top-k`; drop orders and routers with the padded
+//! engine and, since drop orders require one, with a capacity.
 
 use burn::{module::Module, prelude::*};
 use kernels::{read_backs_of, without_kernels};
@@ -14,25 +14,26 @@ use moe::{
 };
 use serde::Serialize;
 
-/// The units of a batch, in groups.
+/// The number of groups of a batch's units.
 const GROUPS: usize = 4;
 
 /// The read-backs of one layer in one pass.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct Syncs {
-    /// `engine`, `drop`, `router`, or `report`: the padded engine with a report.
+    /// The kind of variant: `engine`, `drop`, `router`, or `report`, which is the padded engine with a
+    /// report.
     pub(crate) of: &'static str,
     pub(crate) name: String,
-    /// Of a forward pass in evaluation.
+    /// Read-backs of a forward pass in evaluation.
     pub(crate) evaluation: usize,
-    /// Of a forward pass in training.
+    /// Read-backs of a forward pass in training.
     pub(crate) training: usize,
-    /// Of the backward pass after it.
+    /// Read-backs of the backward pass after it.
     pub(crate) backward: usize,
 }
 
-/// Counts those of layers of this config, in a stream of groups of units `[4, tokens / 4, width]`; of
-/// routers those whose defaults fit.
+/// Counts the read-backs of layers of this config, for groups of units `[4, tokens / 4, width]`, and of the
+/// routers whose defaults fit.
 pub(crate) fn count(
     library: &Library,
     config: &MoeConfig,
@@ -83,7 +84,7 @@ const DROPS: [(&str, DropPolicy); 6] = [
     ("shuffled", DropPolicy::Shuffled),
 ];
 
-/// In evaluation, in training, and in the backward pass after that.
+/// The counts in evaluation, in training, and in the backward pass after that.
 fn of_layer(
     library: &Library,
     config: &MoeConfig,
@@ -115,7 +116,7 @@ fn of_layer(
     Ok([evaluation, training, backward])
 }
 
-/// For people.
+/// The counts as a table.
 pub(crate) fn table(rows: &[Syncs]) -> String {
     let mut text = format!(
         "Read-backs of one layer in one pass, with the operations of a graphics card\n\n{:<8} {:<22} \
@@ -132,8 +133,8 @@ pub(crate) fn table(rows: &[Syncs]) -> String {
 mod tests {
     use super::*;
 
-    /// Routers whose choice is computed on the host, with their read-backs in evaluation and training; all
-    /// others have none (docs/performance.md says why).
+    /// Routers that compute their choice on the host, with their read-backs in evaluation and training; all
+    /// others have none (docs/performance.md explains why).
     const ON_THE_HOST: [(&str, [usize; 2]); 3] =
         [("base", [0, 1]), ("hash", [2, 2]), ("sparse-transport", [1, 1])];
 

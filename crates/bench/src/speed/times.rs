@@ -19,9 +19,9 @@ pub(crate) struct EngineSpeed {
     pub(crate) forward_backward_ms: f64,
     pub(crate) forward_min_ms: f64,
     pub(crate) forward_backward_min_ms: f64,
-    /// Of the experts' products in the forward pass, at the minimum.
+    /// GFLOP/s of the experts' products in the forward pass, at the minimum time.
     pub(crate) gflops: f64,
-    /// Of the device, where a layer was measured.
+    /// The highest rate of the device, if a layer was measured.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) peak: Option<Peak>,
 }
@@ -69,13 +69,13 @@ pub(crate) fn row(
     }
 }
 
-/// Of sorted numbers.
+/// The median of sorted numbers.
 fn median(sorted: &[f64]) -> f64 {
     let n = sorted.len();
     (sorted[(n - 1) / 2] + sorted[n / 2]) / 2.0
 }
 
-/// The experts' products in one forward pass.
+/// Floating-point operations of the experts' products in one forward pass.
 pub(crate) fn flops(setting: &Speed) -> f64 {
     let matrices = if setting.kind == "swiglu" { 3 } else { 2 };
     (2 * matrices * setting.tokens * setting.k * setting.width * setting.hidden) as f64

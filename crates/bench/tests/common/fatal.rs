@@ -1,5 +1,5 @@
-//! The program with one more task, which ends the process at a chosen access to its data, in training or
-//! evaluation, without any cleaning up. So the moments do not depend on how fast the machine is.
+//! The program with an additional task, which ends the process without any cleanup at a chosen access to its
+//! data, in training or evaluation. So the point in time does not depend on the speed of the machine.
 
 #![allow(dead_code, reason = "each test program uses a part of it")]
 
@@ -12,15 +12,15 @@ use std::{
 
 use lab::prelude::*;
 
-/// The access at which the process ends.
+/// The number of the access at which the process ends.
 pub(crate) const KILL_AT: &str = "TEST_KILL_AT";
-/// The milliseconds after which the process ends, wherever it is: in an exchange too.
+/// The milliseconds after which the process ends, wherever it is, even in an exchange.
 pub(crate) const KILL_AFTER: &str = "TEST_KILL_AFTER";
-/// The rank of the process that is killed, where there are several.
+/// The rank of the process that is killed, if there are several.
 pub(crate) const KILL_RANK: &str = "TEST_KILL_RANK";
-/// The file into which the number of accesses is written, if the process gets to its end.
+/// The file into which the number of accesses is written if the process finishes.
 pub(crate) const COUNT: &str = "TEST_COUNT";
-/// The accesses of this process.
+/// The number of accesses of this process.
 static ACCESSES: AtomicUsize = AtomicUsize::new(0);
 
 /// Rows and columns of an image, and classes.
@@ -40,7 +40,7 @@ impl LoadTask for Fatal {
     }
 }
 
-/// Counts an access, and ends the process at the chosen one: at once, as SIGKILL would.
+/// Counts an access, and ends the process at the chosen one, at once, as SIGKILL would.
 fn count() {
     let accesses = ACCESSES.fetch_add(1, Ordering::SeqCst) + 1;
     if set(KILL_AT) == Some(accesses) && is_chosen() {

@@ -1,4 +1,4 @@
-//! What the tests of the program share: a tiny suite, and running the program on it.
+//! Shared parts of the program's tests: a tiny suite, and functions that run the program on it.
 
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
@@ -35,7 +35,7 @@ moe.router = "loss-free"
 pub(crate) const HEAD: &str = "suite,task,backbone,method,router,seed,split,metric,value,step,params,\
                                active_params,flops_per_token,seconds,device,revision,run\n";
 
-/// A folder of its own with a suite in it.
+/// A temporary folder with a suite in it.
 pub(crate) struct Place {
     folder: TempDir,
 }
@@ -55,7 +55,7 @@ impl Place {
         self.folder.path().join(name)
     }
 
-    /// The program with these arguments, in this folder.
+    /// The command of the program with these arguments, in this folder.
     pub(crate) fn bench(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_bench"));
         command.args(args).current_dir(self.folder.path());
@@ -75,7 +75,7 @@ impl Place {
         folders
     }
 
-    /// The only results under `runs`, without those of single examples.
+    /// The only results under `runs`, without the scores of single examples.
     pub(crate) fn csv(&self) -> String {
         let entries = fs::read_dir(self.path("runs")).expect("something was trained").flatten();
         let is_csv = |path: &PathBuf| {
@@ -87,8 +87,8 @@ impl Place {
         fs::read_to_string(&found[0]).expect("the results are text")
     }
 
-    /// For each run, all that must be the same bits each time: its metrics as they were written,
-    /// and its final numbers and weights without the time and the memory that it took.
+    /// For each run, everything that must be bitwise the same each time: its metrics as written, and its
+    /// final numbers and weights without its time and memory.
     pub(crate) fn outcomes(&self, runs: &str) -> Vec<(String, String, Value)> {
         self.runs(runs).iter().map(|folder| outcome(folder)).collect()
     }
@@ -106,7 +106,7 @@ pub(crate) fn numbers(place: &Place, runs: &str) -> Vec<String> {
     text.lines().filter(|line| !line.contains("tokens_per_second")).map(row).collect()
 }
 
-/// Lets a run vouch for a file that was changed.
+/// Updates the seal of a run for a file that was changed.
 pub(crate) fn vouch(folder: &Path, name: &str, content: &str) {
     let hex = |bytes: &[u8]| -> String {
         Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
@@ -126,7 +126,7 @@ fn outcome(folder: &Path) -> (String, String, Value) {
     let read = |name: &str| fs::read_to_string(folder.join(name)).expect("the run has ended");
     let mut result: Value = serde_json::from_str(&read("result.json")).expect("a result is JSON");
     let fields = result.as_object_mut().expect("a result is a table");
-    // Digests are those of times too.
+    // Digests depend on times too.
     for key in ["seconds", "peak_memory", "files", "sha256"] {
         fields.remove(key);
     }
@@ -137,7 +137,7 @@ fn outcome(folder: &Path) -> (String, String, Value) {
     (name.into(), read("metrics.csv"), result)
 }
 
-/// Standard output and standard error of a program that ended with this exit code.
+/// The standard output and standard error of a program, which must have ended with this exit code.
 pub(crate) fn ended(output: &Output, code: i32) -> (String, String) {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).to_string();
     let (out, err) = (text(&output.stdout), text(&output.stderr));

@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 
 use super::Place;
 
-/// A folder of its own with a copy of a fixture of `interop`, and a tokeniser of as many words as it knows.
+/// A temporary folder with a copy of a fixture of `interop`, and a tokeniser whose vocabulary has the size of
+/// the network's.
 pub(crate) fn place(fixture: &str, suite: &str) -> Place {
     let place = Place::with_suite(suite);
     let to = place.path("model");
@@ -20,7 +21,7 @@ pub(crate) fn place(fixture: &str, suite: &str) -> Place {
     place
 }
 
-/// Makes the first four bytes of a tensor NaN, or the last ones: one number, or two of two bytes.
+/// Sets the first or the last four bytes of a tensor to NaN: one number of four bytes, or two of two bytes.
 pub(crate) fn spoil(place: &Place, tensor: &str, last: bool) {
     for entry in fs::read_dir(place.path("model")).unwrap() {
         let path = entry.unwrap().path();
@@ -41,13 +42,13 @@ pub(crate) fn spoil(place: &Place, tensor: &str, last: bool) {
     panic!("{tensor} is not there");
 }
 
-/// The word of a token; the first is that of all others.
+/// The word of a token; the first one stands for all other words.
 pub(crate) fn word(i: usize) -> String {
     let words = ["[UNK]", "the", "I", "you", "to", "is", "a", "of", "in", "it"];
     words.get(i).map_or_else(|| format!("w{i}"), |word| word.to_string())
 }
 
-/// Words, and one token for all others.
+/// A tokeniser with words, and one token for all others.
 pub(crate) fn tokenizer(n: usize) -> String {
     let vocab: serde_json::Map<String, Value> = (0..n).map(|i| (word(i), json!(i))).collect();
     json!({

@@ -1,13 +1,13 @@
-//! Worked numbers: what a test computes, beside what others computed of the same inputs, and the tables of them
-//! in `docs/worked-numbers.md`.
+//! Worked numbers: the results of a test beside those that others computed for the same inputs, and the
+//! tables of them in `docs/worked-numbers.md`.
 //!
-//! Crates include this file in their tests. Where `MOELAB_WRITE` is set, the tests write the tables.
+//! Crates include this file in their tests. If `MOELAB_WRITE` is set, the tests write the tables.
 
 #![allow(dead_code, unused_imports, unused_macros, reason = "each crate uses a part of it")]
 
 use std::{cell::RefCell, fs, path::Path, sync::Mutex};
 
-/// How far apart numbers may be.
+/// The largest allowed difference of two numbers.
 const TOLERANCE: f32 = 2e-5;
 
 /// A quantity of one or more numbers.
@@ -18,15 +18,15 @@ struct Quantity {
 }
 
 thread_local! {
-    /// What the test of this thread has compared.
+    /// The quantities that the test of this thread has compared.
     static COMPARED: RefCell<Vec<Quantity>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Held by the test that reads or writes the page.
+/// The lock of the page, held by a test that reads or writes it.
 static PAGE: Mutex<()> = Mutex::new(());
 
-/// Numbers that follow from the salt and their places alone, between `-scale / 2` and `scale / 2`, as
-/// references were given.
+/// Numbers that depend only on the salt and their indices, between `-scale / 2` and `scale / 2`, the same as
+/// those of the reference implementations.
 pub(crate) fn fill(salt: u64, n: usize, scale: f64) -> Vec<f32> {
     let mix = |x: u64| {
         let z = x.wrapping_add(0x9E37_79B9_7F4A_7C15);
@@ -41,7 +41,7 @@ pub(crate) fn fill(salt: u64, n: usize, scale: f64) -> Vec<f32> {
     (0..n as u64).map(value).collect()
 }
 
-/// Checks a quantity to 2e-5, and notes it for its table.
+/// Checks a quantity to a tolerance of 2e-5, and records it for its table.
 pub(crate) fn agrees(name: &str, found: &[f32], given: &[f32]) {
     assert_eq!(found.len(), given.len(), "{name}");
     let fits = |(a, b): (&f32, &f32)| a == b || (a - b).abs() < TOLERANCE;
@@ -56,7 +56,7 @@ macro_rules! named_tests {
 }
 pub(crate) use named_tests;
 
-/// The table of what tests compare; it runs them.
+/// Runs tests, and returns the table of their comparisons.
 pub(crate) fn table(tests: &[(&str, fn())]) -> String {
     let mut text = String::from(
         "| quantity | given | ours | largest deviation | test |\n| --- | --- | --- | ---: | --- |\n",
@@ -84,7 +84,7 @@ fn list(numbers: &[f32], written: impl Fn(&f32) -> String) -> String {
     numbers.iter().map(written).collect::<Vec<_>>().join(", ")
 }
 
-/// Checks that the page has this table at the marks of this name, or writes it.
+/// Checks that the page has this table between the marks of this name, or writes it.
 pub(crate) fn page_has(name: &str, table: &str) {
     let _held = PAGE.lock();
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/worked-numbers.md");
@@ -103,8 +103,8 @@ pub(crate) fn page_has(name: &str, table: &str) {
     );
 }
 
-/// Whether tables have the same words, and numbers that differ by less than 1e-6: the last digits depend on the
-/// kind of processor.
+/// Whether tables have the same words, and numbers that differ by less than 1e-6: the last digits depend on
+/// the kind of processor.
 fn alike(a: &str, b: &str) -> bool {
     let [a, b] = [a, b].map(|text| {
         let words = text.split([' ', ',', '|', '\n']).filter(|word| !word.is_empty());

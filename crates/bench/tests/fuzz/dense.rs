@@ -1,4 +1,4 @@
-//! Dense files: a recipe of a few letters is a file of a megabyte in an archive of a kilobyte.
+//! Dense files: a recipe of a few letters expands to a file of a megabyte, in an archive of a kilobyte.
 
 use std::{fs, path::Path};
 
@@ -7,7 +7,7 @@ use soccernet::{Judge, Source, format};
 
 use super::{IMAGES, Target, gzip, idx, load, read_model, target, write};
 
-/// The most bytes of a file before it is packed.
+/// The largest size in bytes of a file before it is packed.
 const MOST: usize = 1 << 20;
 
 const SPOT: &[u8] = br#"{"gameTime": "1 - 0:8", "label": "Foul", "position": "8500", "half": "1",
@@ -34,12 +34,13 @@ pub(super) fn dense() -> Target {
     })
 }
 
-/// The kind of an archive, and of its content how often its middle comes, its start, middle and end.
+/// A recipe: the kind of an archive, the number of repetitions of the middle, and the start, middle and end
+/// of the content.
 fn recipe(kind: &str, times: usize, [start, middle, end]: [&[u8]; 3]) -> Vec<u8> {
     [kind.as_bytes(), times.to_string().as_bytes(), start, middle, end].join(&b'|')
 }
 
-/// The kind and the content of a recipe; none if it is no longer one.
+/// The kind and the content of a recipe; none if it is no longer a valid one.
 fn cooked(recipe: &[u8]) -> Option<(&[u8], Vec<u8>)> {
     let mut parts = recipe.splitn(5, |byte| *byte == b'|');
     let (kind, times) = (parts.next()?, std::str::from_utf8(parts.next()?).ok()?);
@@ -48,7 +49,7 @@ fn cooked(recipe: &[u8]) -> Option<(&[u8], Vec<u8>)> {
     Some((kind, [start, &middle.repeat(times), end].concat()))
 }
 
-/// Packs the content as the kind says, and reads it.
+/// Packs the content according to the kind, and reads it.
 fn read(folder: &Path, kind: &[u8], content: &[u8]) {
     match kind {
         b"images" => {

@@ -20,10 +20,10 @@ use super::{
 /// Files by their names.
 type Set = BTreeMap<String, Vec<u8>>;
 
-/// How the names of the files that are changed end: of shots, actions, features, lists of games.
+/// The name endings of the files that are changed: shots, actions, features, lists of games.
 const OF_GAMES: [&str; 4] =
     ["Labels-cameras.json", "Labels-v2.json", "1_SYNTH.npy", "GamesTrain.json"];
-/// Of boxes, facts of sequences, lines of the pitch.
+/// The name endings for boxes, sequence properties, and lines of the pitch.
 const OF_SOCCER: [&str; 3] = ["gt.txt", "seqinfo.ini", "00000.json"];
 
 /// Folders of games and of sequences, and submissions.
@@ -80,7 +80,7 @@ fn has(bytes: &[u8], word: &str) -> bool {
     bytes.windows(word.len()).any(|part| part == word.as_bytes())
 }
 
-/// The first file with each of the ends.
+/// The first file with each of the endings.
 fn first(set: &Set, ends: &[&str]) -> Vec<Vec<u8>> {
     let of = |end: &&str| set.iter().find(|(name, _)| name.ends_with(end));
     ends.iter().filter_map(of).map(|(_, bytes)| bytes.clone()).collect()
@@ -120,7 +120,7 @@ fn soccer_set() -> &'static Set {
     })
 }
 
-/// What is written to a folder.
+/// The files that `write` writes to a folder.
 fn made(write: impl FnOnce(&Path)) -> Set {
     let folder = tempfile::tempdir().expect("a folder");
     write(folder.path());
@@ -129,8 +129,8 @@ fn made(write: impl FnOnce(&Path)) -> Set {
     source.names().into_iter().map(file).collect()
 }
 
-/// Puts the files into the folder, and these bytes in the place of the first one with this end. Of the others
-/// those are there already that never change.
+/// Writes the files into the folder, with these bytes in place of the first one with this ending. Other files
+/// that never change exist already.
 fn lay(folder: &Path, set: &Set, ends: &[&str], (end, bytes): (&str, &[u8])) {
     let changed = set.keys().find(|name| name.ends_with(end));
     for (name, content) in set {
@@ -163,7 +163,7 @@ fn used(folder: &Path, task: &Choice) {
     }
 }
 
-/// Rows of an example.
+/// The number of rows of an example.
 fn rows(task: &dyn Task) -> usize {
     match task.domain() {
         Domain::Image { height, .. } => height,
@@ -171,7 +171,7 @@ fn rows(task: &dyn Task) -> usize {
     }
 }
 
-/// Valid files of the truth, or these bytes in the place of each.
+/// Valid files of the ground truth, or these bytes in place of each.
 fn truth(bytes: Option<&[u8]>) -> Source {
     let gt = "1,7,399,182.5,121,229,1,1,1\n3,7,1,2,3,4,1,1,1\n";
     memory(
@@ -187,7 +187,7 @@ fn truth(bytes: Option<&[u8]>) -> Source {
     )
 }
 
-/// Valid files of submissions, likewise.
+/// Valid files of submissions, or these bytes in place of each.
 fn prediction(bytes: Option<&[u8]>) -> Source {
     let names = ["1_segmentation", "2_segmentation", "1_boundary", "2_boundary"];
     let arrays =
@@ -206,7 +206,7 @@ fn prediction(bytes: Option<&[u8]>) -> Source {
     Source::memory("seen", arrays.into_iter().chain(texts).collect())
 }
 
-/// A number for each of six frames.
+/// An array with one number for each of six frames.
 fn array() -> Vec<u8> {
     let array = soccernet::npy::Array { shape: vec![6], data: vec![0.5, 3.0, 12.0, 0.0, 7.0, 1.0] };
     soccernet::npy::write(&array, false)

@@ -1,7 +1,7 @@
-//! Small changes of valid files: what damage, other programs and attackers make of them.
+//! Small changes of valid files, as damage, other programs and attackers make them.
 
-/// Numbers that are drawn one after the other, the same for the same start (SplitMix64: Steele, Lea,
-/// Flood. *Fast splittable pseudorandom number generators*. 2014).
+/// A generator of random numbers, with the same numbers for the same start (SplitMix64: Steele, Lea, Flood.
+/// *Fast splittable pseudorandom number generators*. 2014).
 pub(crate) struct Random(pub u64);
 
 impl Random {
@@ -13,7 +13,7 @@ impl Random {
         mixed ^ (mixed >> 31)
     }
 
-    /// A number below another one.
+    /// A random number below `n`.
     pub(crate) fn below(&mut self, n: usize) -> usize {
         (self.next() % n.max(1) as u64) as usize
     }
@@ -23,7 +23,7 @@ impl Random {
     }
 }
 
-/// What stands in the place of a number in a text.
+/// The texts that replace a number in a text.
 const WORDS: [&str; 18] = [
     "0",
     "-1",
@@ -45,7 +45,7 @@ const WORDS: [&str; 18] = [
     "[]",
 ];
 
-/// What stands in the place of a number in bytes.
+/// The values that replace a number in bytes.
 const NUMBERS: [u64; 12] = [
     0,
     1,
@@ -100,7 +100,7 @@ fn change(random: &mut Random, bytes: &mut Vec<u8>, files: &[Vec<u8>]) {
     }
 }
 
-/// Puts something else in the place of the next number of a text.
+/// Replaces the next number of a text.
 fn number_in_text(random: &mut Random, bytes: &mut Vec<u8>, from: usize) {
     let is_digit = |byte: &u8| byte.is_ascii_digit();
     let Some(start) = bytes.iter().skip(from).position(is_digit).map(|at| at + from) else {

@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 
 use super::{Target, target};
 
-/// A history is opened as it is, and with right checks behind a right first line; a search continues from what
-/// is in it.
+/// A history is opened unchanged, and with valid checks after a valid first line; a search continues from its
+/// content.
 pub(super) fn searched() -> Target {
     let lines = "{\"cost\":3.0,\"member\":{\"a\":1,\"b\":true}}\n\
                  {\"value\":0.5,\"member\":{\"a\":1,\"b\":true}}\n\
@@ -35,7 +35,7 @@ fn about() -> Value {
     json!({ "seed": 1 })
 }
 
-/// The lines with right checks at their ends.
+/// The lines with valid checks at their ends.
 fn checked<'a>(lines: impl Iterator<Item = &'a str>) -> String {
     let checked = |line: &str| {
         let object = line.rsplit_once(",\"check\"").map(|(object, _)| object);

@@ -20,15 +20,15 @@ use tasks::DataDir;
 pub(crate) struct Target {
     /// Its name.
     pub name: &'static str,
-    /// Valid files.
+    /// Valid files from which inputs are made.
     pub files: Vec<Vec<u8>>,
-    /// How many times as many inputs as the slowest ones it gets.
+    /// The number of inputs as a multiple of that of the slowest readers.
     pub share: usize,
-    /// Reads an input. The folder is for readers of files.
+    /// The function that reads an input. The folder is for readers of files.
     pub read: fn(&Path, &[u8]),
 }
 
-/// All of them.
+/// All readers.
 pub(crate) fn all() -> Vec<Target> {
     let mut all = tables();
     all.extend(runs());
@@ -59,7 +59,7 @@ const ROWS: &str = "suite,task,backbone,method,router,seed,split,metric,value,st
     s,digits,vit,hash,hash,2,test,failed,,600,,,,,flex,abc,r5,the loss is NaN,FLOPs,,0.02,1e-3\n\
     s,digits,vit,\"<b>|*,\",hash,0,valid,tokens_per_second,1e4,600,82138,45722,91000,2.5,flex,abc,r6,,,,,\n";
 
-/// Results, and all that is made of them.
+/// Readers of results, and everything that is made of results.
 fn tables() -> Vec<Target> {
     let examples =
         "run,split,metric,sums,counts\nr0,test,accuracy,1 0 1 1,\nr1,test,loss,1.5 2,3 4\n";
@@ -84,7 +84,7 @@ fn tables() -> Vec<Target> {
     ]
 }
 
-/// Files of runs and of searches.
+/// Readers of files of runs and of searches.
 fn runs() -> Vec<Target> {
     let log = "step,split,metric,value\n3,train,loss,2.5\n3,train,lr,1e-3\n7,valid,load/0/1,0.25\n";
     let scores = "example,units,loss,correct,bytes\n0,3,1.5,2,7\n1,2,0.25,1,0\n";
@@ -141,7 +141,7 @@ fn learner(device: burn::prelude::Device) -> (burn::nn::Linear, burn::optim::Mod
     (network, optimizer)
 }
 
-/// The checkpoint of a network that has made a step, so that its optimizer has moments.
+/// The checkpoint of a network after one step, so that its optimizer has moments.
 fn checkpoint() -> Vec<u8> {
     let folder = tempfile::tempdir().expect("a folder");
     let (network, mut optimizer) = learner(burn::prelude::Device::flex().autodiff());
@@ -154,14 +154,14 @@ fn checkpoint() -> Vec<u8> {
     fs::read(training::Checkpoint::path(folder.path())).expect("it was written")
 }
 
-/// The same with the right checksum, so that what is behind it is read.
+/// The same with a valid checksum, so that the content is read.
 fn sealed(bytes: &[u8]) -> Vec<u8> {
     use sha2::{Digest, Sha256};
     let body = &bytes[..bytes.len().saturating_sub(32)];
     [body, &Sha256::digest(body)[..]].concat()
 }
 
-/// Arrays and raw images.
+/// Readers of arrays and raw images.
 fn arrays() -> Vec<Target> {
     let floats = soccernet::npy::Array { shape: vec![2, 3], data: vec![0.5; 6] };
     let features = [true, false].map(|double| soccernet::npy::write(&floats, double));
@@ -214,7 +214,7 @@ const SEQUENCE: &str = "[Sequence]\nname=SNMOT-116\nimDir=img1\nframeRate=25\nse
     imWidth=1920\nimHeight=1080\nimExt=.jpg\n";
 const VIDEO: &str = "[1_720p.mkv]\nstart_time_second = 12\nduration_second = 2750.5\n";
 
-/// The formats of SoccerNet, read in both ways.
+/// Readers of the formats of SoccerNet, in both modes.
 fn soccer() -> Vec<Target> {
     let zip = |names: &[&str]| {
         let files: Vec<_> =
@@ -294,7 +294,7 @@ fn png(side: u32) -> Vec<u8> {
     file.into_inner()
 }
 
-/// The same with the right checksums, so that what is behind them is read.
+/// The same with valid checksums, so that the content is read.
 fn with_checksums(png: &[u8]) -> Vec<u8> {
     let mut bytes = png.to_vec();
     let mut at = 8;
@@ -332,7 +332,7 @@ const IMAGES: [&str; 4] = [
     "t10k-labels-idx1-ubyte",
 ];
 
-/// Data of tasks.
+/// Readers of the data of tasks.
 fn data() -> Vec<Target> {
     let n = 30;
     let pixels: Vec<u8> = (0..4 * n).map(|i| (i / 4) as u8).collect();
@@ -414,7 +414,8 @@ const SHARDS: [(&str, &[u8]); 2] = [
     ("model-00002-of-00002.safetensors", fixture!("mixtral/model-00002-of-00002.safetensors")),
 ];
 
-/// Checkpoints of published models: configs of all families, tensors, indices, files of PyTorch, GGUF.
+/// Readers of checkpoints of published models: configs of all families, tensors, indices, files of PyTorch,
+/// GGUF.
 fn models() -> Vec<Target> {
     let tensors = vec![SHARDS[0].1.to_vec(), fixture!("gpt-oss-mxfp4/model.safetensors").to_vec()];
     let ggufs = vec![
@@ -467,7 +468,7 @@ fn write(folder: &Path, files: &[(&str, &[u8])]) {
     }
 }
 
-/// Reads all there is of a checkpoint.
+/// Reads everything in a checkpoint.
 fn read_model(path: &Path) {
     let Ok(checkpoint) = interop::CheckpointFiles::open(path) else { return };
     drop(interop::describe(&checkpoint.config));

@@ -22,7 +22,7 @@ const PIECES: &str = r#"{"version": "1.0", "truncation": null, "padding": null, 
     "split": true}, "post_processor": null, "decoder": null, "model": {"type": "Unigram", "unk_id": 0,
     "vocab": [["<unk>", 0.0], ["▁", -1.5], ["a", -2.0]], "byte_fallback": false}}"#;
 
-/// A file is read, and a short text made tokens of and back.
+/// Reads a file, encodes a short text and decodes its tokens.
 pub(super) fn tokenizer() -> Target {
     target("tokenizer", 4, texts(&[PAIRS, WORDS, PIECES]), |_, bytes| {
         let Ok(bpe) = Bpe::read(bytes) else { return };

@@ -1,10 +1,10 @@
-//! The order of the folders of a crate, and that of the files in each.
+//! The order of the folders of a crate, and of the files in each.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::tree::{code, names, root, sources, stem};
 
-/// What each name uses.
+/// The names that each name uses.
 type Graph = BTreeMap<String, BTreeSet<String>>;
 
 /// The folders of `moe`; each uses only those before it.
@@ -15,8 +15,8 @@ const LAB: [&str; 10] = [
     "plugins", "facts", "settings", "spec", "store", "planning", "probes", "exec", "results", "cli",
 ];
 
-/// The folder that a path in the code of a crate begins with, if it is one of `order`. Names that the
-/// root of `lab` re-exports belong to their folder.
+/// The folder with which a path in the code of a crate begins, if it is one of `order`. Names that the root
+/// of `lab` re-exports belong to their folder.
 fn folder_of<'a>(name: &'a str, order: &[&'a str]) -> Option<&'a str> {
     let folder = match name {
         "Plugins" => "plugins",
@@ -26,13 +26,13 @@ fn folder_of<'a>(name: &'a str, order: &[&'a str]) -> Option<&'a str> {
     order.iter().copied().find(|known| *known == folder)
 }
 
-/// The paths that code takes from a start such as `crate::`: of `crate::{a::{b, c}, d}`, `a::b`, `a::c`
+/// The paths that code imports after a start such as `crate::`: for `crate::{a::{b, c}, d}`, `a::b`, `a::c`
 /// and `d`.
 fn taken(code: &str, start: &str) -> Vec<String> {
     code.match_indices(start).flat_map(|(at, _)| paths(&code[at + start.len()..])).collect()
 }
 
-/// The paths that a text begins with, as `use` writes them.
+/// The paths at the beginning of a text, in the notation of `use`.
 fn paths(text: &str) -> Vec<String> {
     let text = text.trim_start();
     if let Some(list) = text.strip_prefix('{') {
@@ -48,7 +48,7 @@ fn paths(text: &str) -> Vec<String> {
     }
 }
 
-/// The parts of a list, which ends with the brace that it does not open.
+/// The parts of a list, which ends with its closing brace.
 fn parts(list: &str) -> Vec<&str> {
     let mut depth = 0;
     let end = list.find(|c| {
@@ -104,7 +104,7 @@ fn lab_has_no_circles() {
     check_order("lab", &LAB);
 }
 
-/// A file of `moe` names the folder of what it takes from another one, so that the order can be seen.
+/// A file of `moe` names the folder of an item from another folder, so that the order is visible.
 #[test]
 fn moe_has_no_circles() {
     for (path, text) in sources("moe").into_iter().filter(|(path, _)| !path.ends_with("lib.rs")) {
@@ -129,7 +129,7 @@ fn folders(of: &str) -> BTreeMap<String, BTreeMap<String, String>> {
     folders
 }
 
-/// The names that a `mod.rs` or `lib.rs` takes from the modules below it, with the module of each.
+/// The names that a `mod.rs` or `lib.rs` re-exports from the modules below it, with the module of each.
 fn passed_on(head: &str) -> BTreeMap<String, String> {
     taken(head, "use ")
         .iter()
@@ -138,7 +138,7 @@ fn passed_on(head: &str) -> BTreeMap<String, String> {
         .collect()
 }
 
-/// What each module at the root of a crate, a file or a folder, uses of the others, by `crate::`. Names that
+/// The modules at the root of a crate, files or folders, that each of them uses by `crate::`. Names that
 /// `lib.rs` re-exports belong to their module. Files of tests are left out.
 fn modules_used(of: &str) -> Graph {
     let root = root().join("crates").join(of).join("src");
@@ -152,7 +152,8 @@ fn modules_used(of: &str) -> Graph {
         (!is_left_out).then(|| (own.to_string_lossy().to_string(), text))
     });
     let files: Vec<(String, &String)> = files.collect();
-    // A function may have the name of another module: `crate::a` is the function, `crate::a::B` in the module.
+    // A function may have the name of another module: `crate::a` is the function, `crate::a::B` an item of
+    // the module.
     let is_module = |name: &str| files.iter().any(|(own, _)| own == name);
     let module = |path: &str| match passed_on.get(first(path)) {
         Some(module) if first(path) == path || !is_module(first(path)) => module.clone(),
@@ -179,8 +180,8 @@ fn no_modules_of_a_crate_use_each_other_in_a_circle() {
     assert!(uses > 200, "{uses} uses of a module by another: are they found?");
 }
 
-/// What each file of a folder takes from the others, by `super::` or by the path of the folder, from the
-/// file itself or by way of `mod.rs`, which stands above them.
+/// The files of a folder that each of them uses, by `super::` or by the path of the folder, either directly
+/// or by way of `mod.rs`, which is above them.
 fn files_used(folder: &str, mut files: BTreeMap<String, String>) -> Graph {
     let head = files.remove("mod").or_else(|| files.remove("lib")).unwrap_or_default();
     let passed_on = passed_on(&head);
@@ -195,8 +196,8 @@ fn files_used(folder: &str, mut files: BTreeMap<String, String>) -> Graph {
     files.iter().map(|(name, code)| (name.clone(), used(name, code))).collect()
 }
 
-/// What is left of a graph when all that needs nothing more is taken away, again and again: circles, and
-/// what uses them.
+/// The part of a graph that remains after nodes without dependencies are removed repeatedly: circles, and the
+/// nodes that use them.
 fn circles(mut graph: Graph) -> Graph {
     loop {
         let known: BTreeSet<String> = graph.keys().cloned().collect();
@@ -207,7 +208,7 @@ fn circles(mut graph: Graph) -> Graph {
     }
 }
 
-/// Of all crates: the files of each folder.
+/// For the files of each folder in all crates.
 #[test]
 fn no_folder_has_a_circle_of_files() {
     for of in names("crates") {

@@ -1,4 +1,4 @@
-//! What a file may contain, and what it may name.
+//! The permitted contents of a file, and the names that it may use.
 
 use std::path::PathBuf;
 
@@ -33,7 +33,7 @@ fn crates_mention_no_experiment() {
     }
 }
 
-/// Whether the name is there as a word of its own.
+/// Whether the text contains the name as a separate word.
 fn mentions(text: &str, name: &str) -> bool {
     let part_of_a_word = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() || c == '_');
     text.match_indices(name).any(|(at, _)| {
@@ -55,7 +55,7 @@ fn moe_knows_no_plug_in_by_name() {
         let (_, rest) = code(text).split_once("const NAME: &'static str = \"").map(owned)?;
         rest.split('"').next().map(str::to_string)
     });
-    // Defaults of a config are names that a person could have typed.
+    // Defaults of a config are names that a user could have typed.
     let defaults = ["top-k", "ffn", "add"];
     for name in names.filter(|name| !defaults.contains(&name.as_str())) {
         for (path, text) in sources("moe") {

@@ -1,11 +1,11 @@
-//! The operations of layers: by which functions they read back and multiply.
+//! The operations of layers: the functions for read-backs and products.
 
 use std::collections::BTreeSet;
 
 use crate::tree::{code, names, read, root, sources};
 
-/// When tensors are read back, the processor waits for the graphics card: layers do it by one function,
-/// which counts.
+/// When tensors are read back, the processor waits for the graphics card: layers use one function for it,
+/// which counts the calls.
 #[test]
 fn layers_read_back_by_one_function() {
     let reads = [
@@ -18,7 +18,7 @@ fn layers_read_back_by_one_function() {
         ".try_into_scalar",
         "Transaction",
     ];
-    // Burn reads back in these: sorting, ranking, and what has a shape that follows from numbers.
+    // These operations of Burn read back: sorting, ranking, and those whose output shape depends on values.
     let burns = [
         ".sort(",
         ".sort_descending(",
@@ -37,14 +37,14 @@ fn layers_read_back_by_one_function() {
     ];
     let known = [
         ("kernels/src/read_back.rs", ".into_data("),
-        // On the processor alone.
+        // Only used on the processor.
         ("routers/src/kit/quantile.rs", ".sort_descending("),
     ];
     let mut found = BTreeSet::new();
     for of in ["kernels", "moe", "routers", "experts", "residuals", "backbones"] {
         for (path, text) in sources(of) {
             let path = path.to_string_lossy();
-            // What tests share.
+            // Code that is shared by tests.
             let shared = ["/conformance/", "/tests.rs", "/testing.rs", "/same_bits.rs"];
             if shared.iter().any(|part| path.contains(part)) {
                 continue;
@@ -75,7 +75,7 @@ fn the_padded_engine_reads_nothing_back() {
     assert_eq!(reads("engine/dropless.rs"), ["to_host("], "the search finds what is there");
 }
 
-/// Which operations a device has is no choice of a run.
+/// The operations of a device do not depend on the settings of a run.
 #[test]
 fn kernels_are_left_out_in_tests_and_counts_alone() {
     let programs = names("crates").into_iter().map(|name| (sources(&name), name));

@@ -1,10 +1,10 @@
-//! What the crates depend on.
+//! The dependencies of the crates.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::tree::{files, names, read, root};
 
-/// Which crates of ours a crate may depend on, tests not counted.
+/// The crates of the workspace on which a crate may depend, except in tests.
 const MAY_DEPEND_ON: [(&str, &[&str]); 21] = [
     ("workspace-hack", &[]),
     ("kernels", &[]),
@@ -72,7 +72,7 @@ fn dependencies_point_one_way() {
         let used = dependencies.into_iter().flat_map(toml::Table::keys);
         let rule = MAY_DEPEND_ON.iter().find(|(of, _)| *of == name);
         let (_, allowed) = rule.unwrap_or_else(|| panic!("say what {name} may depend on"));
-        // It has no code, only the features of other packages.
+        // The crate has no code, only the features of other packages.
         let used = used.filter(|used| *used != "workspace-hack");
         for dependency in used.filter(|used| ours.contains(*used)) {
             assert!(allowed.contains(&dependency.as_str()), "{name} depends on {dependency}");
@@ -107,7 +107,7 @@ fn what_needs_no_network_does_not_know_burn() {
     }
 }
 
-/// With it sums are taken in as many lanes as the processor has: docs/performance.md.
+/// With this feature, sums use as many lanes as the processor has: docs/performance.md.
 #[test]
 fn no_crate_turns_on_burns_simd() {
     for path in files(&root(), "Cargo.toml") {
@@ -116,7 +116,7 @@ fn no_crate_turns_on_burns_simd() {
     }
 }
 
-/// Whether a manifest, or a table in it, asks for the feature `simd` of a package of Burn.
+/// Whether a manifest, or a table in it, enables the feature `simd` of a package of Burn.
 fn asks_for_simd(table: &toml::Table) -> bool {
     let text = |value: &toml::Value| value.as_str().unwrap_or_default().to_string();
     table.iter().any(|(key, value)| match value {

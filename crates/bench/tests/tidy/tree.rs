@@ -20,12 +20,12 @@ pub(crate) fn names(folder: &str) -> Vec<String> {
     folders.map(|entry| entry.file_name().to_string_lossy().to_string()).collect()
 }
 
-/// The name of a file without its ending.
+/// The name of a file without its extension.
 pub(crate) fn stem(path: &Path) -> String {
     path.file_stem().unwrap_or_default().to_string_lossy().to_string()
 }
 
-/// All files under a folder that end like this, but for those of builds, runs and git.
+/// All files under a folder with this ending, except those of builds, runs and git.
 pub(crate) fn files(folder: &Path, end: &str) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
@@ -40,13 +40,13 @@ pub(crate) fn files(folder: &Path, end: &str) -> Vec<PathBuf> {
     found
 }
 
-/// Our sources, by crate.
+/// The source files of a crate.
 pub(crate) fn sources(of: &str) -> Vec<(PathBuf, String)> {
     let files = files(&root().join("crates").join(of).join("src"), ".rs");
     files.into_iter().map(|path| (path.clone(), read(&path))).collect()
 }
 
-/// A file without its comments and without what is compiled for tests alone.
+/// A file without its comments and without code that is compiled only for tests.
 pub(crate) fn code(text: &str) -> String {
     let mut lines = text.lines().filter(|line| !line.trim_start().starts_with("//"));
     let mut code = Vec::new();
@@ -55,7 +55,7 @@ pub(crate) fn code(text: &str) -> String {
             code.push(line);
             continue;
         }
-        // The item behind it: one line, or as far as a brace with the same indentation.
+        // The end of the item after it: one line, or up to a brace with the same indentation.
         let end = format!("{}}}", &line[..line.len() - line.trim_start().len()]);
         let is_attribute = |line: &&str| line.trim_start().starts_with("#[");
         let first = lines.by_ref().find(|line| !is_attribute(line)).unwrap_or_default();

@@ -8,7 +8,7 @@ use std::{
 
 use crate::tree::{files, root};
 
-/// Settings that nothing sets, and why they are there.
+/// Settings that nothing sets, and the reasons for keeping them.
 const KEPT: [(&str, &str); 4] = [
     ("beta1", "AdamW has two, and suites set the other"),
     ("lambda", "ReMoE's penalty and DeepSORT's weight are hyperparameters of their papers"),
@@ -16,8 +16,8 @@ const KEPT: [(&str, &str); 4] = [
     ("fault", "of a router in a test, broken on purpose"),
 ];
 
-/// Names that several crates have, and why that is no confusion. `soccernet` is a crate for others too, with
-/// names of its own.
+/// Names that several crates have, and the reasons why they do not confuse. `soccernet` is also a crate for
+/// other projects, and has its own names.
 const SHARED: [(&str, &str); 3] = [
     ("Error", "that of its crate, as is usual"),
     (
@@ -27,7 +27,7 @@ const SHARED: [(&str, &str); 3] = [
     ("Property", "a property of whole texts, of a task and in its trace"),
 ];
 
-/// The text files of the workspace but for results, by their paths in it.
+/// The text files of the workspace except results, by their relative paths.
 fn all() -> Vec<(String, String)> {
     let root = root();
     let read = |path: PathBuf| {
@@ -38,7 +38,7 @@ fn all() -> Vec<(String, String)> {
     files(&root, "").into_iter().filter_map(read).collect()
 }
 
-/// The fields that `config!` declares in a source file; not those that are tables of settings themselves.
+/// The fields that `config!` declares in a source file, except those that are tables of settings themselves.
 fn settings(code: &str) -> Vec<String> {
     let (mut found, mut end) = (Vec::new(), None);
     for line in code.lines() {
@@ -58,7 +58,7 @@ fn settings(code: &str) -> Vec<String> {
     found.into_iter().map(str::to_string).collect()
 }
 
-/// What comes before and behind each place where a text has this name as a whole word.
+/// The character before and the text after each occurrence of this name as a whole word.
 fn places<'a>(text: &'a str, name: &'a str) -> impl Iterator<Item = (Option<char>, &'a str)> {
     let is_word = |letter: char| letter.is_alphanumeric() || letter == '_' || letter == '-';
     let around = move |(at, _)| {
@@ -71,7 +71,7 @@ fn places<'a>(text: &'a str, name: &'a str) -> impl Iterator<Item = (Option<char
     text.match_indices(name).map(around).filter(whole)
 }
 
-/// Whether a suite or a page gives a setting of this name a value, or names the table that it is.
+/// Whether a suite or a page sets a setting of this name, or names it as a table.
 fn is_set(text: &str, name: &str) -> bool {
     places(text, name).any(|(before, behind)| {
         let behind = behind.trim_start_matches(['"', ' ']);
@@ -129,7 +129,7 @@ fn a_setting_is_found_where_it_is_set() {
     assert!(!is_set("top-k = 2", "k") && !is_set("k == 2", "k") && !is_set("back = 2", "k"));
 }
 
-/// A comment names the parameter or the number that it is about.
+/// A comment names the parameter or the number that it describes.
 #[test]
 fn comments_name_what_they_count() {
     let words = ["so many", "whoever", "by lot"];
@@ -148,7 +148,7 @@ fn comments_name_what_they_count() {
     }
 }
 
-/// A doc comment says what an item is: it begins with no question such as "What is limited".
+/// A doc comment describes an item: it does not begin like a question, such as "What is limited".
 #[test]
 fn doc_comments_are_no_questions() {
     let words = ["What ", "How ", "Who ", "Whom ", "Whose ", "Why "];

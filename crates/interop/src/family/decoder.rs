@@ -6,7 +6,7 @@
 //! model.layers.N.self_attn.{q,k,v,o}_proj.{weight [out, in], bias [out]}
 //! ```
 //!
-//! Maps are transposed here, and those to queries, keys and values stand side by side.
+//! Maps are transposed here, and those to queries, keys and values are concatenated.
 
 use anyhow::ensure;
 use backbones::{AttentionParts, QkNorm, TransformerLmConfig};
@@ -16,7 +16,7 @@ use serde_json::json;
 use super::ImportedNetwork;
 use crate::{keys::Keys, rope_scaling::RopeScaling, rules::Rules};
 
-/// A decoder that is being described.
+/// A decoder whose description is being built.
 pub(super) struct Decoder {
     pub(super) config: TransformerLmConfig,
     pub(super) moe: MoeConfig,
@@ -25,14 +25,14 @@ pub(super) struct Decoder {
     length: usize,
 }
 
-/// The values of keys that a config may leave out.
+/// The values of keys that a config may omit.
 pub(super) struct Defaults {
     pub(super) theta: f64,
     pub(super) epsilon: f64,
 }
 
 impl Decoder {
-    /// Reads the sizes, positions, norms and the head.
+    /// Reads the sizes, the positions, the norms and the head.
     pub(super) fn read(keys: &mut Keys, defaults: Defaults) -> anyhow::Result<Self> {
         keys.only("hidden_act", &[json!("silu")])?;
         let dropout = keys.maybe_number("attention_dropout")?.unwrap_or(0.0);
@@ -66,7 +66,8 @@ impl Decoder {
         })
     }
 
-    /// Reads `head_dim`, the width of a head where it is not that of the stream over the heads.
+    /// Reads `head_dim`, the width of a head if it is not the width of the stream divided by the number of
+    /// heads.
     pub(super) fn head_width(&mut self, keys: &mut Keys) -> anyhow::Result<()> {
         let head = keys.maybe_size("head_dim")?;
         let usual = self.config.width / self.config.heads;
@@ -74,22 +75,22 @@ impl Decoder {
         Ok(())
     }
 
-    /// The parts of attention besides.
+    /// The additional parts of attention.
     pub(super) fn parts(&mut self) -> &mut AttentionParts {
         &mut self.config.attention
     }
 
-    /// The blocks with numbers, and the path of each.
+    /// The numbers of the blocks, and the path of each block here and in the checkpoint.
     pub(super) fn blocks(&self) -> impl Iterator<Item = (usize, String, String)> + use<> {
         (0..self.config.depth).map(|i| (i, format!("blocks.{i}"), format!("model.layers.{i}")))
     }
 
-    /// The rules of embedding, norms and head.
+    /// Adds the rules of embedding, norms and head.
     pub(super) fn frame(&mut self) {
         self.frame_with("model.embed_tokens.weight");
     }
 
-    /// The same with an embedding of this name.
+    /// The same with another name of the embedding.
     pub(super) fn frame_with(&mut self, embedding: &str) {
         self.rules.same("embedding.weight", embedding);
         self.rules.same("norm.gamma", "model.norm.weight");
@@ -101,12 +102,12 @@ impl Decoder {
             let norm = |name: &str| format!("{there}.{name}layernorm.weight");
             self.rules.same(format!("{here}.attention_norm.gamma"), norm("input_"));
             self.rules.same(format!("{here}.feed_forward_norm.gamma"), norm("post_attention_"));
-            // In older files; it follows from the settings.
+            // Found in older files; it follows from the settings.
             self.rules.unused.push(format!("{there}.self_attn.rotary_emb.inv_freq"));
         }
     }
 
-    /// The rules of attention with four maps, with biases where the settings have them.
+    /// Adds the rules of attention with four maps, with biases if the settings have them.
     pub(super) fn attention(&mut self) {
         let TransformerLmConfig { width, heads, kv_heads, head_width, bias, .. } = self.config;
         let head = head_width.unwrap_or(width / heads);
@@ -136,7 +137,7 @@ impl Decoder {
         }
     }
 
-    /// The rules of a stack of `n` gated networks, each with maps `gate`, `up` and `down`.
+    /// Adds the rules of a stack of `n` gated networks, each with maps `gate`, `up` and `down`.
     pub(super) fn gated(
         &mut self,
         here: &str,
@@ -150,7 +151,7 @@ impl Decoder {
         }
     }
 
-    /// The rules of a dense gated network, and its settings.
+    /// Adds the rules of a dense gated network, and its settings.
     pub(super) fn dense(&mut self, block: usize, hidden: usize) {
         self.config.dense = swiglu(hidden);
         let here = format!("blocks.{block}.feed_forward.Dense");
@@ -162,7 +163,7 @@ impl Decoder {
         format!("blocks.{block}.feed_forward.Moe")
     }
 
-    /// The rule of a router's linear gate.
+    /// Adds the rule of a router's linear gate.
     pub(super) fn gate(&mut self, block: usize, tensor: String) {
         self.rules.map(format!("{}.router.gate.weight", Self::moe_path(block)), tensor);
     }
@@ -203,7 +204,7 @@ pub(super) fn top_k(keys: &mut Keys, weights: &str) -> anyhow::Result<Choice> {
     Ok(Choice::of("top-k").with("k", k).with("weights", weights).with("balance", balance))
 }
 
-/// The weights of the chosen experts: of all experts' probabilities, or those over their sum.
+/// The weights of the chosen experts: the probabilities over all experts, or these divided by their sum.
 pub(super) fn weights(keys: &mut Keys) -> anyhow::Result<&'static str> {
     Ok(if keys.flag("norm_topk_prob", false)? { "renormalised" } else { "softmax" })
 }

@@ -50,7 +50,7 @@ pub(super) fn read(keys: &mut Keys) -> anyhow::Result<ImportedNetwork> {
     Ok(decoder.done())
 }
 
-/// The keys of training alone, as DeepSeek-V3 has them too.
+/// Reads the keys that only concern training, which DeepSeek-V3 has too.
 pub(super) fn training(keys: &mut Keys) -> anyhow::Result<()> {
     keys.maybe_number("aux_loss_alpha")?;
     keys.flag("seq_aux", false)?;
@@ -58,7 +58,7 @@ pub(super) fn training(keys: &mut Keys) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Latent attention, as DeepSeek-V3 has it too.
+/// Reads latent attention, which DeepSeek-V3 has too.
 pub(super) fn latent(keys: &mut Keys, decoder: &mut Decoder) -> anyhow::Result<()> {
     let latent = LatentConfig {
         rank: keys.size("kv_lora_rank")?,
@@ -103,10 +103,11 @@ pub(super) fn latent(keys: &mut Keys, decoder: &mut Decoder) -> anyhow::Result<(
     Ok(())
 }
 
-/// The keys of the numbers of experts and of shared ones.
+/// The keys of the number of experts and of shared experts.
 pub(super) const EXPERTS: [&str; 2] = ["n_routed_experts", "n_shared_experts"];
 
-/// The experts, the shared ones, and the dense blocks at the start, as DeepSeek-V3 and Ling have them too.
+/// Reads the experts, the shared experts, and the dense blocks at the start, which DeepSeek-V3 and Ling have
+/// too.
 pub(super) fn layers(
     keys: &mut Keys,
     decoder: &mut Decoder,

@@ -12,8 +12,9 @@
 //! SIDE.block.N.layer.{1, of the decoder 2}.layer_norm.weight, SIDE.final_layer_norm.weight
 //! ```
 //!
-//! Maps are transposed here. Dropout is on embeddings and branches here; there also on the hidden numbers of
-//! feed-forward networks, the weights of attention, and what leaves a side. No two differ in evaluation.
+//! Maps are transposed here. Dropout is on embeddings and branches here; in the library it is also on the
+//! hidden units of feed-forward networks, on the weights of attention, and on the output of each side. In
+//! evaluation there is no difference.
 
 use anyhow::ensure;
 use backbones::{
@@ -26,7 +27,7 @@ use serde_json::json;
 use super::ImportedNetwork;
 use crate::{keys::Keys, rules::Rules};
 
-/// An encoder-decoder that is being described.
+/// An encoder-decoder whose description is being built.
 pub(super) struct EncoderDecoder {
     pub(super) config: TransformerSeq2SeqConfig,
     pub(super) moe: MoeConfig,
@@ -35,7 +36,7 @@ pub(super) struct EncoderDecoder {
     length: usize,
 }
 
-/// A layer: its number among all blocks, and its paths here and there.
+/// A layer: its number among all blocks, and its paths here and in the checkpoint.
 pub(super) struct LayerPaths {
     pub(super) side: Side,
     pub(super) number: usize,
@@ -45,7 +46,7 @@ pub(super) struct LayerPaths {
 }
 
 impl LayerPaths {
-    /// The feed-forward network: here, and there its part of the block.
+    /// The paths of the feed-forward network: here, and its part of the block in the checkpoint.
     pub(super) fn feed_forward(&self) -> (String, String) {
         let last = match self.side {
             Side::Encoder => 1,
@@ -56,7 +57,7 @@ impl LayerPaths {
 }
 
 impl EncoderDecoder {
-    /// Reads what they have in common.
+    /// Reads the shared keys.
     pub(super) fn read(keys: &mut Keys) -> anyhow::Result<Self> {
         for flag in ["is_decoder", "add_cross_attention"] {
             keys.only(flag, &[json!(false)])?;
@@ -101,7 +102,7 @@ impl EncoderDecoder {
         Ok(it)
     }
 
-    /// All layers, those of the encoder first.
+    /// All layers, beginning with the encoder.
     pub(super) fn layers(&self) -> Vec<LayerPaths> {
         let of = |side: Side, first: usize| {
             let name = match side {
@@ -120,7 +121,7 @@ impl EncoderDecoder {
         of(Side::Encoder, 0).chain(of(Side::Decoder, self.config.encoder_layers)).collect()
     }
 
-    /// The rules of embedding, head, last norms and relative positions.
+    /// Adds the rules of embedding, head, final norms and relative positions.
     fn ends(&mut self) {
         let (shared, rules) = ("shared.weight", &mut self.rules);
         rules.same("embedding.weight", shared);
@@ -131,7 +132,7 @@ impl EncoderDecoder {
             rules.same(format!("{side}.relative.table"), bias);
             rules.copies.push((format!("{side}.embed_tokens.weight"), shared.into()));
         }
-        // In the first published files of T5: attention to the source has no positions.
+        // In the first published files of T5; the attention to the source has no positions.
         let stray = "decoder.block.0.layer.1.EncDecAttention.relative_attention_bias.weight";
         rules.unused.push(stray.into());
         match self.config.head.tied {
@@ -140,7 +141,7 @@ impl EncoderDecoder {
         }
     }
 
-    /// The rules of attention and of the norms of all branches.
+    /// Adds the rules of attention and of the norms of all branches.
     fn attention(&mut self) {
         for layer in self.layers() {
             let LayerPaths { side, here, there, .. } = &layer;

@@ -23,7 +23,7 @@ use super::{
 use crate::{keys::Keys, rules::TensorRule};
 
 pub(super) fn read(keys: &mut Keys) -> anyhow::Result<ImportedNetwork> {
-    // Without them, or with null, the library stretches by a YaRN of its own.
+    // Without a scaling, or with null, the library applies its own YaRN scaling.
     let old = keys.table("rope_scaling")?.is_some_and(|table| !table.is_empty());
     if !old && !keys.has("rope_parameters") {
         return Err(keys.error("rope_parameters is missing"));
@@ -37,7 +37,7 @@ pub(super) fn read(keys: &mut Keys) -> anyhow::Result<ImportedNetwork> {
     let (alpha, limit) = (keys.number("swiglu_alpha", 1.702)?, keys.number("swiglu_limit", 7.0)?);
     decoder.moe.experts = keys.size("num_local_experts")?;
     decoder.moe.router = top_k(keys, "top-k-softmax")?.with("bias", true);
-    // The published config says these twice.
+    // The published config has both names of this key.
     keys.only("experts_per_token", &[decoder.moe.router.options["k"].clone()])?;
     keys.maybe_size("initial_context_length")?;
     let expert = Choice::of("clamped-glu").with("hidden", hidden);
@@ -65,7 +65,8 @@ pub(super) fn read(keys: &mut Keys) -> anyhow::Result<ImportedNetwork> {
     Ok(decoder.done())
 }
 
-/// The window, and the blocks in which it holds: every other one from the first unless `layer_types` says so.
+/// Reads the window, and the blocks to which it applies: every other one from the first on, unless
+/// `layer_types` gives them.
 fn windows(keys: &mut Keys, decoder: &mut Decoder) -> anyhow::Result<()> {
     let depth = decoder.config.depth;
     keys.needs("sliding_window")?;

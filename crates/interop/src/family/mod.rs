@@ -1,7 +1,7 @@
 //! Families of published models, one file each: the keys of the config that are read, the names of the
 //! tensors, their layout, and what differs.
 //!
-//! A family makes of a config the settings of a network and the rules from tensors to its parameters.
+//! A family converts a config to the settings of a network and the rules that map tensors to its parameters.
 
 mod bailing_moe;
 mod decoder;
@@ -34,22 +34,22 @@ pub struct ImportedNetwork {
     pub backbone: Choice,
     /// Its MoE layers.
     pub moe: MoeConfig,
-    /// The form of its inputs; of a text the longest.
+    /// The form of its inputs; for a text with the largest length.
     pub domain: Domain,
-    /// Outputs at each position.
+    /// The number of outputs at each position.
     pub outputs: usize,
-    /// The parameter that each tensor corresponds to.
+    /// The rules that map tensors to parameters.
     pub rules: Rules,
 }
 
 impl ImportedNetwork {
-    /// The inputs and outputs that the backbone is built for.
+    /// The inputs and outputs for which the backbone is built.
     pub fn backbone_spec<'a>(&'a self, library: &'a moe::Library) -> BackboneSpec<'a> {
         BackboneSpec { domain: self.domain, outputs: self.outputs, moe: &self.moe, library }
     }
 }
 
-/// A family: the `model_type` of its configs, its architecture, and how a config is read.
+/// A family: the `model_type` of its configs, its architecture, and the function that reads a config.
 struct Family {
     kind: &'static str,
     architecture: &'static str,
@@ -80,21 +80,21 @@ const FAMILIES: &[Family] = &families![
     "deit", "DeiTForImageClassificationWithTeacher", deit;
 ];
 
-/// Families that are not read, and why.
+/// Families that are not supported, with the reason.
 const NOT_READ: [(&str, &str); 1] =
     [("bailing_moe_v2", "its attention and router are others than those of \"bailing_moe\"")];
 
-/// The names of the families, as configs have them.
+/// The names of the families in configs.
 pub fn known() -> impl Iterator<Item = &'static str> {
     FAMILIES.iter().map(|family| family.kind)
 }
 
-/// The most layers.
+/// The largest number of layers.
 const LAYERS: usize = 1000;
-/// The most experts of all layers; there is a rule for each tensor of each of them.
+/// The largest number of experts in all layers; there is a rule for each tensor of each of them.
 const EXPERTS: usize = 200_000;
 
-/// Refuses more layers and experts than there can be, before there are rules for them.
+/// Refuses more layers and experts than these limits, before rules are made for them.
 fn check_layers(config: &Map<String, Value>) -> anyhow::Result<()> {
     let size = |key: &str| config.get(key).and_then(Value::as_u64).unwrap_or(0) as usize;
     let sides = ["num_hidden_layers", "num_layers", "num_decoder_layers"];
@@ -117,8 +117,8 @@ fn check_layers(config: &Map<String, Value>) -> anyhow::Result<()> {
 /// The network that a `config.json` describes.
 ///
 /// # Errors
-/// If the family is unknown, naming those that are known; if a key is missing or has a value that the
-/// network does not have; if there are keys that the network does not honour.
+/// If the family is unknown, with a list of the known ones; if a key is missing or has a value that the
+/// network does not support; if there are keys that the network does not honour.
 pub fn describe(config: &Map<String, Value>) -> anyhow::Result<ImportedNetwork> {
     let kind = config.get("model_type").and_then(Value::as_str);
     let kind = kind.ok_or_else(|| anyhow!("config.json: model_type is missing"))?;

@@ -44,7 +44,7 @@ pub(super) fn read(keys: &mut Keys) -> anyhow::Result<ImportedNetwork> {
     Ok(decoder.done())
 }
 
-/// The experts and the dense blocks, as Qwen3-MoE has them too.
+/// Reads the experts and the dense blocks, which Qwen3-MoE has too.
 pub(super) fn layers(keys: &mut Keys, decoder: &mut Decoder) -> anyhow::Result<()> {
     let other = keys.maybe_size("num_local_experts")?; // its name in newer versions
     let experts = other.map_or_else(|| keys.size("num_experts"), Ok)?;

@@ -28,10 +28,10 @@ pub(super) fn read(keys: &mut Keys) -> anyhow::Result<ImportedNetwork> {
     keys.only("feed_forward_proj", &[json!("relu")])?;
     keys.only("is_gated_act", &[json!(false)])?;
     keys.only("dense_act_fn", &[json!("relu")])?;
-    // Of the library's first form: the only values that it knows.
+    // In the library's first form: the only values that it supports.
     keys.only("router_type", &[json!("tokens_masked")])?;
     keys.only("batch_prioritized_routing", &[json!(false)])?;
-    // What is returned besides; and the library does not look at the second.
+    // The first key concerns additional outputs; the library ignores the second one.
     keys.value("add_router_probs");
     keys.value("router_ignore_padding_tokens");
     let network = plain("relu").with("hidden", keys.size("d_ff")?);
@@ -85,7 +85,7 @@ fn router(keys: &mut Keys, bias: bool) -> anyhow::Result<Choice> {
         .with("z", keys.number("router_z_loss_coef", 0.001)?))
 }
 
-/// Every how many layers of a side there are experts; 0 for none.
+/// The interval of the layers of a side that have experts; 0 if none has.
 fn step(keys: &mut Keys, side: Side, layers: usize) -> anyhow::Result<usize> {
     let name = match side {
         Side::Encoder => "encoder",

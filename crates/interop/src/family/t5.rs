@@ -24,7 +24,7 @@ pub(super) fn read(keys: &mut Keys) -> anyhow::Result<ImportedNetwork> {
         Some(activation) => (true, activation),
         None => (false, kind.as_str()),
     };
-    // As the library reads it: the gelu of gated networks is the approximate one.
+    // The library's interpretation: the gelu of gated networks is the approximate one.
     let activation = if kind == "gated-gelu" { "gelu_new" } else { activation };
     let (dense, maps): (Choice, &[[&str; 2]]) = match (gated, activation) {
         (false, "relu" | "gelu" | "gelu_new") => (plain(activation), &[["w1", "wi"], ["w2", "wo"]]),

@@ -30,7 +30,7 @@ pub(super) fn read(keys: &mut Keys) -> anyhow::Result<ImportedNetwork> {
     Ok(model)
 }
 
-/// All but the head, with the tensors beneath this name.
+/// Reads everything but the head, with tensors whose names begin with this prefix.
 pub(super) fn read_with(
     keys: &mut Keys,
     pool: Pool,
@@ -41,7 +41,7 @@ pub(super) fn read_with(
     }
     keys.only("qkv_bias", &[json!(true)])?;
     keys.only("problem_type", &[json!("single_label_classification")])?;
-    // Labels, the head of another task, and what a masked image is rebuilt by.
+    // Labels, the head of another task, and the reconstruction of masked images.
     for unused in ["label2id", "pooler_act", "pooler_output_size", "encoder_stride"] {
         keys.value(unused);
     }

@@ -1,15 +1,15 @@
-//! The architectures of GGUF files that are read, and the families that they are: what keys of metadata and
-//! tensors are called in `config.json` and in the files of the transformers library.
+//! The architectures of GGUF files that are read, and the corresponding families: the names of metadata keys
+//! and tensors in `config.json` and in the files of the transformers library.
 //!
-//! Keys stand behind the name of the architecture, `qwen3moe.block_count`; tensors of block N are
+//! The name of the architecture is the prefix of keys, as in `qwen3moe.block_count`; tensors of block N are
 //! `blk.N.NAME.weight` (or `.bias`) and become `model.layers.N.NAME.weight`. Stacked experts
-//! `blk.N.ffn_{gate,up,down}_exps.weight` `[E, out, in]` appear one by one.
+//! `blk.N.ffn_{gate,up,down}_exps.weight` `[E, out, in]` become one tensor per expert.
 //!
-//! The names are those of llama.cpp's `gguf-py/gguf/constants.py` and its converters. What a file does not say is
-//! as llama.cpp computes it: `qwen3moe` divides the weights of the chosen experts by their sum, `qwen2moe` and
-//! `olmoe` do not; all of their blocks have experts; values are not cut off (`clip_qkv`).
+//! The names are those of llama.cpp's `gguf-py/gguf/constants.py` and its converters. Values that a file
+//! omits are those that llama.cpp uses: `qwen3moe` divides the weights of the chosen experts by their sum,
+//! `qwen2moe` and `olmoe` do not; all of their blocks have experts; values are not clipped (`clip_qkv`).
 //!
-//! In `granitemoe` all experts are one tensor here too, and gate and up become one (`joined.rs`).
+//! In `granitemoe` all experts stay one tensor, and gate and up are joined to one (`joined.rs`).
 
 use anyhow::anyhow;
 use serde_json::{Map, Value};
@@ -24,20 +24,21 @@ pub(super) struct Architecture {
     pub(super) name: &'static str,
     /// The `model_type` of its configs; `llama` with experts is Mixtral.
     pub(super) family: &'static str,
-    /// The key of a config of whether queries, keys and values have biases.
+    /// The key of a config that says whether queries, keys and values have biases.
     pub(super) bias: &'static str,
-    /// Whether the rows of queries and keys are in another order than those of the library: llama.cpp turns
-    /// neighbouring numbers of a head in some architectures, and those that are d / 2 apart in the others.
+    /// Whether the rows of queries and keys are in another order than in the library: in some architectures
+    /// llama.cpp rotates adjacent numbers of a head, in the others those at a distance of d / 2.
     pub(super) pairs: bool,
-    /// Keys besides `KEYS`.
+    /// Keys in addition to `KEYS`.
     keys: Names,
-    /// Tensors of a block besides `BLOCK`.
+    /// Tensors of a block in addition to `BLOCK`.
     block: Names,
-    /// The place of the experts in a block and their maps, gate, up and down, where each has tensors of its own.
+    /// The path of the experts in a block and their maps, gate, up and down, if each expert has separate
+    /// tensors.
     experts: Option<(&'static str, [&'static str; 3])>,
 }
 
-/// All of them.
+/// All architectures.
 static ARCHITECTURES: [Architecture; 5] = [
     Architecture {
         name: "llama",
@@ -110,10 +111,10 @@ static ARCHITECTURES: [Architecture; 5] = [
     },
 ];
 
-/// The gate of the shared expert, a vector in GGUF files and `[1, D]` in those of the library.
+/// The gate of the shared expert, which is a vector in GGUF files and `[1, D]` in those of the library.
 pub(super) const SHARED_GATE: &str = "mlp.shared_expert_gate";
 
-/// The two tensors of Granite that become one.
+/// The two tensors of Granite that are joined to one.
 pub(super) const GATE: &str = "block_sparse_moe.input_linear.gate";
 pub(super) const UP: &str = "block_sparse_moe.input_linear.up";
 
@@ -160,10 +161,10 @@ const BLOCK: Names = &[
 const EXPERTS: [&str; 3] = ["ffn_gate_exps", "ffn_up_exps", "ffn_down_exps"];
 
 impl Architecture {
-    /// That of a file.
+    /// The architecture of a file.
     ///
     /// # Errors
-    /// If the file does not say it, or it is not read, naming those that are.
+    /// If the file does not name its architecture, or if it is not supported; lists the supported ones.
     pub(super) fn of(metadata: &Map<String, Value>) -> anyhow::Result<&'static Self> {
         let name = metadata.get("general.architecture");
         let name = name.ok_or_else(|| anyhow!("metadata: no general.architecture"))?;
@@ -175,17 +176,18 @@ impl Architecture {
         })
     }
 
-    /// The key of a `config.json` that says what a key of metadata does.
+    /// The key of a `config.json` that corresponds to a key of metadata.
     pub(super) fn key(&self, key: &str) -> Option<&'static str> {
         renamed(KEYS, key).or_else(|| renamed(self.keys, key))
     }
 
-    /// The name of a tensor of a block.
+    /// The library's name for a tensor of a block.
     pub(super) fn tensor(&self, name: &str) -> Option<&'static str> {
         renamed(BLOCK, name).or_else(|| renamed(self.block, name))
     }
 
-    /// The place in a block and the map of each expert whose stack has this name, if each has tensors of its own.
+    /// The path in a block and the map of each expert for a stack of this name, if each expert has separate
+    /// tensors.
     pub(super) fn experts(&self, name: &str) -> Option<(&'static str, &'static str)> {
         let (place, maps) = self.experts?;
         EXPERTS.iter().position(|known| *known == name).map(|at| (place, maps[at]))

@@ -1,6 +1,6 @@
 //! The `config.json` that corresponds to a GGUF file, from its metadata.
 //!
-//! Keys that say the same in a config are in `architecture.rs`; `attention.value_length`,
+//! Keys with a direct equivalent in a config are in `architecture.rs`; `attention.value_length`,
 //! `rope.dimension_count` and `rope.scaling.{type, factor}` are read here. Other keys of the architecture are
 //! refused by name.
 
@@ -13,7 +13,7 @@ use super::{
 };
 use crate::stored::Stored;
 
-/// Keys that are read apart.
+/// Keys that are read separately.
 const APART: [&str; 6] = [
     "attention.value_length",
     "rope.dimension_count",
@@ -25,10 +25,10 @@ const APART: [&str; 6] = [
 
 const EXPERT_WIDTH: &str = "moe_intermediate_size";
 
-/// The config.
+/// Makes the config.
 ///
 /// # Errors
-/// Names what the network does not honour.
+/// If the network does not honour a key; names it.
 pub(super) fn config(
     architecture: &Architecture,
     metadata: &Map<String, Value>,
@@ -41,13 +41,13 @@ pub(super) fn config(
     if let Some(scaling) = scaling(name, metadata)? {
         config.insert("rope_scaling".into(), scaling);
     }
-    // As llama.cpp has it where a file does not say; a config of Mixtral has another default.
+    // The default of llama.cpp if a file omits it; a config of Mixtral has another default.
     config.entry("rope_theta").or_insert(json!(10_000.0));
     let has = |name: &str| tensors.iter().any(|(known, _)| known == name);
     config.insert("tie_word_embeddings".into(), (!has(HEAD)).into());
     let biases = has("blk.0.attn_q.bias");
     if biases || architecture.family == "qwen2_moe" {
-        // Qwen2-MoE has biases if nothing is said.
+        // Qwen2-MoE has biases by default.
         config.insert(architecture.bias.into(), biases.into());
     }
     let rows = tensors.iter().find(|(name, _)| name == EMBEDDING);
@@ -65,7 +65,7 @@ pub(super) fn config(
     Ok(config)
 }
 
-/// The keys that say the same in a config.
+/// Copies the keys with a direct equivalent in a config.
 fn same_keys(
     architecture: &Architecture,
     metadata: &Map<String, Value>,
@@ -83,7 +83,7 @@ fn same_keys(
     Ok(config)
 }
 
-/// Llama, or Mixtral if there are experts: llama.cpp files both under one architecture.
+/// Sets the family to Llama, or to Mixtral if there are experts: llama.cpp has one architecture for both.
 fn llama(config: &mut Map<String, Value>) {
     let experts = config.get("num_local_experts").and_then(Value::as_u64).unwrap_or(0);
     if experts > 0 {
@@ -94,8 +94,8 @@ fn llama(config: &mut Map<String, Value>) {
     }
 }
 
-/// The scale of Granite's attention where a file does not say it, as llama.cpp has it: the usual one, which is not
-/// the library's.
+/// Sets the scale of Granite's attention if a file omits it. As in llama.cpp it is the usual one, which is
+/// not the library's default.
 fn granite(config: &mut Map<String, Value>) {
     if let Some(head) = head_width(config) {
         config.entry("attention_multiplier").or_insert(json!(1.0 / (head as f64).sqrt()));
@@ -108,7 +108,7 @@ fn head_width(config: &Map<String, Value>) -> Option<u64> {
     size("head_dim").or_else(|| size("hidden_size")?.checked_div(size("num_attention_heads")?))
 }
 
-/// The widths of experts where a file of Qwen does not say them, as llama.cpp has them.
+/// Sets the widths of experts if a file of Qwen omits them, as in llama.cpp.
 fn widths(family: &str, config: &mut Map<String, Value>) {
     let size = |key: &str| config.get(key).and_then(Value::as_u64);
     let width = size("intermediate_size");
@@ -123,7 +123,7 @@ fn widths(family: &str, config: &mut Map<String, Value>) {
     }
 }
 
-/// Checks that it is one file, with the formats of today.
+/// Checks that the model is one file, with current formats.
 fn whole(name: &str, metadata: &Map<String, Value>) -> anyhow::Result<()> {
     let known = |key: &str, value: Value| match metadata.get(key) {
         Some(other) if *other != value => {
@@ -136,7 +136,7 @@ fn whole(name: &str, metadata: &Map<String, Value>) -> anyhow::Result<()> {
     known("split.count", 1.into())
 }
 
-/// Checks that all numbers of a head turn, and that values are as wide as keys.
+/// Checks that all numbers of a head are rotated, and that values are as wide as keys.
 fn heads(
     name: &str,
     metadata: &Map<String, Value>,
@@ -156,7 +156,7 @@ fn heads(
 fn scaling(name: &str, metadata: &Map<String, Value>) -> anyhow::Result<Option<Value>> {
     let own = |key: &str| metadata.get(&format!("{name}.rope.scaling.{key}"));
     let factor = own("factor");
-    // A factor without a type is linear, as llama.cpp reads it.
+    // Without a type, a factor is linear, as in llama.cpp.
     let kind = own("type").map(|kind| kind.as_str().unwrap_or_default());
     match kind.or(factor.map(|_| "linear")) {
         None | Some("none") => Ok(None),

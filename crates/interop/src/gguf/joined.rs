@@ -1,5 +1,5 @@
-//! Granite-MoE's first maps of experts, which GGUF files have as two tensors and the transformers library as one:
-//! in the rows of each expert those of the gate come before those of up.
+//! The first maps of Granite-MoE's experts, which are two tensors in GGUF files and one in the transformers
+//! library: for each expert, the rows of the gate come before those of up.
 //!
 //! ```text
 //! input_linear.gate [E, H, D] and input_linear.up [E, H, D]     input_linear [E, 2H, D]
@@ -15,10 +15,10 @@ use crate::{
     stored::{Order, Stored},
 };
 
-/// Makes one of each pair of tensors.
+/// Joins each pair of tensors to one.
 ///
 /// # Errors
-/// If a pair has two shapes or number formats.
+/// If the two tensors of a pair have different shapes or number formats.
 pub(crate) fn join(places: &mut BTreeMap<String, TensorPlace>) -> anyhow::Result<()> {
     let named = |end: &str| format!(".{end}.weight");
     let [gate_end, up_end] = [GATE, UP].map(named);

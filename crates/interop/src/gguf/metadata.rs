@@ -1,13 +1,14 @@
-//! The header of a GGUF file: numbers, texts and lists, of which nothing is taken that the file cannot have.
+//! The header of a GGUF file: numbers, texts and lists, without allocating memory for more than the file can
+//! contain.
 
 use std::io::Read;
 
 use anyhow::{Context, anyhow, bail, ensure};
 use serde_json::{Map, Number, Value};
 
-/// The longest text, in bytes.
+/// The largest length of a text, in bytes.
 const TEXT: u64 = 1 << 24;
-/// The longest list.
+/// The largest length of a list.
 const LIST: u64 = 1 << 22;
 
 /// The unread rest of a file of known size.
@@ -22,19 +23,19 @@ impl<R: Read> HeaderReader<R> {
         Self { from, at: 0, size }
     }
 
-    /// Bytes read so far.
+    /// The number of bytes read so far.
     pub(super) fn at(&self) -> u64 {
         self.at
     }
 
-    /// Checks that `bytes` more bytes follow.
+    /// Checks that at least `bytes` more bytes follow.
     fn has(&self, bytes: u64) -> anyhow::Result<()> {
         let (at, left) = (self.at, self.size - self.at);
         ensure!(bytes <= left, "it is cut off: {bytes} bytes from {at} on, and there are {left}");
         Ok(())
     }
 
-    /// The next bytes.
+    /// Reads the next `N` bytes.
     pub(super) fn array<const N: usize>(&mut self) -> anyhow::Result<[u8; N]> {
         self.has(N as u64)?;
         let mut bytes = [0; N];
@@ -43,17 +44,17 @@ impl<R: Read> HeaderReader<R> {
         Ok(bytes)
     }
 
-    /// The next four bytes.
+    /// Reads a number of four bytes.
     pub(super) fn small(&mut self) -> anyhow::Result<u32> {
         self.array().map(u32::from_le_bytes)
     }
 
-    /// The next eight bytes.
+    /// Reads a number of eight bytes.
     pub(super) fn number(&mut self) -> anyhow::Result<u64> {
         self.array().map(u64::from_le_bytes)
     }
 
-    /// A text behind its length.
+    /// Reads a text with its length in front.
     pub(super) fn text(&mut self) -> anyhow::Result<String> {
         let n = self.number()?;
         ensure!(n <= TEXT, "a text would be {n} bytes long; at most {TEXT} are read");
@@ -65,7 +66,7 @@ impl<R: Read> HeaderReader<R> {
     }
 }
 
-/// The entries of metadata, all of different names.
+/// Reads the entries of metadata, whose names must be distinct.
 pub(super) fn read(
     header: &mut HeaderReader<impl Read>,
     entries: u64,
@@ -81,7 +82,7 @@ pub(super) fn read(
     Ok(metadata)
 }
 
-/// A value of a kind of the format's table `gguf_metadata_value_type`.
+/// Reads a value whose kind is one of the format's table `gguf_metadata_value_type`.
 fn value(header: &mut HeaderReader<impl Read>, kind: u32, listed: bool) -> anyhow::Result<Value> {
     Ok(match kind {
         0 => u8::from_le_bytes(header.array()?).into(),
@@ -113,7 +114,8 @@ fn list(header: &mut HeaderReader<impl Read>) -> anyhow::Result<Value> {
     (0..n).map(|_| value(header, kind, true)).collect()
 }
 
-/// The number that was written: the shortest one that is this one in single precision.
+/// The shortest decimal number that is this one in single precision, which is the number as originally
+/// written.
 fn single(x: f32) -> anyhow::Result<Value> {
     finite(x.to_string().parse()?)
 }

@@ -1,4 +1,4 @@
-//! GGUF files: weights, config and tokeniser in one.
+//! GGUF files: weights, config and tokeniser in one file.
 //!
 //! The format: <https://github.com/ggml-org/ggml/blob/master/docs/gguf.md>, versions 2 and 3, little-endian.
 //!
@@ -9,8 +9,9 @@
 //! the numbers, each tensor at a multiple of `general.alignment`
 //! ```
 //!
-//! The tensors appear by the names of the transformers library, so that the families of checkpoints read them
-//! (`architecture.rs`, `config.rs`, `names.rs`). Numbers: F32, F16, BF16, Q8_0, Q4_0, Q4_1. One file; parts of a split model are refused.
+//! The tensors get the names of the transformers library, so that the families of checkpoints read them
+//! (`architecture.rs`, `config.rs`, `names.rs`). Numbers: F32, F16, BF16, Q8_0, Q4_0, Q4_1. Only single files
+//! are read; parts of a split model are refused.
 
 mod architecture;
 mod config;
@@ -36,7 +37,7 @@ use crate::{
 pub(crate) struct Gguf {
     /// The corresponding `config.json` of the transformers library.
     pub(crate) config: Map<String, Value>,
-    /// A `tokenizer.json`, or why there is none.
+    /// A `tokenizer.json`, or the reason why there is none.
     pub(crate) tokenizer: Result<Value, String>,
     /// The tensors by the names of the transformers library.
     pub(crate) shard: Shard,
@@ -45,12 +46,12 @@ pub(crate) struct Gguf {
 /// Opens a file and checks its header.
 ///
 /// # Errors
-/// Names the file and what is wrong with it.
+/// If the file is invalid; names the file and the problem.
 pub(crate) fn open(path: &Path) -> anyhow::Result<Gguf> {
     read(path).with_context(|| path.display().to_string())
 }
 
-/// The most tensors, and the most entries of metadata.
+/// The largest number of tensors, and of entries of metadata.
 const MOST: u64 = 1 << 16;
 
 fn read(path: &Path) -> anyhow::Result<Gguf> {
@@ -65,7 +66,7 @@ fn read(path: &Path) -> anyhow::Result<Gguf> {
     let metadata = metadata::read(&mut header, entries)?;
     let alignment = alignment(&metadata)?;
     let tensors = tensors::read(&mut header, tensors, alignment)?;
-    // Without tensors nothing need follow.
+    // Without tensors the header may end the file.
     let start = header.at().next_multiple_of(alignment).min(size);
     covered(&tensors, size - start, alignment)?;
     let architecture = Architecture::of(&metadata)?;

@@ -1,10 +1,11 @@
-//! The tensors of a GGUF file by the names of the transformers library, in its order of rows.
+//! The tensors of a GGUF file with the names and the row order of the transformers library.
 //!
-//! Tensors that a file has once: `token_embd`, `output_norm`, `output` (none if tied); those of blocks are in
-//! `architecture.rs`.
+//! Tensors that occur once in a file: `token_embd`, `output_norm`, `output` (missing if tied); those of
+//! blocks are in `architecture.rs`.
 //!
-//! Where llama.cpp turns neighbouring numbers, its converter reorders the rows of queries and keys head by head:
-//! row (h, j, i) of `[heads, 2, d / 2]` becomes row (h, i, j). Here they are put back.
+//! For architectures in which llama.cpp rotates adjacent numbers, its converter reorders the rows of queries
+//! and keys head by head: row (h, j, i) of `[heads, 2, d / 2]` becomes row (h, i, j). Here the original order
+//! is restored.
 
 use anyhow::{Context, anyhow, ensure};
 use serde_json::{Map, Value};
@@ -12,7 +13,7 @@ use serde_json::{Map, Value};
 use super::architecture::{Architecture, SHARED_GATE};
 use crate::stored::{Order, Stored};
 
-/// Tensors that a file has once.
+/// Tensors that occur once in a file.
 const ONCE: [(&str, &str); 3] = [
     (EMBEDDING, "model.embed_tokens.weight"),
     ("output_norm.weight", "model.norm.weight"),
@@ -21,10 +22,10 @@ const ONCE: [(&str, &str); 3] = [
 
 /// The embedding.
 pub(super) const EMBEDDING: &str = "token_embd.weight";
-/// The head, which a file with tied embeddings does not have.
+/// The head, which is missing in a file with tied embeddings.
 pub(super) const HEAD: &str = "output.weight";
 
-/// The tensors by the names of the transformers library, in its order of rows.
+/// Renames the tensors to those of the transformers library, and restores its row order.
 pub(super) fn renamed(
     architecture: &Architecture,
     tensors: Vec<(String, Stored)>,
@@ -54,7 +55,7 @@ pub(super) fn renamed(
     Ok(renamed)
 }
 
-/// The shape in files of the library: a gate of one output is a map there.
+/// The shape in files of the library, where a gate with one output is a map.
 fn shape(there: &str, shape: Vec<usize>) -> Vec<usize> {
     match there.contains(SHARED_GATE) && shape.len() == 1 {
         true => vec![1, shape[0]],
@@ -65,11 +66,11 @@ fn shape(there: &str, shape: Vec<usize>) -> Vec<usize> {
 /// The name of a tensor in the transformers library.
 enum NewName {
     One(String),
-    /// The place of all experts of a block, and one map of theirs.
+    /// The path of all experts of a block, and one of their maps.
     Experts(String, &'static str),
 }
 
-/// The new name of a tensor; one of another name keeps it, so that it is left.
+/// The new name of a tensor; a tensor with an unknown name keeps it, and is reported as unused later.
 fn new_name(architecture: &Architecture, name: &str) -> NewName {
     if let Some((_, there)) = ONCE.iter().find(|(here, _)| *here == name) {
         return NewName::One(there.to_string());

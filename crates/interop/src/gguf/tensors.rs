@@ -1,4 +1,4 @@
-//! The tensors of a GGUF file: names, shapes, formats and places.
+//! The tensors of a GGUF file: names, shapes, formats and positions.
 
 use std::io::Read;
 
@@ -33,8 +33,8 @@ const OTHERS: [(u32, &str); 9] = [
     (39, "MXFP4"),
 ];
 
-/// The tensors in the order of the file, all of different names. The first axis of a shape is the slowest one;
-/// in the file it is the last.
+/// Reads the tensors in the order of the file; their names must be distinct. The first axis of a shape is the
+/// slowest one, which is the last one in the file.
 pub(super) fn read(
     header: &mut HeaderReader<impl Read>,
     count: u64,

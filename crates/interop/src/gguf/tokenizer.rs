@@ -1,8 +1,8 @@
 //! The tokeniser of a GGUF file as a `tokenizer.json`.
 //!
-//! Byte-level pairs (`tokenizer.ggml.model = "gpt2"`) are read, of texts that are cut as one of `CUTS`; the
-//! patterns are those of the published tokenisers of the same names. Tokens of kind 3 (control) are special,
-//! those of kind 4 stand for themselves.
+//! Byte-level BPE (`tokenizer.ggml.model = "gpt2"`) is supported, with the splitting rules in `CUTS`; the
+//! patterns are those of the published tokenisers of the same names. Tokens of kind 3 (control) are special;
+//! those of kind 4 are matched literally in a text.
 
 use serde_json::{Map, Value, json};
 
@@ -26,7 +26,7 @@ enum Cut {
     Pattern(&'static str),
 }
 
-/// The `tokenizer.json`, or why the tokeniser cannot be read.
+/// Makes the `tokenizer.json`, or returns the reason why the tokeniser cannot be read.
 pub(super) fn read(metadata: &Map<String, Value>) -> Result<Value, String> {
     let entry = |key: &str| metadata.get(&format!("tokenizer.ggml.{key}"));
     let text = |key: &str| entry(key).and_then(Value::as_str).unwrap_or_default();
@@ -84,7 +84,7 @@ fn texts<'a>(list: Option<&'a Value>, name: &str) -> Result<Vec<&'a str>, String
     texts.ok_or_else(|| format!("tokenizer.ggml.{name} is no list of texts"))
 }
 
-/// Tokens that are found whole in a text.
+/// Tokens that are matched as a whole in a text.
 fn added(tokens: &[&str], kinds: Option<&Value>) -> Vec<Value> {
     let kinds = kinds.and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
     let one = |(id, (token, kind)): (usize, (&&str, &Value))| {

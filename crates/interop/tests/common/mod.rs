@@ -1,4 +1,4 @@
-//! Checkpoints of `fixtures/`, and what another library computed with them.
+//! Checkpoints of `fixtures/`, and the results of another library for them.
 
 #![allow(dead_code, reason = "each test uses some of it")]
 #![allow(clippy::print_stdout, reason = "docs/checkpoints.md has the rows that are printed")]
@@ -15,7 +15,7 @@ use burn::prelude::*;
 use interop::{CheckpointFiles, ImportedNetwork, describe, load};
 use moe::{Domain, Init, Input, Library, Pass, RoutingProbe};
 
-/// The largest difference of a logit.
+/// The largest allowed difference of a logit.
 pub(crate) const NEAR: f32 = 1e-4;
 
 pub(crate) fn fixture(name: &str) -> PathBuf {
@@ -62,7 +62,7 @@ pub(crate) fn imported_from(
     (loaded.network, model, checkpoint)
 }
 
-/// A tensor of what the library computed.
+/// A tensor of the library's results.
 pub(crate) fn expected(name: &str) -> Expected {
     Expected(fs::read(fixture(name).join("expected.safetensors")).unwrap())
 }
@@ -124,7 +124,7 @@ pub(crate) fn compared(name: &str) -> (f32, bool) {
     (gap, choices == wanted)
 }
 
-/// What greedy decoding adds to the prompt.
+/// The tokens that greedy decoding appends to the prompt.
 pub(crate) fn greedy(name: &str, cached: bool) -> Vec<i32> {
     let expected = expected(name);
     let (_, prompt) = expected.ints("prompt").unwrap();

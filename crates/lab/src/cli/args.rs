@@ -1,5 +1,5 @@
-//! Groups of options that several verbs share. A verb has the groups that it uses and no others, so clap
-//! refuses the rest.
+//! Groups of options that several verbs share. A verb includes only the groups that it uses, so clap refuses
+//! all other options.
 
 use std::{path::PathBuf, thread};
 
@@ -41,7 +41,7 @@ pub(crate) struct SelectionArgs {
 struct Seeds(Vec<u64>);
 
 impl SelectionArgs {
-    /// The runs on a device.
+    /// The selection of the runs, on this device.
     pub(crate) fn on(&self, device: &DeviceArgs) -> Selection {
         Selection {
             tier: self.tier.clone().unwrap_or_else(|| Selection::default().tier),
@@ -64,17 +64,17 @@ pub struct DeviceArgs {
 }
 
 impl Default for DeviceArgs {
-    /// The processor.
+    /// The default device: the processor.
     fn default() -> Self {
         Self { device: "flex".into() }
     }
 }
 
 impl DeviceArgs {
-    /// The device, without autodiff.
+    /// Opens the device, without autodiff.
     ///
     /// # Errors
-    /// As [`device`].
+    /// The same as those of [`device`].
     pub fn open(&self) -> anyhow::Result<Device> {
         device(&self.device)
     }
@@ -89,7 +89,7 @@ pub struct ThreadsArgs {
 }
 
 impl ThreadsArgs {
-    /// Their number.
+    /// The number of threads.
     pub fn count(&self) -> usize {
         let all = || thread::available_parallelism().map_or(1, usize::from);
         self.threads.unwrap_or_else(all)
@@ -98,7 +98,7 @@ impl ThreadsArgs {
     /// Runs `work` on this number of threads.
     ///
     /// # Errors
-    /// If the system gives no threads.
+    /// If the system cannot create the threads.
     pub fn install<T: Send>(&self, work: impl FnOnce() -> T + Send) -> anyhow::Result<T> {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(self.count()).build()?;
         Ok(pool.install(work))
@@ -136,7 +136,7 @@ impl FormatArgs {
     }
 }
 
-/// An answer that is not a table.
+/// Arguments for the format of an answer that is not a table.
 #[derive(Args, Clone, Copy, Debug, Default)]
 pub struct JsonArgs {
     /// Print JSON, for machines
@@ -155,7 +155,7 @@ enum TextOrJson {
 }
 
 impl JsonArgs {
-    /// Whether JSON is printed.
+    /// Whether the answer is printed as JSON.
     pub fn is_json(&self) -> bool {
         self.json || self.format == TextOrJson::Json
     }
@@ -178,7 +178,7 @@ pub(crate) struct DataArgs {
 }
 
 impl DataArgs {
-    /// The folder.
+    /// The folder of the data sets.
     pub(crate) fn dir(&self) -> DataDir {
         DataDir::new(self.data_dir.clone())
     }
@@ -206,7 +206,7 @@ pub(crate) struct RequestArgs {
 }
 
 impl RequestArgs {
-    /// The results of these sources.
+    /// Reads the results of these sources.
     pub(crate) fn read(&self, sources: &[String], session: &Session) -> anyhow::Result<Results> {
         let wanted = self.selection.on(&self.device);
         let results = ResultsLookup { suites: session.suites, runs: &self.store.runs, wanted }
@@ -221,7 +221,7 @@ impl RequestArgs {
 }
 
 impl SourceArgs {
-    /// The results.
+    /// Reads the results.
     pub(crate) fn read(&self, session: &Session) -> anyhow::Result<Results> {
         self.of.read(&self.sources, session)
     }
@@ -242,7 +242,7 @@ pub(crate) struct MetricArgs {
 }
 
 impl MetricArgs {
-    /// The same for the report.
+    /// The query for `report` that these arguments describe.
     pub(crate) fn query(&self) -> Query {
         Query {
             metrics: self.metric.clone(),
@@ -264,7 +264,7 @@ pub struct QueryArgs {
 }
 
 impl QueryArgs {
-    /// The same for the report.
+    /// The query for `report` that these arguments describe.
     pub fn query(&self) -> Query {
         Query { methods: self.method.clone(), ..self.metrics.query() }
     }
@@ -280,13 +280,13 @@ pub(crate) struct ExamplesArgs {
 }
 
 impl ExamplesArgs {
-    /// The query with what is covered.
+    /// The query, which covers test examples if the option is given.
     pub(crate) fn on(self, query: Query) -> Query {
         Query { examples: self.examples, ..query }
     }
 }
 
-/// The least difference that matters.
+/// Argument for the smallest difference that matters.
 #[derive(Args, Clone, Copy, Default)]
 pub(crate) struct MarginArgs {
     /// The size below which a difference does not matter
@@ -294,17 +294,17 @@ pub(crate) struct MarginArgs {
     pub(crate) margin: Option<f64>,
 }
 
-/// A finite number above 0.
+/// Parses a finite number above 0.
 pub(crate) fn size(text: &str) -> Result<f64, String> {
     let number: f64 = text.parse().map_err(|_| format!("{text:?} is not a number"))?;
     let fits = number > 0.0 && number.is_finite();
     fits.then_some(number).ok_or_else(|| "must be above 0, and finite".into())
 }
 
-/// The most threads, and runs at once: far more than any machine has processors.
+/// The largest number of threads, and of concurrent runs: far more than any machine has processors.
 const MOST_THREADS: usize = 1024;
 
-/// A number of threads or of runs at once.
+/// Parses a number of threads or of concurrent runs.
 pub(crate) fn some_threads(text: &str) -> Result<usize, String> {
     let number: usize = text.parse().map_err(|_| format!("{text:?} is not a whole number"))?;
     let fits = (1..=MOST_THREADS).contains(&number);

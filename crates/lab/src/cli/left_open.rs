@@ -12,7 +12,8 @@ use crate::{
     store::{Ended, Store},
 };
 
-/// Says how many runs the table is without: because of an error, or since other parts or processes are at them.
+/// Reports how many runs the table lacks: because of an error, or because other parts or processes are
+/// training them.
 pub(super) fn report_missing(
     suite: &SuitePlan,
     store: &Store,
@@ -37,7 +38,7 @@ pub(super) fn report_missing(
     Ok(())
 }
 
-/// Says which runs failed, and gives their number: the table shows a gap for them.
+/// Reports which runs failed, and returns their number: the table has a gap for each of them.
 pub(super) fn report_failures(
     suite: &SuitePlan,
     store: &Store,
@@ -54,8 +55,8 @@ pub(super) fn report_failures(
     Ok(failed)
 }
 
-/// Says what was strange about the checkpoints that networks come from, each thing once, and which methods have
-/// learned from a teacher that knows next to nothing.
+/// Reports each problem with the checkpoints that networks come from once, and the methods whose teacher is
+/// near chance.
 pub(super) fn report_warnings(
     suite: &SuitePlan,
     store: &Store,
@@ -86,8 +87,8 @@ pub(super) fn report_warnings(
     Ok(())
 }
 
-/// The method and the seed of a run whose teacher is near chance on the validation split, with its accuracy:
-/// it is less than a tenth of the way from chance to no error.
+/// The method and the seed of a run whose teacher is near chance on the validation split, with the teacher's
+/// accuracy. Near chance means less than a tenth of the way from chance to no error.
 fn taught_by_chance(spec: &RunSpec, store: &Store) -> anyhow::Result<Option<String>> {
     let Some(teacher) = &spec.teacher else { return Ok(None) };
     let Some(Ended::Done(numbers)) = store.ended(&teacher.id)? else { return Ok(None) };
@@ -103,7 +104,7 @@ fn is_near_chance(accuracy: f64, classes: usize) -> bool {
     accuracy - chance < 0.1 * (1.0 - chance)
 }
 
-/// The warning about these, if there are any.
+/// The warning about these methods, if there are any.
 fn of_teachers(taught: &[String]) -> Option<String> {
     (!taught.is_empty()).then(|| {
         format!("the accuracy of the teacher is near chance (valid split): {}", few(taught))

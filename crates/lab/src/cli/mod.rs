@@ -1,4 +1,4 @@
-//! The command line: one verb a file in `verbs`.
+//! The command line. Each verb has a file in `verbs`.
 
 pub(crate) mod args;
 mod left_open;
@@ -34,7 +34,7 @@ const ABOUT: &str =
     "Compares Mixture-of-Experts methods fairly: the same budget, several seeds, intervals";
 const AFTER: &str = "Without a verb: trains the default suite, then prints its table.";
 
-/// The program with these verbs. Options before a verb are those of a run of the default suite.
+/// The command line with these verbs. Options before a verb belong to a run of the default suite.
 fn command(suites: &[Suite], verbs: &[VerbEntry]) -> Command {
     let name = suites.first().map_or("moelab", |suite| suite.program.package);
     let whole = Verbosity::augment_args(RunOptions::augment_args(Command::new(name)));
@@ -49,7 +49,7 @@ fn command(suites: &[Suite], verbs: &[VerbEntry]) -> Command {
         .subcommands(verbs.iter().map(|verb| (verb.command)()))
 }
 
-/// Runs the program: the verbs of `lab` and those of its own.
+/// Runs the program with the verbs of `lab` and the program's own verbs.
 pub(crate) fn main(plugins: &Plugins, suites: &[Suite], own: &[VerbEntry]) -> ExitCode {
     let all = [&verbs::all()[..], own].concat();
     let names: Vec<&str> = all.iter().map(|verb| verb.name).collect();
@@ -62,7 +62,7 @@ pub(crate) fn main(plugins: &Plugins, suites: &[Suite], own: &[VerbEntry]) -> Ex
     let matches = match command.clone().try_get_matches() {
         Ok(matches) => matches,
         Err(text) if text.use_stderr() => return misused(&text),
-        // Help or version: where it cannot be printed, that is an error.
+        // The help or the version; failing to print it is an error.
         Err(text) => return shown(&text.render().to_string()),
     };
     let world = match cluster::join() {
@@ -79,7 +79,7 @@ pub(crate) fn main(plugins: &Plugins, suites: &[Suite], own: &[VerbEntry]) -> Ex
     end(run(&matches, &all, &session), &session)
 }
 
-/// Runs the verb that was named.
+/// Runs the verb that the command line names.
 fn run(matches: &ArgMatches, all: &[VerbEntry], session: &Session) -> anyhow::Result<Answer> {
     let named = matches.subcommand_name();
     if !all.iter().any(|verb| Some(verb.name) == named && verb.reads) {
@@ -114,7 +114,7 @@ fn end(answer: anyhow::Result<Answer>, session: &Session) -> ExitCode {
     }
 }
 
-/// Prints what is wrong with the command line, with its words in it.
+/// Prints an error of the command line, which quotes the words that were typed.
 fn misused(text: &clap::Error) -> ExitCode {
     print_message(text.render().to_string().trim_end());
     ExitCode::from(2)

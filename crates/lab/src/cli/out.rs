@@ -1,4 +1,4 @@
-//! Files that a person names with `--out`.
+//! Files that the user names with `--out`.
 
 use std::{
     fs::File,
@@ -13,10 +13,11 @@ use report::Figure;
 
 use crate::store::is_folder;
 
-/// Files in the folder of a run beside `config.json`, from its beginning or its end on.
+/// Files beside `config.json` in the folder of a run, one of which exists from the start or the end of the
+/// run on.
 const OF_A_RUN: [&str; 2] = ["environment.json", "result.json"];
 
-/// Whether a folder is that of a run, or in one.
+/// Whether a folder is the folder of a run, or lies directly inside one.
 fn is_of_a_run(folder: &Path) -> bool {
     let has = |folder: &Path, name: &str| folder.join(name).exists();
     folder
@@ -25,10 +26,11 @@ fn is_of_a_run(folder: &Path) -> bool {
         .any(|folder| has(folder, "config.json") && OF_A_RUN.iter().any(|name| has(folder, name)))
 }
 
-/// Refuses to write among the files of a run, whose digests are in its `result.json`, and into the folders there.
+/// Refuses to write into the folder of a run or into a folder inside it: `result.json` has the digests of the
+/// files there.
 ///
 /// # Errors
-/// Names the file.
+/// If the file would lie in such a folder; the error names the file.
 pub(super) fn not_of_a_run(out: &Path) -> anyhow::Result<()> {
     refuse(out.parent().is_some_and(is_of_a_run), out)
 }
@@ -39,19 +41,19 @@ fn refuse(is_of_a_run: bool, out: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Makes a folder that a person names, unless it is that of a run or in one.
+/// Creates a folder that the user names, unless it is the folder of a run or lies inside one.
 ///
 /// # Errors
-/// Names the folder.
+/// If the folder cannot be created; the error names it.
 pub(super) fn create_out(folder: &Path) -> anyhow::Result<()> {
     refuse(is_of_a_run(folder), folder)?;
     create_folder(folder).with_context(|| folder.display().to_string())
 }
 
-/// The folder that a person names, or else that of this name in the folder of runs.
+/// The folder that the user names, or else the folder of this name in the folder of runs.
 ///
 /// # Errors
-/// If what is in the folder of runs is a link, or no folder.
+/// If the entry of this name in the folder of runs is a link, or is not a folder.
 pub(super) fn out_or_in_runs(
     named: Option<&PathBuf>,
     runs: &Path,
@@ -71,24 +73,24 @@ pub(super) fn svg_files<'a>(folder: &Path, figures: &'a [Figure]) -> Vec<(PathBu
     figures.iter().map(file).collect()
 }
 
-/// Writes files that a person names, each as a whole or not at all, and never among those of a run.
+/// Writes files that the user names, each completely or not at all, and never into the folder of a run.
 ///
 /// # Errors
-/// Names the file, and why it is not written.
+/// If a file cannot be written; the error names the file and the cause.
 pub(super) fn write_outs(files: &[(PathBuf, &[u8])]) -> anyhow::Result<()> {
     files.iter().try_for_each(|(path, _)| not_of_a_run(path))?;
     Ok(write_files(files)?)
 }
 
-/// Writes a file that a person names, as a whole or not at all, and never among those of a run.
+/// Writes a file that the user names, completely or not at all, and never into the folder of a run.
 ///
 /// # Errors
-/// Names the file, and why it is not written.
+/// If the file cannot be written; the error names the file and the cause.
 pub fn write_out(path: &Path, content: &[u8]) -> anyhow::Result<()> {
     write_out_with(path, |file| file.write_all(content))
 }
 
-/// The same of what `write` writes, part by part.
+/// The same as [`write_out`] for content that `write` writes in parts.
 pub(super) fn write_out_with(
     path: &Path,
     write: impl FnOnce(&mut File) -> io::Result<()>,

@@ -12,27 +12,29 @@ use anyhow::Context;
 pub struct Answer {
     /// The text for the standard output.
     pub text: String,
-    /// An error besides the text, for the standard error.
+    /// An error in addition to the text, for the standard error.
     pub error: Option<anyhow::Error>,
     /// The exit code.
     pub code: u8,
 }
 
 impl From<String> for Answer {
-    /// A success.
+    /// The answer of a verb that succeeded.
     fn from(text: String) -> Self {
         Self { text, error: None, code: 0 }
     }
 }
 
 impl Answer {
-    /// A text with another exit code: 1 where what was checked does not hold, 130 where it was to end early.
+    /// A text with another exit code: 1 if the checked condition does not hold, 130 if the user interrupted
+    /// the verb.
     pub fn with_code(text: String, code: u8) -> Self {
         Self { text, error: None, code }
     }
 }
 
-/// An error and its causes, without those that the message before them has already named.
+/// The message of an error and its causes, without causes whose text the message before them already
+/// contains.
 pub(super) fn error_text(err: &anyhow::Error) -> String {
     err.chain().map(ToString::to_string).fold(String::new(), |text, cause| {
         let named = text.ends_with(&cause) || text.contains(&format!(": {cause}; "));
@@ -44,11 +46,11 @@ pub(super) fn error_text(err: &anyhow::Error) -> String {
     })
 }
 
-/// Results go to the standard output, without characters that a terminal obeys. A reader that has seen
-/// enough, `head` say, is no error.
+/// Prints a result to the standard output, without the characters that control a terminal. A reader that
+/// closes its end early, such as `head`, is no error.
 pub(super) fn print(text: &str) -> anyhow::Result<()> {
     let mut out = io::stdout().lock();
-    // Line by line, so that a long text is not held twice.
+    // Line by line, so that a long text is not in memory twice.
     let mut lines = text.split_inclusive('\n').map(|line| out.write_all(visible(line).as_bytes()));
     let written = lines.try_for_each(|line| line).and_then(|()| out.flush());
     match written {
@@ -57,18 +59,19 @@ pub(super) fn print(text: &str) -> anyhow::Result<()> {
     }
 }
 
-/// Messages go to the standard error, without characters that a terminal obeys, and without the middle of lines
-/// that nobody reads.
+/// Prints a message to the standard error, without the characters that control a terminal, and with very long
+/// lines shortened in the middle.
 pub(super) fn print_message(text: &str) {
     let lines: Vec<Cow<str>> = text.split('\n').map(readable).collect();
-    // Nowhere is left to say that it cannot be written.
+    // There is no other stream on which to report that this one cannot be written.
     let _ = writeln!(io::stderr(), "{}", visible(&lines.join("\n")));
 }
 
-/// The most letters of a line of a message: the first of them say where, the last what.
+/// The largest number of letters of a line of a message. A longer line keeps its beginning, which names the
+/// place, and its end, which names the fault.
 const LONGEST: usize = 4000;
 
-/// A line without its middle, if it is too long.
+/// A line, with its middle removed if it is too long.
 fn readable(line: &str) -> Cow<'_, str> {
     let place = |at: usize| line.char_indices().nth(at).map(|(place, _)| place);
     if place(LONGEST).is_none() {
@@ -80,7 +83,7 @@ fn readable(line: &str) -> Cow<'_, str> {
     format!("{start} ... ({} letters are left out) ... {end}", letters - LONGEST).into()
 }
 
-/// The text with the breaks and tabs that it has, and no other control character.
+/// The text with line breaks and tabs, without all other control characters.
 fn visible(text: &str) -> String {
     let letter =
         |letter| if matches!(letter, '\n' | '\t') { letter } else { report::visible(letter) };

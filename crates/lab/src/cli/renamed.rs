@@ -1,11 +1,11 @@
-//! Commands with new names, from `experiments/renamed.toml`: the error of an old one names the new one.
+//! Commands that were renamed, from `experiments/renamed.toml`: the error for an old name gives the new one.
 
 use toml::Table;
 
 const RENAMED: &str = include_str!("../../../../experiments/renamed.toml");
 
-/// The error of a command line that begins with the old name of a command; none if it has no old name, or
-/// if the program has a verb of that name.
+/// The error for a command line that begins with the old name of a command; none if the name is not an old
+/// one, or if the program has a verb of that name.
 pub(super) fn error_of_old_name(args: &[String], verbs: &[&str]) -> Option<String> {
     let table: Table = RENAMED.parse().expect("the table is TOML");
     table.iter().find_map(|(old, new)| {
@@ -28,7 +28,7 @@ mod tests {
             let mut args: Vec<String> = old.split(' ').map(str::to_string).collect();
             let expected = format!("`{old}` has a new name: {}", new.as_str().unwrap());
             assert_eq!(error_of_old_name(&args, &["run"]).as_ref(), Some(&expected));
-            // The program that has the verb runs it.
+            // A program that has a verb of the old name runs it.
             assert_eq!(error_of_old_name(&args, &["run", old]), None);
             args.push("--help".into());
             assert_eq!(error_of_old_name(&args, &[]), Some(expected));

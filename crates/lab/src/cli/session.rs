@@ -1,4 +1,4 @@
-//! The context of a verb beside its own arguments.
+//! The context of a verb in addition to its own arguments.
 
 use std::sync::{
     Arc,
@@ -12,7 +12,7 @@ use distributed::Communicator;
 use super::output::print_message;
 use crate::{Plugins, spec::Suite};
 
-/// The amount of messages besides results.
+/// Arguments for the amount of messages.
 #[derive(Args, Clone, Copy, Debug, Default)]
 pub(crate) struct Verbosity {
     /// Print results and errors only
@@ -31,7 +31,7 @@ pub struct Session<'a> {
     pub(crate) verbosity: Verbosity,
     /// Set by Ctrl-C: runs write a checkpoint and stop.
     pub(crate) stop: Arc<AtomicBool>,
-    /// Whether Ctrl-C sets it, and does not end the program.
+    /// Whether Ctrl-C sets `stop`; if not, Ctrl-C ends the program.
     pub(crate) gentle: Arc<AtomicBool>,
     /// The processes that were started together with this one.
     pub(crate) world: Arc<dyn Communicator>,
@@ -50,28 +50,28 @@ impl Session<'_> {
         &self.world
     }
 
-    /// Whether `--quiet` is given, or another process prints.
+    /// Whether `--quiet` is given, or another process prints the messages.
     pub(crate) fn is_quiet(&self) -> bool {
         self.verbosity.quiet || !self.leads()
     }
 
-    /// Whether this is the process that prints and writes.
+    /// Whether this process is the one that prints and writes.
     pub(crate) fn leads(&self) -> bool {
         self.world.rank() == 0
     }
 
-    /// The name that was given, or that of the default suite.
+    /// The given name, or the name of the default suite.
     pub(crate) fn suite_or_default<'n>(&'n self, name: Option<&'n str>) -> anyhow::Result<&'n str> {
         let first = || self.suites.first().map(|suite| suite.name);
         name.or_else(first).ok_or_else(|| anyhow!("this program has no suite"))
     }
 
-    /// From now on the first signal to end asks for an end: runs stop after their step.
+    /// From this call on the first signal only sets `stop`: runs stop after their current step.
     pub(crate) fn catch_signals(&self) {
         self.gentle.store(true, Ordering::Relaxed);
     }
 
-    /// Whether Ctrl-C has been pressed since then.
+    /// Whether Ctrl-C has been pressed since [`Self::catch_signals`].
     pub(crate) fn is_stopped(&self) -> bool {
         self.stop.load(Ordering::Relaxed)
     }

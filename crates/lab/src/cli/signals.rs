@@ -1,13 +1,14 @@
-//! The signals that end a program: INT of Ctrl-C, TERM, and HUP of a terminal that is closed.
+//! The signals that end a program: INT from Ctrl-C, TERM, and HUP when the terminal is closed.
 //!
-//! They end it at once, as of any program, but for what it has half-written, which is removed first. While runs are
-//! trained the first one asks them to write checkpoints and stop, and the second one ends the program; while a text
-//! is generated the first one asks for what there is. A HUP that is ignored when the program starts, as `nohup`
-//! does, stays ignored, and so does an INT of a program in the background of a script, until runs are trained.
+//! They end the program at once, after half-written files were removed. While runs are trained, the first
+//! signal asks them to write checkpoints and stop, and the second one ends the program; while a text is
+//! generated, the first signal asks for the text so far. A HUP that is ignored when the program starts, as
+//! with `nohup`, stays ignored; so does an INT of a program in the background of a script, until runs are
+//! trained.
 
 use std::sync::{Arc, atomic::AtomicBool};
 
-/// From now on signals end the program, or set the flag `stop` while the flag `gentle` is set.
+/// From this call on, a signal ends the program, or sets the flag `stop` while the flag `gentle` is set.
 #[cfg(unix)]
 pub(super) fn watch(stop: &Arc<AtomicBool>, gentle: &Arc<AtomicBool>) -> anyhow::Result<()> {
     use std::{fs::read_to_string, sync::atomic::Ordering, thread};
@@ -25,7 +26,7 @@ pub(super) fn watch(stop: &Arc<AtomicBool>, gentle: &Arc<AtomicBool>) -> anyhow:
     let kept = if is_ignored(SIGHUP) { 2 } else { 3 };
     let (stop, gentle) = (stop.clone(), gentle.clone());
     let wait = move || {
-        // Where they cannot be caught they end the program as they do any other.
+        // If signals cannot be caught, they end the program by their default action.
         let Ok(mut signals) = Signals::new(&caught[..kept]) else { return };
         for signal in signals.forever() {
             match gentle.load(Ordering::Relaxed) {
@@ -39,26 +40,27 @@ pub(super) fn watch(stop: &Arc<AtomicBool>, gentle: &Arc<AtomicBool>) -> anyhow:
     Ok(())
 }
 
-/// Ends the program as this signal does, or by the exit code of a program that was asked twice.
+/// Ends the program as this signal would by default, or with the exit code of a program that was interrupted
+/// twice.
 #[cfg(unix)]
 fn end_by(signal: Option<i32>) -> ! {
     files::abandon_parts();
     match signal {
-        // It does not return, but for signals that it does not know.
+        // Returns only for signals that it does not know.
         Some(signal) => drop(signal_hook::low_level::emulate_default_handler(signal)),
         None => crate::exec::close_screen(),
     }
     std::process::exit(130)
 }
 
-/// Elsewhere Ctrl-C ends the program, and the runs go on from their last checkpoints.
+/// On other systems Ctrl-C ends the program, and the runs resume from their last checkpoints.
 #[cfg(not(unix))]
 pub(super) fn watch(_stop: &Arc<AtomicBool>, _gentle: &Arc<AtomicBool>) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The mask of the signals that the program was started with ignored; bit 0 is signal 1, HUP;
-/// `man 5 proc`: SigIgn.
+/// The mask of the signals that were ignored when the program started; bit 0 is signal 1, HUP. See SigIgn in
+/// `man 5 proc`.
 #[cfg(unix)]
 fn ignored(status: &str) -> Option<u64> {
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"))?;

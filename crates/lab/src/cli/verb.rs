@@ -1,21 +1,21 @@
-//! The interface of a verb. A program has the verbs of `lab` and may add its own.
+//! The interface of a verb. A program has the verbs of `lab` and may add its own ones.
 
 use clap::{ArgMatches, Args, Command};
 
 use super::{output::Answer, session::Session};
 
-/// A verb: its arguments, and what it does.
+/// A verb: its arguments and its action.
 pub trait Verb: Args {
-    /// As it is typed.
+    /// The name as it is typed.
     const NAME: &'static str;
     /// One line of help, without a full stop.
     const ABOUT: &'static str;
-    /// Whether all processes of MPI run it, and not the first one alone.
+    /// Whether all processes of MPI run the verb, or only the first one.
     const TOGETHER: bool = false;
-    /// Whether it only reads results, and computes with no network.
+    /// Whether the verb only reads results and computes no network.
     const READS: bool = false;
 
-    /// Runs the verb, and returns the output.
+    /// Runs the verb and returns its answer.
     ///
     /// # Errors
     /// On errors in the input of a user; the program prints the message and exits with 2.
@@ -33,13 +33,13 @@ pub struct VerbEntry {
 }
 
 impl VerbEntry {
-    /// The entry of a verb.
+    /// The entry of the verb `V`.
     pub fn of<V: Verb>() -> Self {
         Self {
             name: V::NAME,
             together: V::TOGETHER,
             reads: V::READS,
-            // The arguments bring texts of their own, which come before these.
+            // `augment_args` sets texts of its own, so these are set after it.
             command: || V::augment_args(Command::new(V::NAME)).about(V::ABOUT).long_about(None),
             run: |matches, session| V::from_arg_matches(matches)?.run(session),
         }

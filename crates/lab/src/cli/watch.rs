@@ -1,4 +1,4 @@
-//! Options for what is shown of a training, and what it writes besides.
+//! Options for the display of a training and for the files that it writes in addition to results.
 
 use burn::prelude::*;
 use clap::Args;
@@ -26,7 +26,7 @@ pub(crate) struct WatchArgs {
 }
 
 impl WatchArgs {
-    /// The display during the runs.
+    /// The selected display.
     pub(crate) fn shown(self, session: &Session) -> ProgressDisplay {
         match (self.tui, session.is_quiet()) {
             (true, _) => ProgressDisplay::Page,
@@ -42,7 +42,7 @@ impl WatchArgs {
         }
     }
 
-    /// Trains one run, in this process alone.
+    /// Trains one run in this process alone.
     pub(crate) fn train(
         self,
         spec: &RunSpec,

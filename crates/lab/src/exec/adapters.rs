@@ -1,4 +1,4 @@
-//! Networks whose experts have low-rank adapters, without them.
+//! Networks whose experts have low-rank adapters, with the adapters merged into the experts.
 
 use anyhow::anyhow;
 use backbones::AnyBackbone;
@@ -9,7 +9,7 @@ use super::model_builder::ModelBuilder;
 use crate::spec::RunSpec;
 
 impl ModelBuilder<'_> {
-    /// The network of a run with adapters, without them: their changes are in the matrices of the experts.
+    /// The network of a run with its adapters merged: their changes are added to the matrices of the experts.
     pub(crate) fn folded(
         &self,
         spec: &RunSpec,

@@ -1,5 +1,6 @@
-//! Searches the space of a suite: candidates are runs of the store, so none is trained twice, and what is
-//! known of them is in a history file besides, so a search that was killed continues as it would have.
+//! Searches the space of a suite. Candidates are runs of the store, so none is trained twice. Their results
+//! are also kept in a history file, so that a search that was killed continues as it would have without the
+//! interruption.
 
 use std::{collections::HashMap, fs, sync::atomic::Ordering};
 
@@ -24,13 +25,13 @@ use crate::{
 
 /// The result of a search, for the table.
 pub(crate) struct SearchResult {
-    /// The run that stands for it: the method's own, under the name of the search.
+    /// The run that represents the result: the method's own run, under the name of the search.
     pub(crate) spec: RunSpec,
-    /// Names and numbers, of the validation split.
+    /// Names and values of the measures, on the validation split.
     pub(crate) numbers: Vec<(String, f64)>,
-    /// In words.
+    /// A summary as text.
     pub(crate) said: String,
-    /// The run whose weights the candidates have, where it is this that the result is about.
+    /// The run whose weights the candidates have, if the result is about that run.
     pub(crate) network: Option<RunSpec>,
 }
 
@@ -39,7 +40,7 @@ pub(crate) struct SearchResult {
 pub(crate) struct Searched {
     /// The runs of the best members, to be trained.
     pub(crate) specs: Vec<RunSpec>,
-    /// Messages.
+    /// The result of each search.
     pub(crate) results: Vec<SearchResult>,
 }
 
@@ -51,9 +52,9 @@ struct SearchedMethod<'r, 's, 'a> {
     spec: RunSpec,
     metric: String,
     better: Better,
-    /// If latency is predicted.
+    /// The predictor, if latency is predicted.
     predicted: Option<PredictedLatency>,
-    /// A candidate that was examined.
+    /// The member that was evaluated.
     seen: Option<Member>,
 }
 
@@ -83,7 +84,7 @@ impl Runner<'_> {
         Ok(searched)
     }
 
-    /// The number of this name on the validation split with which a run ended; none if it failed.
+    /// The value of this metric on the validation split at the end of a run; none if the run failed.
     fn valid(&self, spec: &RunSpec, metric: &str) -> anyhow::Result<Option<f64>> {
         let found = self.valid_if_there(spec, metric)?;
         let failed = || matches!(self.store.ended(&spec.id), Ok(Some(Ended::Failed { .. })));
@@ -91,7 +92,7 @@ impl Runner<'_> {
         Ok(found)
     }
 
-    /// The same; none too if it has no such number.
+    /// The same; also none if the run has no such metric.
     fn valid_if_there(&self, spec: &RunSpec, metric: &str) -> anyhow::Result<Option<f64>> {
         match self.store.ended(&spec.id)? {
             Some(Ended::Done(numbers)) => {
@@ -110,7 +111,7 @@ impl SearchedMethod<'_, '_, '_> {
         self.searcher.search(self.base)
     }
 
-    /// By all means that the suite names.
+    /// Searches with every strategy that the suite names.
     fn search(&mut self, searched: &mut Searched) -> anyhow::Result<()> {
         let mut evaluations = self.settings().evolution.evaluations();
         for how in self.settings().by.clone() {
@@ -153,7 +154,7 @@ impl SearchedMethod<'_, '_, '_> {
         SearchResult { spec, numbers, said, network: None }
     }
 
-    /// The run that all candidates rest on, if they have the weights of one; it is none of the suite's.
+    /// The run whose weights all candidates share, if they share any; this run is not one of the suite's.
     fn network(&mut self) -> anyhow::Result<Option<SearchResult>> {
         let Some(member) = self.seen.clone() else { return Ok(None) };
         let (base, spec) = (self.base, self.spec.clone());
@@ -175,7 +176,7 @@ impl SearchedMethod<'_, '_, '_> {
         }))
     }
 
-    /// Trains random members as candidates and alone, and computes the correlation of their ranks.
+    /// Trains random members both as candidates and alone, and computes the rank correlation of both results.
     fn rank(&mut self, searched: &mut Searched) -> anyhow::Result<()> {
         let count = self.settings().rank;
         if count == 0 {
@@ -215,7 +216,7 @@ impl SearchedMethod<'_, '_, '_> {
         Ok(())
     }
 
-    /// A measure of candidates, the mean over those that have it.
+    /// A measure of the candidates, averaged over those that have it.
     fn mean_of_candidates(
         &mut self,
         found: &Found,
@@ -257,7 +258,7 @@ impl SearchedMethod<'_, '_, '_> {
         let (runner, base, better) = (*runner, *base, *better);
         let history = history(runner, &about)?;
         let space = self.searcher.search(base).space().clone();
-        // Both closures make runs.
+        // Both closures need the searcher to make runs.
         let searcher = std::cell::RefCell::new(&mut *self.searcher);
         let run_of = |member: &Member| {
             searcher.borrow_mut().candidate(base, member, spec.seed).map_err(boxed)
@@ -290,14 +291,14 @@ impl SearchedMethod<'_, '_, '_> {
         run(&mut search).with_context(|| format!("search: {}", spec.method))
     }
 
-    /// Of what search a history is.
+    /// The description of the search that a history file belongs to.
     fn about(&self, limit: Option<(&str, f64)>, settings: Value) -> Value {
         let search = self.settings();
         let of = json!({ "run": self.spec.id, "on": search.of_candidates() });
         Search::about(search.space(), self.spec.seed, limit, settings, of)
     }
 
-    /// Measures members of the space, and learns to predict the latency of others.
+    /// Measures members of the space, and trains a predictor of the latency of others.
     fn learn_latency(&mut self, limit: &MostCost) -> anyhow::Result<PredictedLatency> {
         let (runner, base, seed) = (self.runner, self.base, self.spec.seed);
         let about = self.about(None, json!({ "measured": limit.samples() }));
@@ -315,14 +316,14 @@ impl SearchedMethod<'_, '_, '_> {
             members.iter().map(&mut time).collect::<Result<_, _>>().map_err(boxed)
         };
         let (evaluate, stop) = (&mut evaluate, &|| stopped(runner));
-        // One at a time, so that each is in the history at once.
+        // One at a time, so that each is in the history as soon as it is measured.
         let at_once = 1;
         let mut search =
             Search { space: &space, seed, limit: None, evaluate, at_once, history, stop };
         let measured = search.random(limit.samples())?.candidates;
         let mut pairs = Vec::new();
         for candidate in measured {
-            // What an earlier process has measured is in the history alone.
+            // Members that an earlier process has measured are only in the history.
             let run = match planned.remove(&candidate.member.to_string()) {
                 Some(run) => run,
                 None => self.searcher.candidate(base, &candidate.member, seed)?,
@@ -333,8 +334,8 @@ impl SearchedMethod<'_, '_, '_> {
     }
 }
 
-/// The setting that was found, among how many. `own` is the learning rate of members that have none, and
-/// `chosen` what was chosen for all members beside.
+/// The setting that was found, with the number of settings tried. `own` is the learning rate of members that
+/// do not set one, and `chosen` is the setting that tuning chose for all members.
 fn tuned(found: &Found, own: f64, chosen: Option<&Tuned>) -> Tuned {
     if let Some(chosen) = chosen {
         let text = format!("{}, {}", found.best().member, chosen.text);
@@ -359,7 +360,7 @@ fn boxed(err: anyhow::Error) -> BoxError {
     err.into()
 }
 
-/// The history file of a search, named by what it is of.
+/// The history file of a search, named after the description of the search.
 fn history(runner: &Runner, about: &Value) -> anyhow::Result<History> {
     let folder = runner.store.root().join("searches");
     fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
@@ -374,27 +375,29 @@ fn stopped(runner: &Runner) -> bool {
 }
 
 impl Runner<'_> {
-    /// The cost of a run, before it is trained.
+    /// The cost of a run, computed before it is trained.
     fn cost(&self, spec: &RunSpec, what: Costs) -> anyhow::Result<f64> {
-        /// Examples over which FLOPs are averaged: a router may choose more experts for one than for another.
+        /// The number of examples over which FLOPs are averaged: a router may choose more experts for one
+        /// example than for another.
         const PROBE: usize = 16;
         let Self { plugins, store, device, .. } = self;
         let builder = ModelBuilder { plugins, store, device };
         let model = builder.build(spec, &spec.config.moe, false)?;
-        // The data without groups and folds, as for a budget: the groups of a run are made when it begins.
+        // The task without groups and folds is enough, as for a budget: the groups of a run are only made
+        // when it begins.
         let probe = || evaluate_some(&model, &*spec.data, Split::Train, PROBE, device);
         Ok(match what {
             Costs::FlopsPerToken => probe().flops_per_token,
             Costs::ActiveParams => probe().active_params,
             Costs::Params => model.num_params() as f64,
-            // A prediction is made before; its own samples are measured.
+            // The latency is predicted by the caller; the samples for the predictor are measured.
             Costs::Latency | Costs::PredictedLatency => answer_time(&model, &*spec.data, device),
         })
     }
 }
 
-/// Milliseconds for the answer to one training example: the translation of it, token by token, as for
-/// `latency_ms`, or one forward pass of a network that does not translate.
+/// Milliseconds for the answer to one training example: its translation, token by token, as for `latency_ms`,
+/// or one forward pass for a network that does not translate.
 fn answer_time(model: &AnyBackbone, task: &dyn Task, device: &Device) -> f64 {
     if let (Some(network), Some(translation)) =
         (model.sequence_to_sequence(), task.as_translation())

@@ -1,6 +1,5 @@
-//! `--tui`: a full-screen page that follows the runs: the progress of each, its training loss as a
-//! sparkline, and its last numbers on the validation split. It reads the files that runs write and
-//! changes nothing in them.
+//! `--tui`: a full-screen page that displays the runs: the progress of each, its training loss as a
+//! sparkline, and its latest metrics on the validation split. It only reads the files that runs write.
 
 use std::{
     io::{self, IsTerminal},
@@ -33,7 +32,7 @@ use training::{StepLog, StepRow};
 /// The interval between two frames.
 const PERIOD: Duration = Duration::from_millis(300);
 
-/// A page that is drawn until it is dropped.
+/// A page that is redrawn until it is dropped.
 pub(crate) struct Dashboard {
     runs: Arc<Mutex<Runs>>,
     close: Option<mpsc::Sender<()>>,
@@ -44,7 +43,7 @@ pub(crate) struct Dashboard {
 struct Runs {
     whole: ProgressBar,
     going: Vec<Going>,
-    /// The names and folders of those that are over.
+    /// The names and folders of the runs that have ended.
     over: Vec<(String, PathBuf)>,
 }
 
@@ -54,7 +53,7 @@ struct Going {
 }
 
 impl Dashboard {
-    /// Opens the page; none where the standard error is no terminal.
+    /// Opens the page; none if the standard error is not a terminal.
     pub(crate) fn open(whole: ProgressBar) -> Option<Self> {
         if !io::stderr().is_terminal() {
             return None;
@@ -63,18 +62,18 @@ impl Dashboard {
         let (close, closed) = mpsc::channel();
         let shown = runs.clone();
         let drawing = std::thread::spawn(move || {
-            // A terminal that cannot be written to shows nothing; the runs go on.
+            // If the terminal cannot be written to, nothing is shown, and the runs continue.
             let _ = draw(&shown, &closed);
         });
         Some(Self { runs, close: Some(close), drawing: Some(drawing) })
     }
 
-    /// A run begins.
+    /// Adds a run that begins.
     pub(crate) fn enter(&self, bar: &ProgressBar, folder: PathBuf) {
         lock(&self.runs).going.push(Going { bar: bar.clone(), folder });
     }
 
-    /// It has ended.
+    /// Moves a run to those that have ended.
     pub(crate) fn leave(&self, bar: &ProgressBar) {
         let mut runs = lock(&self.runs);
         if let Some(at) = runs.going.iter().position(|run| run.bar.prefix() == bar.prefix()) {
@@ -97,8 +96,8 @@ fn lock(runs: &Mutex<Runs>) -> MutexGuard<'_, Runs> {
     runs.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The terminal's second screen. The first one is back when this is dropped, and at a panic of any
-/// thread, whose message would be lost otherwise; after that nothing more is drawn.
+/// The terminal's alternate screen. The main screen is restored when this is dropped, and at a panic of any
+/// thread, whose message would otherwise be lost; after a panic nothing more is drawn.
 struct Screen {
     open: Arc<AtomicBool>,
 }
@@ -130,14 +129,14 @@ impl Drop for Screen {
     }
 }
 
-/// Gives the terminal back, if there is one: its first screen, with a cursor.
+/// Restores the terminal's main screen and its cursor, if the alternate screen is open.
 pub(crate) fn close_screen() {
     if io::stderr().is_terminal() {
         let _ = execute!(io::stderr(), LeaveAlternateScreen, Show);
     }
 }
 
-/// Draws until the page is closed, or the screen by a panic.
+/// Redraws the page until it is closed, or until a panic closes the screen.
 fn draw(runs: &Mutex<Runs>, closed: &mpsc::Receiver<()>) -> io::Result<()> {
     let screen = Screen::open()?;
     let mut terminal = Terminal::new(CrosstermBackend::new(io::stderr()))?;
@@ -172,7 +171,7 @@ fn head(whole: &ProgressBar) -> String {
     format!("{:<42} {:>3.0} %, {gone} gone, {left} left", whole.prefix(), 100.0 * share(whole))
 }
 
-/// Name and progress, the loss as a line, and what was measured last.
+/// Draws the name and progress of a run, the loss as a sparkline, and the latest validation metrics.
 fn of_run(frame: &mut Frame, run: &Going, [progress, loss, valid]: [Option<Rect>; 3]) {
     let (at, all) = (run.bar.position(), run.bar.length().unwrap_or_default());
     let left = HumanDuration(run.bar.eta());
@@ -193,7 +192,7 @@ fn of_run(frame: &mut Frame, run: &Going, [progress, loss, valid]: [Option<Rect>
     }
 }
 
-/// A text, and how far a bar is in the rest of the row.
+/// Draws a text, and a progress bar in the rest of the row.
 fn gauge(frame: &mut Frame, row: Option<Rect>, bar: &ProgressBar, text: &str) {
     if let Some(row) = row {
         let line = LineGauge::default().filled_symbol(THICK_HORIZONTAL);
@@ -201,12 +200,12 @@ fn gauge(frame: &mut Frame, row: Option<Rect>, bar: &ProgressBar, text: &str) {
     }
 }
 
-/// From 0 to 1.
+/// The share of a bar that is done, from 0 to 1.
 fn share(bar: &ProgressBar) -> f64 {
     (bar.position() as f64 / bar.length().unwrap_or_default().max(1) as f64).min(1.0)
 }
 
-/// The log of a run; empty while there is no file.
+/// The log of a run; empty if there is no file yet.
 fn read(folder: &Path) -> Vec<StepRow> {
     StepLog::read_intact(&folder.join("metrics.csv")).unwrap_or_default()
 }
@@ -219,7 +218,7 @@ fn of<'a>(
     rows.iter().filter(move |row| row.split == split && row.metric == metric)
 }
 
-/// The last numbers on the validation split, without those of single experts.
+/// The latest metrics on the validation split, without those of single experts.
 fn measured(rows: &[StepRow]) -> String {
     let valid = || rows.iter().filter(|row| row.split == "valid" && !row.metric.contains('/'));
     let step = valid().map(|row| row.step).max();
@@ -232,7 +231,8 @@ fn measured(rows: &[StepRow]) -> String {
     }
 }
 
-/// Values as heights from 1, their least, to 8, their largest; the mean of those that share a place.
+/// Values as heights from 1, for the smallest, to 8, for the largest; values that share a column are
+/// averaged.
 fn heights(values: &[f64], width: usize) -> Vec<u64> {
     let places = values.len().min(width);
     let place = |at: usize| {
@@ -251,7 +251,7 @@ mod tests {
 
     use super::*;
 
-    /// The page on a terminal of this size, row by row.
+    /// The page, row by row, on a terminal of this size.
     fn shown(runs: &Runs, columns: u16, rows: u16) -> Vec<String> {
         let mut terminal = Terminal::new(TestBackend::new(columns, rows)).unwrap();
         terminal.draw(|frame| page(frame, runs)).unwrap();
@@ -291,7 +291,7 @@ mod tests {
         // Half of the line that is left is done.
         let line = |cell: char| rows[2].chars().filter(|c| *c == cell).count();
         assert!(line('━') + line('─') > 20, "{rows:#?}");
-        // The row that is being written is left out.
+        // The row that is only half-written is left out.
         assert_eq!(rows[3].trim_end(), "  loss     1.0000  █▁");
         assert_eq!(rows[4].trim_end(), "  valid  accuracy 0.5000 at step 20");
         assert!(rows[6].starts_with("dense, seed 0"), "{rows:#?}");

@@ -5,14 +5,14 @@ use burn::prelude::*;
 
 const KNOWN: &str = "flex, flex:fast, wgpu, vulkan, cuda:0";
 
-/// The device of that name, without autodiff. `flex` is the processor, with the same bits on every one;
-/// `flex:fast` takes its matrix products from a library, for the whole process, see
-/// [`kernels::use_library_products`]. `wgpu:1` and `vulkan:1` are the
-/// second graphics card; `wgpu:cpu` and `vulkan:cpu` a driver that draws in software.
+/// Opens the device of that name, without autodiff. `flex` is the processor, with the same bits on every
+/// processor; `flex:fast` uses a library for matrix products, in the whole process, see
+/// [`kernels::use_library_products`]. `wgpu:1` and `vulkan:1` are the second graphics card; `wgpu:cpu` and
+/// `vulkan:cpu` are a software driver.
 ///
 /// # Errors
-/// An unknown name, one that this program was built without, or one that this machine has no card or
-/// driver for.
+/// If the name is unknown, if this program was built without the device, or if this machine has no card or
+/// driver for it.
 pub fn device(name: &str) -> anyhow::Result<Device> {
     let (kind, index) = match name.split_once(':') {
         Some((kind, index)) => (kind, Some(index)),
@@ -31,7 +31,7 @@ pub fn device(name: &str) -> anyhow::Result<Device> {
     }
 }
 
-/// The graphics card.
+/// A graphics card by its number, or the software driver.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Card {
     Number(usize),
@@ -47,7 +47,7 @@ fn card(name: &str, index: Option<&str>, software: bool) -> anyhow::Result<Card>
     }
 }
 
-/// A device that this program was built without.
+/// The error for a device that this program was built without.
 #[cfg(not(all(feature = "wgpu", feature = "vulkan", feature = "cuda")))]
 fn not_compiled_in(name: &str, feature: &str) -> anyhow::Result<Device> {
     bail!("device {name} is not compiled in; build with --features {feature}")
@@ -86,7 +86,7 @@ fn cuda(name: &str, _card: Card) -> anyhow::Result<Device> {
     not_compiled_in(name, "cuda")
 }
 
-/// Number 0 is whatever the driver thinks best.
+/// The kind of device in Burn. Number 0 is the driver's default.
 #[cfg(any(feature = "wgpu", feature = "vulkan"))]
 fn kind(card: Card) -> DeviceKind {
     match card {
@@ -96,7 +96,7 @@ fn kind(card: Card) -> DeviceKind {
     }
 }
 
-/// Burn opens a device at its first use, and panics if the machine has none: so it is used here.
+/// Uses the device once: Burn opens a device at its first use, and panics if the machine has none.
 #[cfg(any(feature = "wgpu", feature = "vulkan", feature = "cuda"))]
 fn there(name: &str, device: Device) -> anyhow::Result<Device> {
     let hook = std::panic::take_hook();

@@ -1,4 +1,4 @@
-//! The part in a run of a process that does not lead.
+//! The part of a run that processes other than the leading one execute.
 
 use anyhow::{Context, anyhow};
 use training::{Objective, Run, TrainError, follow};
@@ -7,7 +7,7 @@ use super::{model_builder::ModelBuilder, runner::Runner, together::agree};
 use crate::spec::RunSpec;
 
 impl Runner<'_> {
-    /// Tells the others which run is next, and waits until they are ready for it.
+    /// Tells the other processes which run is next, and waits until they are ready for it.
     pub(super) fn announce(&self, spec: &RunSpec) -> anyhow::Result<()> {
         if self.group.is_alone() {
             return Ok(());
@@ -16,7 +16,7 @@ impl Runner<'_> {
         agree(&*self.group.world, Ok(()))
     }
 
-    /// Has a part in the runs that the first process trains, until it sends the others away.
+    /// Takes part in the runs that the first process trains, until the first process dismisses the others.
     pub(crate) fn follow(&self, known: &[&RunSpec]) -> anyhow::Result<()> {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(self.environment.threads).build()?;
         loop {
@@ -50,7 +50,8 @@ impl Runner<'_> {
             tracer: None,
         };
         match follow(&self.group_of(spec), &run, model) {
-            // The first process cannot begin either, says so, and continues to the next run.
+            // The first process cannot begin this run either; it reports the error and continues with the
+            // next run.
             Ok(())
             | Err(
                 TrainError::Elsewhere { .. }
@@ -63,7 +64,7 @@ impl Runner<'_> {
     }
 }
 
-/// The run of this id among a run and those that come before it.
+/// The run with this id, among a run and the runs that it depends on.
 fn find<'a>(spec: &'a RunSpec, id: &str) -> Option<&'a RunSpec> {
     match spec.id == id {
         true => Some(spec),

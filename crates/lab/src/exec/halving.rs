@@ -1,4 +1,4 @@
-//! Successive halving: which trials are run next, and which settings are chosen by their results.
+//! Successive halving: selects the trials to run next, and the settings to use by their results.
 
 use std::collections::HashSet;
 
@@ -10,8 +10,8 @@ use crate::{
 };
 
 impl TuningPlan {
-    /// The runs of a rung; none while some of the rung before are missing. A setting that is left alone
-    /// is chosen already, and not tried again.
+    /// The runs of a rung; none while some of the previous rung are missing. A group with a single remaining
+    /// setting has no runs: the setting is already chosen.
     pub(crate) fn rung(&self, rung: usize, store: &Store) -> anyhow::Result<Option<Vec<&RunSpec>>> {
         let mut specs = Vec::new();
         for group in &self.groups {
@@ -24,8 +24,7 @@ impl TuningPlan {
         Ok(Some(once(specs)))
     }
 
-    /// The runs to train with the settings that did best, seed by seed; none while trials are
-    /// missing.
+    /// The runs to train with the best settings, seed by seed; none while trials are missing.
     pub(crate) fn choose(&self, store: &Store) -> anyhow::Result<Option<Vec<RunSpec>>> {
         let mut chosen = Vec::new();
         for group in &self.groups {
@@ -38,7 +37,7 @@ impl TuningPlan {
         Ok(Some(chosen))
     }
 
-    /// The place of the best setting of each group; none while trials are missing.
+    /// The index of the best setting of each group; none while trials are missing.
     pub(crate) fn best(&self, store: &Store) -> anyhow::Result<Option<Vec<usize>>> {
         let best = self.groups.iter().map(|group| group.choose(store));
         Ok(best.collect::<anyhow::Result<Vec<_>>>()?.into_iter().collect())
@@ -51,7 +50,7 @@ impl TuningPlan {
             let (Some(best), Some(first)) = (group.choose(store)?, group.options.first()) else {
                 continue;
             };
-            // What has no trials was not chosen.
+            // Without trials nothing was chosen.
             let trial = first.rungs.iter().flatten().next();
             if trial.is_none_or(|trial| !seen.insert(&trial.id)) {
                 continue;
@@ -72,20 +71,20 @@ impl TuningPlan {
 }
 
 impl Group {
-    /// The place of the best setting, the first among equals; none while trials are missing. A
-    /// setting with a failed trial is chosen only if there is no other.
+    /// The index of the best setting, the first among equals; none while trials are missing. A setting with a
+    /// failed trial is chosen only if there is no other.
     fn choose(&self, store: &Store) -> anyhow::Result<Option<usize>> {
         let last = self.halving.rungs as usize - 1;
         let Some(left) = self.left(last, store)? else { return Ok(None) };
         Ok(self.best_first(last, left, store)?.and_then(|order| order.first().copied()))
     }
 
-    /// Whether the suite states its setting, and nothing is tried.
+    /// Whether the suite states the setting, so that nothing is tried.
     fn is_stated(&self) -> bool {
         self.options.iter().all(|option| option.rungs.iter().all(Vec::is_empty))
     }
 
-    /// The value of a setting on the highest rung that it was tried on; none if it failed there.
+    /// The value of a setting on the highest rung on which it was tried; none if it failed there.
     fn last_value(&self, option: usize, store: &Store) -> anyhow::Result<Option<f64>> {
         for rung in (0..self.halving.rungs as usize).rev() {
             if let Some(value) = self.options[option].value(rung, self, store)? {
@@ -95,7 +94,7 @@ impl Group {
         Ok(None)
     }
 
-    /// The places of the settings that come to a rung; none while trials before it are missing.
+    /// The indices of the settings that reach a rung; none while trials before it are missing.
     fn left(&self, rung: usize, store: &Store) -> anyhow::Result<Option<Vec<usize>>> {
         let mut left: Vec<usize> = (0..self.options.len()).collect();
         for below in 0..rung {
@@ -108,7 +107,8 @@ impl Group {
         Ok(Some(left))
     }
 
-    /// These settings, the best on a rung first, equals as they stand; none while trials are missing.
+    /// These settings, ordered by their values on a rung, best first; equals keep their order. None while
+    /// trials are missing.
     fn best_first(
         &self,
         rung: usize,
@@ -129,8 +129,8 @@ impl Group {
 }
 
 impl Candidate {
-    /// The mean over the trials of a rung: none while one is missing, and none within if one failed
-    /// or is refused.
+    /// The mean over the trials of a rung. The outer option is none while one is missing, and the inner one
+    /// if one failed or is refused.
     fn value(
         &self,
         rung: usize,
@@ -174,7 +174,7 @@ mod tests {
                          [[method]]\nname='half'\nafter='whole'\nmoe.capacity.eval_factor=0.5\n\
                          [[method]]\nname='twice'\nafter='half'\nmoe.capacity.eval_factor=2.0\n";
 
-    /// Writes down what a trial ended with: a loss, or nothing if it failed.
+    /// Writes the end of a trial: a loss, or a failure if there is none.
     fn end(store: &Store, spec: &RunSpec, loss: Option<f64>) {
         drop(store.lock(&spec.id).unwrap());
         let ended = loss.map_or(Ended::Failed { step: 3, cause: String::new() }, |loss| {
@@ -196,7 +196,7 @@ mod tests {
             let specs = tuning.rung(rung, &store).unwrap().unwrap();
             steps.push((specs.len(), specs[0].config.train.steps));
             for (at, spec) in specs.into_iter().enumerate() {
-                // The last setting is best on every rung, and the first fails on the first.
+                // The last setting is the best on every rung, and the first one fails on the first rung.
                 let loss = 1.0 / (1.0 + at as f64);
                 end(&store, spec, (rung > 0 || at > 0).then_some(loss));
             }
@@ -255,7 +255,8 @@ mod tests {
         assert_eq!(rows.iter().filter(|row| row.split == "test").count(), 0);
     }
 
-    /// A method with `after` evaluates the network with the setting that its own trials chose, and has none itself.
+    /// A method with `after` evaluates the network with the setting that the trials of the other method
+    /// chose, and has no trials itself.
     #[test]
     fn what_starts_after_a_method_shares_its_choice() {
         let folder = tempfile::tempdir().unwrap();
@@ -283,7 +284,7 @@ mod tests {
         assert_eq!(tuning.rows(row, &store).unwrap().len(), 3 * 2);
     }
 
-    /// The teacher has the rate that the suite states, in its own row and for what learns from it.
+    /// The teacher has the rate that the suite states, both in its own row and as the teacher of others.
     #[test]
     fn what_the_suite_states_has_no_trials() {
         let folder = tempfile::tempdir().unwrap();

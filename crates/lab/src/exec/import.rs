@@ -14,28 +14,28 @@ use crate::{
     store::read_json,
 };
 
-/// The file of a run that says what checkpoint its network came from.
+/// The file of a run that describes the checkpoint from which its network came.
 const FILE: &str = "source.json";
 
-/// The checkpoint that a run's network came from, without its numbers.
+/// The checkpoint from which a run's network came, without the values of its tensors.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Imported {
     /// Names, shapes and number formats.
     pub(crate) source: CheckpointForm,
-    /// Tensors with NaN or infinite numbers, and what of the checkpoint is not used.
+    /// Warnings on tensors with NaN or infinite values, and on parts of the checkpoint that are not used.
     pub(crate) warnings: Vec<String>,
 }
 
 impl Imported {
-    /// That of a run's folder, if there is one.
+    /// The checkpoint of a run, read from the run's folder; none if there is none.
     pub(crate) fn of(folder: &Path) -> anyhow::Result<Option<Self>> {
         read_json(folder, FILE)
     }
 }
 
 impl ModelBuilder<'_> {
-    /// A fresh network with the weights of a checkpoint; `source.json` keeps what it was like.
+    /// A fresh network with the weights of a checkpoint; describes the checkpoint in `source.json`.
     pub(super) fn imported(
         &self,
         spec: &RunSpec,
@@ -63,7 +63,8 @@ impl ModelBuilder<'_> {
         Ok(loaded.network)
     }
 
-    /// Keeps what the checkpoint was like from which the run before came, with one more warning.
+    /// Copies the description of the checkpoint from the run that this one starts from, with one more
+    /// warning.
     pub(super) fn keep_source(
         &self,
         spec: &RunSpec,
@@ -80,8 +81,8 @@ impl ModelBuilder<'_> {
     }
 }
 
-/// The differences between the networks of a run and of the checkpoint that it takes a part of; nothing if
-/// a run takes all.
+/// The differences between the networks of a run and of the checkpoint of which it takes a part; empty if the
+/// run takes all of the checkpoint.
 pub(super) fn part_of_checkpoint(
     from: &RunSpec,
     there: &AnyBackbone,

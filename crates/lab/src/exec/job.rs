@@ -21,14 +21,14 @@ use crate::{
 
 /// The outcome of one attempt at a run.
 pub(super) enum Turn {
-    /// It has ended, here or elsewhere, or was stopped.
+    /// The run has ended, in this process or another one, or was stopped.
     Over,
-    /// Another process is at it.
+    /// Another process is training the run.
     Elsewhere,
 }
 
 impl Runner<'_> {
-    /// Trains one run to its end, or until it is stopped, if no other process is at it.
+    /// Trains one run to its end, or until it is stopped, unless another process is training it.
     pub(super) fn run(&self, spec: &RunSpec, progress: &Progress) -> anyhow::Result<Turn> {
         match self.store.lock(&spec.id)? {
             Some(_lock) => {
@@ -84,8 +84,8 @@ impl Runner<'_> {
         }
     }
 
-    /// Refuses a network with states that rules move in each of several passes over the same examples: they
-    /// follow from the passes of one process, one after the other.
+    /// Refuses a network with states that update rules change in each of several passes over the same
+    /// examples: these updates depend on the sequence of passes in a single process.
     fn can_share(&self, model: &AnyBackbone) -> anyhow::Result<()> {
         let (passes, processes) = (model.passes(), self.group.world.size());
         if passes == 1 || processes == 1 {
@@ -101,7 +101,7 @@ impl Runner<'_> {
         }
     }
 
-    /// Writes down what is trained, where and on which tokens.
+    /// Writes the description of the run, its environment and, for tasks on text, its tokeniser.
     fn describe(&self, spec: &RunSpec, data: &dyn Task) -> anyhow::Result<()> {
         self.store.write(&spec.id, "config.json", &spec.description())?;
         self.store.write(&spec.id, "environment.json", self.environment)?;
@@ -129,7 +129,7 @@ impl Runner<'_> {
         supervised_by(&self.group_of(spec), run, model, &mut watch)
     }
 
-    /// Writes down what a run ended with. It has failed if a measure is no finite number.
+    /// Writes the end of a run. The run has failed if a measure is not finite.
     fn finish(&self, spec: &RunSpec, run: &Run, mut outcome: Outcome) -> anyhow::Result<()> {
         let step = spec.config.train.steps;
         if let Some(few_shot) = &spec.config.few_shot
@@ -151,7 +151,7 @@ impl Runner<'_> {
         self.store.end(&spec.id, &Ended::Done(self.numbers(spec, metrics, outcome)?))
     }
 
-    /// Writes down why a run has failed, and what was wrong with the checkpoint that its network came from.
+    /// Writes the cause of a failure, and the problems with the checkpoint that the network came from.
     fn fail(&self, spec: &RunSpec, step: usize, mut cause: String) -> anyhow::Result<()> {
         if let Some(imported) = Imported::of(&self.store.folder(&spec.id))?
             && !imported.warnings.is_empty()
@@ -161,7 +161,7 @@ impl Runner<'_> {
         self.store.end(&spec.id, &Ended::Failed { step, cause })
     }
 
-    /// The reason for which a run cannot start, if any: a run that it depends on has failed.
+    /// The reason why a run cannot start, if any: a run that it depends on has failed.
     fn lacks_its_start(&self, spec: &RunSpec) -> anyhow::Result<Option<String>> {
         for before in spec.prerequisites() {
             match self.store.ended(&before.id)? {
@@ -222,7 +222,7 @@ fn metrics(outcome: &Outcome) -> Vec<(String, String, f64)> {
     }
     let own = outcome.metrics.iter().cloned();
     metrics.extend(own.map(|(metric, value)| ("train".into(), metric, value)));
-    // A run of no steps has no speed.
+    // A run without steps has no speed.
     if outcome.seconds > 0.0 {
         let speed = outcome.tokens as f64 / outcome.seconds;
         metrics.push(("train".into(), "tokens_per_second".into(), speed));

@@ -2,12 +2,12 @@
 
 use std::fs;
 
-/// The high-water mark in bytes; none where there is no `/proc`.
+/// The high-water mark in bytes; none if there is no `/proc`.
 pub(crate) fn peak() -> Option<u64> {
     parse(&fs::read_to_string("/proc/self/status").ok()?)
 }
 
-/// Lets the mark begin anew, where the system can: for a run that has the program to itself.
+/// Resets the mark if the system can do so, for a run that is alone in the program.
 pub(crate) fn forget_peak() {
     let _ = fs::write("/proc/self/clear_refs", "5"); // else the mark is that of all runs so far
 }

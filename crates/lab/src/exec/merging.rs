@@ -1,4 +1,4 @@
-//! Merging of the experts of the network that a run starts from.
+//! Merging of experts in the network from which a run starts.
 
 use anyhow::{anyhow, bail, ensure};
 use backbones::AnyBackbone;
@@ -17,8 +17,8 @@ use crate::{
 };
 
 impl ModelBuilder<'_> {
-    /// Decides which experts of a run's network become one: those whose mean outputs on the validation split
-    /// are alike. The scores are the loads.
+    /// Decides which experts of a run's network are merged: those with similar mean outputs on the validation
+    /// split. The scores are the loads.
     pub(super) fn merge(
         &self,
         prune: &PruneConfig,
@@ -55,7 +55,7 @@ impl ModelBuilder<'_> {
     }
 }
 
-/// Refuses what cannot be merged.
+/// Refuses networks whose experts cannot be merged.
 fn can_merge(gone: Gone, from: &RunSpec) -> anyhow::Result<()> {
     ensure!(
         gone == Gone::Remove,
@@ -79,7 +79,7 @@ fn mean_outputs(subject: &Subject) -> anyhow::Result<Vec<Vec<Vec<f64>>>> {
         let outputs = probe.layers.into_iter().filter_map(|capture| capture.outputs);
         let outputs: Vec<Tensor<3>> = outputs.collect();
         sums.resize_with(outputs.len(), Vec::new);
-        // The layers of an encoder have other tokens than those of a decoder.
+        // The layers of an encoder have a different number of tokens than those of a decoder.
         units.resize(outputs.len(), 0.0);
         outputs.iter().zip(&mut units).for_each(|(own, units)| *units += own.dims()[1] as f64);
         outputs.into_iter().zip(&mut sums).for_each(|(outputs, sums)| add(outputs, sums));
@@ -93,7 +93,7 @@ fn mean_outputs(subject: &Subject) -> anyhow::Result<Vec<Vec<Vec<f64>>>> {
     }
 }
 
-/// Adds the outputs `[E, S, D]` of a batch to the sums of each expert.
+/// Adds the outputs `[E, S, D]` of a batch to the sum of each expert.
 fn add(outputs: Tensor<3>, sums: &mut Vec<Vec<f64>>) {
     let [e, s, d] = outputs.dims();
     sums.resize_with(e, || vec![0.0; d]);

@@ -17,12 +17,12 @@ use crate::{
 pub(crate) struct ModelBuilder<'a> {
     pub(crate) plugins: &'a Plugins,
     pub(crate) store: &'a Store,
-    /// Without autodiff.
+    /// The device, without autodiff.
     pub(crate) device: &'a Device,
 }
 
 impl ModelBuilder<'_> {
-    /// The network with which a run ended, without autodiff, and which experts it has if not all.
+    /// The trained network of a run, without autodiff, and its remaining experts if it was pruned.
     pub(crate) fn trained(&self, spec: &RunSpec) -> anyhow::Result<(AnyBackbone, Option<Pruned>)> {
         let folder = self.store.folder(&spec.id);
         let selected: Option<Selected> = read_json(&folder, "pruned.json")?;

@@ -1,4 +1,4 @@
-//! A network that is put together from parts of other runs' networks, and the network that it learns from.
+//! Networks that are assembled from parts of other runs' networks, and the teachers of runs.
 
 use anyhow::{Context, anyhow};
 use backbones::AnyBackbone;
@@ -8,7 +8,7 @@ use super::model_builder::ModelBuilder;
 use crate::spec::{PartConfig, RunSpec};
 
 impl ModelBuilder<'_> {
-    /// The network with the weights of the parts that the run takes over, one after the other.
+    /// The network with the weights of the parts that the run takes over, applied in order.
     pub(super) fn assemble(
         &self,
         spec: &RunSpec,
@@ -23,7 +23,7 @@ impl ModelBuilder<'_> {
         })
     }
 
-    /// Checks that the parts fit, with networks as they begin, before anything is trained.
+    /// Checks that the parts fit, with untrained networks, before anything is trained.
     pub(super) fn check_parts(&self, spec: &RunSpec) -> anyhow::Result<()> {
         let parts = spec.config.parts.iter().zip(&spec.parts);
         let here = || self.build(spec, &spec.config.moe, true);
@@ -97,7 +97,7 @@ parts = [{ of = "module 0", take = "module" }, { of = "module 1", take = "module
         assert_eq!(before(3), [id(1), id(0)]);
         assert_eq!(before(4), [id(2), id(3)]);
         assert_eq!(specs[3].config.distill.as_ref().unwrap().alpha, 0.9);
-        // Another setting of the first run is another one of all that come after it.
+        // Another setting of the first run changes all runs that depend on it.
         let set = Selection { set: vec!["train.lr=0.5".into()], ..Selection::default() };
         let changed = plan_some(SUITE, &set).unwrap().specs;
         assert!(changed.iter().zip(&specs).all(|(a, b)| a.id != b.id));

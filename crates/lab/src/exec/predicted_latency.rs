@@ -1,11 +1,11 @@
-//! The latency of architectures by a predictor that has learned from measured ones, for a search in which
+//! The latency of architectures, predicted from the measured latency of others, for a search in which
 //! measuring every candidate takes too long.
 //!
 //! Jawahar et al. *AutoMoE*. 2022. <https://arxiv.org/abs/2210.07535>, section 3.3.
 //!
 //! Members are drawn from the space and measured; a predictor learns from four fifths of them, and its error
-//! on the others is a result of the search. What was measured is in a history file, so that a search that was
-//! killed resumes with the same predictor.
+//! on the others is a result of the search. The measurements are kept in a history file, so that a search
+//! that was killed resumes with the same predictor.
 
 use anyhow::anyhow;
 use moe::{Domain, read};
@@ -16,21 +16,20 @@ use crate::spec::RunSpec;
 /// One in five measured members is kept to test the predictor.
 const TESTED: usize = 5;
 
-/// A predictor, and how well it predicts.
+/// A predictor and its accuracy.
 pub(super) struct PredictedLatency {
     predictor: LatencyPredictor,
-    /// The mean absolute error on members that it has not learned from, in milliseconds.
+    /// The mean absolute error in milliseconds on members that were held out from training.
     pub(super) error: f64,
-    /// The part of the error of the mean that the prediction avoids, on members that it was not fitted to, as a
-    /// share.
+    /// The share of the error of predicting the mean that the predictor avoids, on the held-out members.
     pub(super) skill: f64,
 }
 
 impl PredictedLatency {
-    /// Learns from runs and their milliseconds.
+    /// Trains a predictor on runs with their latency in milliseconds.
     ///
     /// # Errors
-    /// If there are fewer than five, or one is of no supernet.
+    /// If there are fewer than five, or one is not of a supernet.
     pub(super) fn learn(
         config: &training::supernet::PredictorConfig,
         measured: &[(RunSpec, f64)],
@@ -58,7 +57,7 @@ impl PredictedLatency {
         Ok(Self { predictor, error, skill: 1.0 - error / of_mean })
     }
 
-    /// The milliseconds of a run's network.
+    /// The predicted latency of a run's network in milliseconds.
     pub(super) fn milliseconds(&self, spec: &RunSpec) -> anyhow::Result<f64> {
         Ok(self.predictor.milliseconds(&numbers(spec)?))
     }

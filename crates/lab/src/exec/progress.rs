@@ -1,5 +1,5 @@
-//! The display of progress: a line for each run that is being trained and one for all of them, or a
-//! page. Nothing where there is no terminal.
+//! The display of progress: a line for each run that is being trained and one for all of them, or a page.
+//! Nothing is displayed without a terminal.
 
 use std::{
     path::PathBuf,
@@ -35,7 +35,7 @@ pub(crate) struct Progress {
 }
 
 impl Progress {
-    /// For these runs.
+    /// The display of these runs.
     pub(crate) fn new(specs: &[&RunSpec], shown: ProgressDisplay, stop: Arc<AtomicBool>) -> Self {
         let lines = MultiProgress::new();
         if shown != ProgressDisplay::Lines {
@@ -54,7 +54,7 @@ impl Progress {
         progress
     }
 
-    /// A line for one run, which writes into a folder.
+    /// Adds a line for one run, which writes into a folder.
     pub(crate) fn line(&self, spec: &RunSpec, folder: PathBuf) -> Line<'_> {
         let steps = spec.config.train.steps as u64;
         let bar = self.lines.insert_before(&self.whole, ProgressBar::new(steps));
@@ -67,7 +67,7 @@ impl Progress {
         Line { progress: self, bar }
     }
 
-    /// One more run is over; `print` may print a line meanwhile.
+    /// Counts a run that has ended; `print` may print lines in the meantime.
     pub(crate) fn run_is_over(&self, print: impl FnOnce()) {
         self.lines.suspend(print);
         self.runs.inc(1);
@@ -112,7 +112,7 @@ impl Drop for Line<'_> {
     }
 }
 
-/// A text without letters that a terminal obeys, and without breaks.
+/// A text without control characters and without line breaks.
 fn in_a_line(text: &str) -> String {
     text.chars().map(report::visible).collect()
 }

@@ -15,7 +15,7 @@ use crate::{
 };
 
 impl ModelBuilder<'_> {
-    /// Decides which experts of a run's network are left.
+    /// Decides which experts of a run's network remain.
     pub(super) fn select(
         &self,
         prune: &PruneConfig,
@@ -38,7 +38,7 @@ impl ModelBuilder<'_> {
         let mut selected =
             Selected { pruned: Pruned { gone, kept: vec![] }, scores: vec![], clusters: vec![] };
         for (number, (layer, count)) in layers.iter().zip(counts).enumerate() {
-            // What is not pruned needs no reason.
+            // Without pruning no scores are needed.
             let scores = match count {
                 0 => vec![0.0; layer.load.len()],
                 _ => prune.rule.scores(layer).map_err(|err| anyhow!("prune: {err}"))?,
@@ -113,15 +113,15 @@ impl ModelBuilder<'_> {
     }
 }
 
-/// The groups of experts of a run's router that have to stay of one size: 1 where experts are not removed, or
-/// the router has none.
+/// The number of groups of experts in a run's router that must keep equal sizes: 1 if experts are not
+/// removed, or if the router has no groups.
 pub(super) fn groups_of(from: &RunSpec, gone: Gone) -> usize {
     let groups = from.config.moe.router.options.get("groups").and_then(|groups| groups.as_u64());
     if gone == Gone::Remove { groups.unwrap_or(1).max(1) as usize } else { 1 }
 }
 
-/// Refuses to remove more experts of one group of a router than of another: those that are left would be in
-/// other groups than they were.
+/// Refuses to remove more experts of one group of a router than of another: the remaining experts would then
+/// belong to other groups than before.
 pub(super) fn fits_groups(from: &RunSpec, pruned: &Pruned) -> anyhow::Result<()> {
     let (moe, groups) = (&from.config.moe, groups_of(from, pruned.gone));
     if groups == 1 {
@@ -139,7 +139,7 @@ pub(super) fn fits_groups(from: &RunSpec, pruned: &Pruned) -> anyhow::Result<()>
     Ok(())
 }
 
-/// Refuses to order experts by scores that are not finite.
+/// Refuses to rank experts by scores that are not finite.
 fn check_finite(layer: usize, scores: &[f64]) -> Result<(), NotFinite> {
     match scores.iter().enumerate().find(|(_, score)| !score.is_finite()) {
         Some((expert, score)) => Err(NotFinite(format!(
@@ -149,7 +149,7 @@ fn check_finite(layer: usize, scores: &[f64]) -> Result<(), NotFinite> {
     }
 }
 
-/// The lengths of the router's vectors for those experts that are left, where it has kept them all.
+/// The norms of the router's vectors of the remaining experts, if the router has kept those of all experts.
 fn of_those(norms: LayerNorms, kept: Option<&[usize]>) -> LayerNorms {
     let router = match (norms.router, kept) {
         (Some(all), Some(kept)) if all.len() > kept.len() => {

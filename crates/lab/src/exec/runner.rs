@@ -18,15 +18,15 @@ pub(crate) struct Runner<'a> {
     pub(crate) store: &'a Store,
     pub(crate) device: &'a Device,
     pub(crate) environment: &'a Environment,
-    /// The largest number of concurrent runs; never more than there are threads.
+    /// The largest number of concurrent runs; at most the number of threads.
     pub(crate) jobs: usize,
-    /// Whether their routing is recorded.
+    /// Whether the routing of the runs is recorded.
     pub(crate) trace: bool,
     /// The display during the runs.
     pub(crate) shown: ProgressDisplay,
-    /// Called with a line on each run that has ended.
+    /// Called with a line of text on each run that has ended.
     pub(crate) on_end: &'a (dyn Fn(&str) + Sync),
-    /// Measures the time of the parts of each step.
+    /// Measures the time of the parts of each step, if set.
     pub(crate) tracer: Option<StepTracer>,
     /// The processes that train a run together.
     pub(crate) group: ProcessGroup,

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::{Plugins, planning::adapters, spec::RunConfig};
 
-/// Settings that only training knows: losses, noise, and how weights begin or move.
+/// Settings that affect only training: losses, noise, and the initialisation and updates of weights.
 const OF_TRAINING: [&str; 10] = [
     "balance",
     "balance_of",
@@ -22,8 +22,8 @@ const OF_TRAINING: [&str; 10] = [
     "noise",
 ];
 
-/// The settings of the network in which a run differs from its checkpoint, each with both values. Adapters are
-/// no difference, and the number of experts is none: a checkpoint is written with that of the run.
+/// The settings of the network in which a run differs from its checkpoint, each with both values. Adapters
+/// and the number of experts do not count: a checkpoint is written with the run's number of experts.
 pub(crate) fn changes_of_network(
     config: &RunConfig,
     described: &ImportedNetwork,
@@ -36,8 +36,8 @@ pub(crate) fn changes_of_network(
     Ok(differences(&now, &there))
 }
 
-/// `key = VALUE, there VALUE` for each key whose values differ. Of what has another kind, or is not there at
-/// all, the other settings are no news.
+/// `key = VALUE, there VALUE` for each key whose values differ. If a plug-in is of another kind or is
+/// missing, its other settings are not listed.
 fn differences(now: &BTreeMap<String, Value>, there: &BTreeMap<String, Value>) -> Vec<String> {
     let keys: BTreeSet<&String> = now.keys().chain(there.keys()).collect();
     let differ: Vec<&String> =
@@ -77,7 +77,7 @@ fn network(backbone: &Choice, moe: &MoeConfig, plugins: &Plugins) -> anyhow::Res
     Ok(all)
 }
 
-/// The values by path. What is null is left out, as if it had not been given.
+/// The values by path. Null values are left out, as if they were not given.
 fn flat(value: Value) -> BTreeMap<String, Value> {
     let mut found = BTreeMap::new();
     let mut left = vec![(String::new(), value)];
@@ -96,7 +96,7 @@ fn flat(value: Value) -> BTreeMap<String, Value> {
     found
 }
 
-/// Numbers are equal however they are written.
+/// Whether two values are equal; numbers are compared by value, whatever their notation.
 fn equal(a: Option<&Value>, b: Option<&Value>) -> bool {
     match (a.and_then(Value::as_f64), b.and_then(Value::as_f64)) {
         (Some(a), Some(b)) => a == b,

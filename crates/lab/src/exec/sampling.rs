@@ -2,8 +2,8 @@
 //!
 //! p = softmax(s / temperature)                 (1), 0 stands for the largest score alone
 //!
-//! Then the `top_k` likeliest are left (Fan, Lewis, Dauphin. *Hierarchical Neural Story Generation*.
-//! ACL 2018. <https://arxiv.org/abs/1805.04833>), and of those the fewest that have a share `top_p` of
+//! The `top_k` most probable tokens are kept (Fan, Lewis, Dauphin. *Hierarchical Neural Story Generation*.
+//! ACL 2018. <https://arxiv.org/abs/1805.04833>), and of those the smallest set that has a share `top_p` of
 //! their probability (Holtzman et al. *The Curious Case of Neural Text Degeneration*. ICLR 2020.
 //! <https://arxiv.org/abs/1904.09751>).
 
@@ -27,7 +27,7 @@ pub(crate) struct Sampling {
 }
 
 impl Sampling {
-    /// The first option that has another value than its default, if there is one.
+    /// The first option whose value is not the default, if any.
     pub(crate) fn changed(&self) -> Option<&'static str> {
         let Self { temperature, top_k, top_p } = *self;
         let all = [
@@ -38,7 +38,7 @@ impl Sampling {
         all.into_iter().find(|(_, changed)| *changed).map(|(option, _)| option)
     }
 
-    /// Checks the ranges.
+    /// Checks the ranges of the options.
     pub(crate) fn check(&self) -> anyhow::Result<()> {
         let Self { temperature, top_k, top_p } = *self;
         let warm = temperature >= 0.0 && temperature.is_finite();
@@ -48,7 +48,7 @@ impl Sampling {
         Ok(())
     }
 
-    /// A token, by the scores of all tokens.
+    /// Draws a token by the scores of all tokens.
     pub(crate) fn draw(&self, scores: &[f32], rng: &mut ChaCha8Rng) -> usize {
         let left = self.left(scores);
         let all: f64 = left.iter().map(|(_, p)| p).sum();
@@ -62,8 +62,8 @@ impl Sampling {
         left[left.len() - 1].0
     }
 
-    /// The tokens that may be drawn, likeliest first, with their probabilities in (1). Of equals the
-    /// first comes first.
+    /// The tokens that may be drawn, most probable first, with their probabilities in (1). Ties keep the
+    /// order of the tokens.
     fn left(&self, scores: &[f32]) -> Vec<(usize, f64)> {
         let mut order: Vec<usize> = (0..scores.len()).collect();
         order.sort_by(|a, b| scores[*b].total_cmp(&scores[*a]));

@@ -1,4 +1,4 @@
-//! Trains the runs of a suite: several side by side, each on processors of its own.
+//! Trains the runs of a suite, several at a time, each on its own processors.
 
 use std::{
     any::Any,
@@ -14,31 +14,33 @@ use anyhow::{Context, anyhow};
 use super::{job::Turn, memory, model_builder::ModelBuilder, progress::Progress, runner::Runner};
 use crate::spec::{RunConfig, RunSpec};
 
-/// The time after which this program looks again whether another process still trains a run.
+/// The interval at which this program checks whether another process still trains a run.
 const WAIT: Duration = Duration::from_millis(50);
 
 impl Runner<'_> {
-    /// Trains those runs that have not ended yet. The first error is given back; a run that
-    /// diverges is no error, it ends as failed.
+    /// Trains those of the runs that have not ended yet. Returns the first error; a run that diverges is no
+    /// error, it ends as failed.
     ///
-    /// Runs share nothing, so it does not matter for their numbers which are side by side: with T
-    /// threads and at least T runs, each run has one thread, which wastes least.
+    /// Runs are independent of each other, so their numbers do not depend on which of them run concurrently.
+    /// With T threads and at least T runs, each run has one thread, which is the most efficient use.
     ///
-    /// Runs that others need come before those. A run that another process is at is waited for.
+    /// A run is trained after the runs that it depends on. If another process is training a run, this one
+    /// waits for it.
     pub(crate) fn train(&self, specs: &[&RunSpec]) -> anyhow::Result<()> {
         self.check_starts(specs)?;
         let mut waiting = Vec::new();
         for spec in specs.iter().filter(|spec| spec.refused.is_none()) {
             self.wait_for(spec, &mut waiting)?;
         }
-        // A run that the suite has itself keeps the name of its method there.
+        // A run that belongs to the suite keeps the name that its method has there.
         for waits in waiting.iter_mut().flatten() {
             *waits = specs.iter().find(|spec| spec.id == waits.id).unwrap_or(waits);
         }
         waiting.into_iter().try_for_each(|generation| self.train_generation(generation))
     }
 
-    /// Checks what runs that have not ended take over from others, once for all seeds.
+    /// Checks, once for all seeds, that runs that have not ended can take over weights from the runs that
+    /// they depend on.
     fn check_starts(&self, specs: &[&RunSpec]) -> anyhow::Result<()> {
         let builder =
             ModelBuilder { plugins: self.plugins, store: self.store, device: self.device };
@@ -53,8 +55,8 @@ impl Runner<'_> {
         Ok(())
     }
 
-    /// Puts a run that has not ended where it belongs: in a later generation than the runs that come
-    /// before it. Gives the number of its own.
+    /// Puts a run that has not ended into a later generation than the runs that it depends on. Returns the
+    /// number of its generation.
     fn wait_for<'c>(
         &self,
         spec: &'c RunSpec,
@@ -99,7 +101,7 @@ impl Runner<'_> {
         errors.into_iter().next().map_or(Ok(()), Err)
     }
 
-    /// Takes runs from the queue until it is empty. After an error the others go on.
+    /// Takes runs from the queue until it is empty. After an error the other threads continue.
     fn work<'c>(
         &self,
         threads: usize,
@@ -109,7 +111,7 @@ impl Runner<'_> {
     ) -> anyhow::Result<()> {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build()?;
         let mut first_error = Ok(());
-        // Runs that another process is at. If it is killed, they are left to this one.
+        // Runs that other processes are training. If such a process is killed, this one trains its run.
         let mut elsewhere: VecDeque<&RunSpec> = VecDeque::new();
         loop {
             let next = queue.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).next();
@@ -124,7 +126,7 @@ impl Runner<'_> {
             let what = || format!("{}, {}, seed {}", spec.method, spec.config.task.kind, spec.seed);
             let run = || pool.install(|| self.run(spec, progress));
             let ended = catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| {
-                // The other processes may be anywhere: this one has to end, and they with it.
+                // The other processes may be at any point: this one must end, and they end with it.
                 if !self.group.is_alone() {
                     resume_unwind(panic);
                 }

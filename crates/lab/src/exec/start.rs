@@ -1,9 +1,9 @@
-//! The initial weights of a run: random, or those with which another run ended, perhaps without
-//! some of its experts.
+//! The initial weights of a run: random, or the final weights of another run, perhaps without some of its
+//! experts.
 //!
-//! Beside its checkpoint such a run keeps `start.json`, how long the vectors of its routers and the
-//! weights of its experts were at its start, by which a pruning rule can tell later what they became;
-//! and `pruned.json`, which experts it has. Networks are built by the latter.
+//! Such a run keeps two more files beside its checkpoint. `start.json` has the norms of the routers' vectors
+//! and of the experts' weights at the start, from which a pruning rule can later compute their change;
+//! `pruned.json` says which experts the run has, and networks are built accordingly.
 
 use anyhow::{Context, anyhow};
 use backbones::{AnyBackbone, zoomed};
@@ -15,7 +15,7 @@ use super::{import::part_of_checkpoint, model_builder::ModelBuilder, pruning::fi
 use crate::{planning::adapters, spec::RunSpec, store::Selected};
 
 impl ModelBuilder<'_> {
-    /// The network as a run begins, on an autodiff device.
+    /// The initial network of a run, on an autodiff device.
     pub(crate) fn begin(&self, spec: &RunSpec) -> anyhow::Result<AnyBackbone> {
         let Some(from) = &spec.from else {
             let fresh = self.build(spec, &spec.config.moe, true)?;
@@ -55,8 +55,8 @@ impl ModelBuilder<'_> {
         Ok(model)
     }
 
-    /// Checks, before anything is trained, that the network of the run before has what a run of other
-    /// settings of the backbone takes over.
+    /// Checks, before anything is trained, that the network of the previous run has the parameters that a run
+    /// with other backbone settings takes over.
     pub(super) fn check_start(&self, spec: &RunSpec) -> anyhow::Result<()> {
         match &spec.from {
             Some(from) if from.config.backbone != spec.config.backbone => {
@@ -68,7 +68,7 @@ impl ModelBuilder<'_> {
         }
     }
 
-    /// The experts that the run has: those that its rule selects, or those that the run before it had.
+    /// The experts of the run: those that its rule selects, or those of the previous run.
     fn selected(
         &self,
         spec: &RunSpec,
@@ -91,7 +91,7 @@ impl ModelBuilder<'_> {
     }
 }
 
-/// The network of the run before, with its experts merged and its sizes changed as the run asks.
+/// The network of the previous run, with its experts merged and its sizes changed as the run requires.
 fn resized(
     spec: &RunSpec,
     there: AnyBackbone,
@@ -107,8 +107,8 @@ fn resized(
     Ok(there.resized(&spec.config.backbone)?.unwrap_or(there))
 }
 
-/// Which parameters, by path, keep their random weights: the head, if an answer means another thing in
-/// the run's task, and adapters that the run before it has not.
+/// Whether a parameter, by its path, keeps its random weights: the head, if outputs have another meaning in
+/// the run's task, and adapters that the previous run does not have.
 fn is_fresh(spec: &RunSpec, from: &RunSpec) -> impl Fn(&str) -> bool {
     let other_answers = !same_answers(&spec.config.task, &from.config.task);
     let new_adapters = adapters(&spec.config.moe).is_some() && adapters(&from.config.moe).is_none();

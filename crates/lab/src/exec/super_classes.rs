@@ -1,8 +1,8 @@
-//! Super-classes: a task's classes in groups, for example as many as a run has experts.
+//! Super-classes: the classes of a task in groups, for example as many groups as a run has experts.
 //!
-//! Daxberger et al. *Mobile V-MoEs*. 2023. <https://arxiv.org/abs/2309.04354>, section 3.2: classes
-//! that a dense network takes for each other are for the same expert. `groups.json` says which groups
-//! a run had, and their modularity in the graph of confusions.
+//! Daxberger et al. *Mobile V-MoEs*. 2023. <https://arxiv.org/abs/2309.04354>, section 3.2: classes that a
+//! dense network confuses go to the same expert. `groups.json` has the groups of a run and their modularity
+//! in the graph of confusions.
 
 use std::sync::Arc;
 
@@ -25,13 +25,13 @@ use crate::{
 struct Groups {
     /// The group of each class.
     of: Vec<usize>,
-    /// In the graph of confusions, if that made them.
+    /// The modularity in the graph of confusions, if the groups come from it.
     modularity: Option<f64>,
 }
 
 impl ModelBuilder<'_> {
-    /// The task that a run learns: its data, with the splits of its seed where those follow from it, and
-    /// with its groups if it has some.
+    /// The task that a run learns: its data, with the splits of its seed if they depend on the seed, and with
+    /// its groups if it has some.
     pub(crate) fn task_for(&self, spec: &RunSpec) -> anyhow::Result<Arc<dyn Task>> {
         let data = match spec.data.as_folded() {
             Some(folded) => folded.of_seed(spec.seed),
@@ -43,7 +43,8 @@ impl ModelBuilder<'_> {
             (By::Confusion, Some(confusion_run)) => {
                 self.by_confusion(confusion_run, config.count)?
             }
-            // A run that was read from its folder has the groups, but not the run that they come from.
+            // A run that was read from its folder has groups, but not the run whose confusions determined
+            // them.
             (By::Confusion, None) => self.known(spec)?.context("its file of groups is missing")?,
             (By::Random, _) => Groups { of: random(), modularity: None },
             (By::Task, _) => {
@@ -56,7 +57,7 @@ impl ModelBuilder<'_> {
         Ok(Arc::new(Grouped::new(data, groups.of)))
     }
 
-    /// The groups that a run has had, or the run that it starts from.
+    /// The groups of a run that already has them, or of the run that it starts from.
     fn known(&self, spec: &RunSpec) -> anyhow::Result<Option<Groups>> {
         let runs = [Some(spec), spec.from.as_deref()];
         for run in runs.into_iter().flatten() {
@@ -77,7 +78,7 @@ impl ModelBuilder<'_> {
     }
 }
 
-/// Groups that differ by one class in size at most.
+/// Random groups whose sizes differ by at most one class.
 fn random_groups(classes: usize, count: usize, seed: u64) -> Vec<usize> {
     let mut rng = ChaCha8Rng::seed_from_u64(stable_hash(&format!("groups/{seed}")));
     let mut groups: Vec<usize> = (0..classes).map(|class| class % count).collect();

@@ -1,5 +1,5 @@
-//! Several processes that train the runs of one command together. Each plans the same runs; the first
-//! one trains them, writes and prints, and the others have a part in each run's steps.
+//! Several processes that train the runs of one command together. All processes plan the same runs; the first
+//! one trains them, writes and prints, and the others take part in the steps of each run.
 
 use std::{
     fs::{self, File},
@@ -21,8 +21,8 @@ use crate::{
     store::{Environment, Store},
 };
 
-/// The result of what all processes have tried, if all have succeeded. Of one that has not, all get the
-/// error.
+/// The result of an operation that all processes tried, if all have succeeded. If one has failed, all
+/// processes get its error.
 pub(crate) fn agree<T>(world: &dyn Communicator, tried: anyhow::Result<T>) -> anyhow::Result<T> {
     if world.size() == 1 {
         return tried;
@@ -35,7 +35,7 @@ pub(crate) fn agree<T>(world: &dyn Communicator, tried: anyhow::Result<T>) -> an
     }
 }
 
-/// Values that have to be equal in all processes, by name.
+/// Values that must be equal in all processes, by name.
 pub(crate) fn facts(
     specs: &[&RunSpec],
     environment: &Environment,
@@ -62,7 +62,7 @@ fn short(text: &str) -> String {
 /// Checks that all processes have the same facts.
 ///
 /// # Errors
-/// Names the first fact that two processes differ in, and both of its values.
+/// If two processes differ; names the first fact in which they do, and both values.
 pub(crate) fn same(world: &dyn Communicator, facts: &[(&str, String)]) -> anyhow::Result<()> {
     let text: Vec<String> = facts.iter().map(|(_, value)| value.clone()).collect();
     let all = world.all_gather("facts", text.join("\n").as_bytes());
@@ -76,12 +76,12 @@ pub(crate) fn same(world: &dyn Communicator, facts: &[(&str, String)]) -> anyhow
     Ok(())
 }
 
-/// Checks that the runs folder of each process is that of the first one, however its path is written.
+/// Checks that the runs folder of each process is the same as that of the first one, whatever its path.
 pub(crate) fn all_see(world: &dyn Communicator, runs: &Path) -> anyhow::Result<()> {
     if world.size() == 1 {
         return Ok(());
     }
-    // Process ids repeat, in containers above all, and a killed process leaves its mark.
+    // Process ids repeat, especially in containers, and a killed process leaves its file behind.
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
     let mark = format!(".seen-by-{}-{now}", std::process::id());
     let here = absolute(runs).unwrap_or_else(|_| runs.into()).display().to_string();
@@ -109,11 +109,11 @@ fn not_seen(here: &str, first: &str, err: &io::Error) -> anyhow::Error {
     }
 }
 
-/// Adds to the selection what a suite needs for `ranks` processes: each step has as many parts as there are
-/// processes, where it has one. Gives that setting, if it is needed.
+/// Adds the setting that a suite needs for `ranks` processes to the selection: as many parts per step as
+/// there are processes, if a step has one part. Returns that setting if it is needed.
 ///
 /// # Errors
-/// If a run cannot have `ranks` parts.
+/// If a run cannot be split into `ranks` parts.
 pub(crate) fn parts_for(
     suite: &SuitePlan,
     ranks: usize,
@@ -132,7 +132,8 @@ pub(crate) fn parts_for(
     Ok(Some(set))
 }
 
-/// Checks that the steps of a run, and of those before it, can have as many parts as there are processes.
+/// Checks that the steps of a run, and of the runs that it depends on, can have as many parts as there are
+/// processes.
 fn can_have_parts(spec: &RunSpec, ranks: usize) -> anyhow::Result<()> {
     let (train, method) = (&spec.config.train, &spec.method);
     if train.workers.is_some() {
@@ -154,7 +155,7 @@ pub(crate) fn can_share(suite: &SuitePlan, ranks: usize) -> anyhow::Result<()> {
     })
 }
 
-/// Checks that `ranks` processes can train a run. The message begins with the path of the setting.
+/// Checks that `ranks` processes can train a run. The error begins with the path of the setting.
 fn fits(config: &RunConfig, ranks: usize) -> Result<(), String> {
     ProcessGroup::check(&config.train, ranks).map_err(|message| format!("train.{message}"))?;
     match config.splits_experts() {
@@ -163,7 +164,7 @@ fn fits(config: &RunConfig, ranks: usize) -> Result<(), String> {
     }
 }
 
-/// Checks that rows can be exchanged from the device, where processes split experts.
+/// Checks that the device supports the exchange of rows, if processes split experts.
 pub(crate) fn can_exchange(suite: &SuitePlan, ranks: usize, device: &Device) -> anyhow::Result<()> {
     let specs = suite.possible();
     match specs.iter().find(|spec| spec.config.splits_experts()) {
@@ -176,7 +177,7 @@ pub(crate) fn can_exchange(suite: &SuitePlan, ranks: usize, device: &Device) -> 
     }
 }
 
-/// Checks the same of the runs that are to be trained before them.
+/// Checks that the runs that are to be trained first can be shared too.
 pub(crate) fn can_share_those_before(
     suite: &SuitePlan,
     ranks: usize,
@@ -222,7 +223,7 @@ pub(crate) fn can_split(suite: &SuitePlan, ranks: usize) -> anyhow::Result<()> {
     })
 }
 
-/// Sends the other processes away at the end, whatever happened; in a panic the process has to end.
+/// Dismisses the other processes when dropped, also after an error; after a panic the process must end.
 pub(crate) struct Dismissal(pub(crate) Arc<dyn Communicator>);
 
 impl Drop for Dismissal {
@@ -310,7 +311,7 @@ name = "plain"
         assert!(sgd.contains("train.optimizer = \"sgd\" is not for experts that 2"), "{sgd}");
         let moments = can_split(&plan(&split("")).unwrap(), 2).unwrap_err().to_string();
         assert!(moments.ends_with("(moe.expert_parallel)"), "{moments}");
-        // Also of one process, so that a suite is for any number of them.
+        // The setting is also refused for one process, so that a suite is valid for any number of processes.
         let err = |more: &str| format!("{:#}", plan(&split(more)).map(drop).unwrap_err());
         let soft = err("moe.router = \"soft\"\n");
         assert!(soft.contains("expert_parallel = true: the router mixes units"), "{soft}");

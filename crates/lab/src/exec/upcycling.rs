@@ -1,4 +1,4 @@
-//! A network whose experts are made of the dense networks of the run that it starts from.
+//! Networks whose experts are copies of the dense networks of the run from which they start.
 
 use anyhow::{anyhow, ensure};
 use backbones::AnyBackbone;
@@ -10,13 +10,13 @@ use tasks::{Split, same_answers};
 use super::model_builder::ModelBuilder;
 use crate::spec::RunSpec;
 
-/// Outputs are equal if they differ by no more than this share of the largest: that of rounding in many
-/// layers.
+/// Outputs are equal if they differ by no more than this share of the largest output, which rounding in many
+/// layers can cause.
 const EQUAL: f32 = 1e-3;
 
 impl ModelBuilder<'_> {
-    /// The network `fresh` with the weights of `dense`, and with experts that are made of its feed-forward
-    /// networks. Outputs are compared on the data without groups and folds, of which only the inputs count.
+    /// The network `fresh` with the weights of `dense`, and with experts made from its feed-forward networks.
+    /// Outputs are compared on the task without groups and folds, since only the inputs matter.
     pub(super) fn upcycled(
         &self,
         spec: &RunSpec,
@@ -61,8 +61,8 @@ impl ModelBuilder<'_> {
         Ok(network)
     }
 
-    /// The largest difference of the outputs of two networks on the first `examples` of validation, over the
-    /// largest output; NaN if an output is.
+    /// The largest difference of the outputs of two networks on the first `examples` of validation, relative
+    /// to the largest output; NaN if an output is NaN.
     fn difference(
         &self,
         spec: &RunSpec,

@@ -1,4 +1,4 @@
-//! Low-rank adapters on the experts of the run that a run starts from.
+//! Low-rank adapters on the experts of the run from which a run starts.
 
 use std::collections::BTreeSet;
 
@@ -8,18 +8,18 @@ use serde_json::Value;
 
 use crate::spec::RunConfig;
 
-/// The setting of the initial weights of experts, which adapted ones have from the run before.
+/// The setting of the initial weights of experts; adapted experts have theirs from the previous run.
 const START: &str = "start";
 
-/// The adapters of a run's experts, if they have some.
+/// The adapters of a run's experts, if any.
 pub(crate) fn adapters(moe: &MoeConfig) -> Option<LoraConfig> {
     let options = Value::Object(moe.expert.options.clone());
     let is_lora = moe.expert.kind == "lora";
     is_lora.then(|| serde_json::from_value(options).ok()).flatten()
 }
 
-/// Checks that new adapters go on the experts that the run before has: with another setting, a limit say, their
-/// weights would be those of another network.
+/// Checks that new adapters are put on the same experts as the previous run has: with another setting, for
+/// example another limit, their weights would belong to another network.
 pub(super) fn check_adapters(config: &RunConfig) -> Result<(), (&'static str, String)> {
     let Some(from) = &config.from else { return Ok(()) };
     let (Some(lora), None) = (adapters(&config.moe), adapters(&from.moe)) else { return Ok(()) };
@@ -41,7 +41,8 @@ pub(super) fn check_adapters(config: &RunConfig) -> Result<(), (&'static str, St
     }
 }
 
-/// `key = VALUE, there VALUE` for each setting of experts that differs, or for their kind.
+/// `key = VALUE, there VALUE` for each setting of the experts that differs, or for their kind if that
+/// differs.
 fn differences(own: &Choice, there: &Choice) -> Vec<String> {
     if own.kind != there.kind {
         return vec![format!("kind = {:?}, there {:?}", own.kind, there.kind)];

@@ -26,13 +26,13 @@
 //! search.keys."moe.expert.hidden" = [16]    # its own space, in the place of [search.keys]
 //! ```
 //!
-//! A suite that searches trains its other methods as always. For each method that is searched, and each
-//! seed, the best member is then trained as a method of the same name with `, evolution` or `, random`
-//! behind it, and examined on the test split. Candidates are trained with the seed of the search.
+//! A suite that searches trains its other methods as usual. For each method that is searched, and each seed,
+//! the best member is then trained as a method of the same name with the suffix `, evolution` or `, random`,
+//! and evaluated on the test split. Candidates are trained with the seed of the search.
 //!
-//! With `[tune]` the settings of what is searched are chosen too: on the network whose weights the candidates
-//! have (or on a candidate, where each is trained), and for what is found on a member that is drawn, trained
-//! alone.
+//! With `[tune]` the settings of searched methods are tuned too. The setting for candidates is tuned on the
+//! network whose weights the candidates have, or on a candidate if each is trained; the setting for the
+//! network that was found is tuned on a randomly drawn member, trained alone.
 //!
 //! Paper and algorithm: crate `search`.
 
@@ -48,7 +48,7 @@ use crate::{
     spec::RunSpec,
 };
 
-/// The keys of a layer of settings: those of a task.
+/// The keys of a layer of settings, which are those of a task.
 pub(super) const LAYER_KEYS: [&str; 8] =
     ["task", "backbone", "moe", "train", "from", "prune", "groups", "few_shot"];
 
@@ -67,7 +67,7 @@ pub(crate) enum How {
 }
 
 impl How {
-    /// The word for it.
+    /// The name of the method in suites.
     pub(crate) fn word(self) -> &'static str {
         match self {
             Self::Evolution => "evolution",
@@ -80,20 +80,20 @@ impl How {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Costs {
-    /// Floating-point operations of a token, forward.
+    /// Floating-point operations of one token in a forward pass.
     FlopsPerToken,
     /// Parameters.
     Params,
-    /// Parameters that have a hand in one token's output.
+    /// Parameters that take part in computing the output of one token.
     ActiveParams,
     /// Milliseconds for the answer to one example, measured on this machine.
     Latency,
-    /// The same, predicted from the sizes of a supernet's architecture.
+    /// The latency, predicted from the sizes of a supernet's architecture.
     PredictedLatency,
 }
 
 impl Costs {
-    /// The word for it.
+    /// The name of the quantity in suites.
     pub(crate) fn word(self) -> &'static str {
         match self {
             Self::FlopsPerToken => "flops_per_token",
@@ -116,12 +116,12 @@ pub(crate) struct MostCost {
 }
 
 impl MostCost {
-    /// Members that are measured for a predictor.
+    /// The number of members that are measured for a predictor.
     pub(crate) fn samples(&self) -> usize {
         self.samples.unwrap_or(SAMPLES)
     }
 
-    /// The training of a predictor.
+    /// The settings for training a predictor.
     pub(crate) fn predictor(&self) -> PredictorConfig {
         self.predictor.clone().unwrap_or_default()
     }
@@ -142,7 +142,7 @@ impl MostCost {
     }
 }
 
-/// Members that are measured for a predictor if a suite does not say how many, and at most.
+/// The number of members that are measured for a predictor if a suite does not give one, and its maximum.
 const SAMPLES: usize = 100;
 const MOST_SAMPLES: usize = 10_000;
 
@@ -182,7 +182,7 @@ fn both() -> Vec<How> {
 }
 
 impl ArchitectureSearch {
-    /// The `[search]` of a suite, if it has one; `smoke` makes it tiny.
+    /// Reads the `[search]` of a suite, if it has one; `smoke` makes it tiny.
     pub(super) fn of_suite(settings: &SettingTree, smoke: bool) -> anyhow::Result<Option<Self>> {
         let table = settings.table();
         let Some(search) = table.and_then(|table| table.get("search")) else {
@@ -191,7 +191,7 @@ impl ArchitectureSearch {
         Self::read(search, smoke).map(Some)
     }
 
-    /// That of a suite with what a method sets for itself; `suite` is `[search]`.
+    /// The search of a method: `suite`, which is `[search]`, with the keys that the method sets for itself.
     pub(super) fn of_method(
         suite: &SettingTree,
         method: &SettingTree,
@@ -254,7 +254,7 @@ impl ArchitectureSearch {
         self.methods.as_ref().is_none_or(|methods| methods.iter().any(|known| known == method))
     }
 
-    /// Checks that all methods that it names are there.
+    /// Checks that all methods that it names exist.
     pub(super) fn check(&self, specs: &[RunSpec]) -> anyhow::Result<()> {
         for name in self.methods.iter().flatten() {
             let known: Vec<&str> = specs.iter().map(|spec| spec.method.as_str()).collect();
@@ -279,7 +279,7 @@ impl ArchitectureSearch {
         (metric, better)
     }
 
-    /// The settings of candidates beside the space.
+    /// The settings of candidates that are not part of the space.
     pub(crate) fn of_candidates(&self) -> Value {
         json!({ "candidate": self._candidate, "metric": self.metric })
     }
@@ -296,7 +296,7 @@ impl ArchitectureSearch {
     }
 }
 
-/// The genes below a table, with quoted or with bare dotted names.
+/// Collects the genes in a table whose keys are quoted or bare dotted names.
 fn genes_of(
     table: &SettingTree,
     path: &str,

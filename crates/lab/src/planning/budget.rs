@@ -8,12 +8,12 @@
 //! free = "moe.expert.hidden"    # the size that is solved for; a method may name another, or "none"
 //! ```
 //!
-//! The reference keeps its sizes. For every other method the free size is sought that comes
-//! nearest to the reference's budget, and becomes part of the config of its runs. A method that
-//! no size brings within the tolerance is refused. What only a trained network shows (the choices
-//! of a router that takes as many as it likes, the time) is measured, and flagged in the table.
+//! The reference keeps its sizes. For every other method the free size is solved for: the value that comes
+//! closest to the reference's budget becomes part of the config of its runs. A method that no size brings
+//! within the tolerance is refused. Quantities that only a trained network shows (the number of choices of a
+//! router without a fixed number, the time) are measured, and deviations are flagged in the table.
 //!
-//! Wall time is never solved for: another machine would train other networks under one name.
+//! Wall time is never solved for: another machine would then train other networks under the same name.
 
 use anyhow::{anyhow, bail};
 use burn::{module::Module, prelude::*};
@@ -43,7 +43,7 @@ pub(crate) struct Budget {
     tolerance: f64,
     reference: Option<String>,
     free: Option<String>,
-    /// The place where the reference is named, for messages.
+    /// The place of the setting that names the reference, for messages.
     #[serde(skip)]
     place: String,
 }
@@ -55,8 +55,8 @@ fn two_percent() -> f64 {
 impl Equal {
     /// The cost of a run of this config, as far as it is known before training.
     fn ahead(self, spec: &RunSpec, config: &RunConfig, plugins: &Plugins) -> anyhow::Result<f64> {
-        /// Examples over which the FLOPs are averaged: a router may choose more experts for one than for
-        /// another.
+        /// The number of examples over which the FLOPs are averaged: a router may choose more experts for one
+        /// example than for another.
         const PROBE: usize = 16;
         let (train, device) = (&config.train, Device::flex());
         let model = || {
@@ -77,7 +77,7 @@ impl Equal {
         })
     }
 
-    /// The size that is solved for unless the suite says otherwise.
+    /// The path of the size that is solved for by default.
     fn free(self, config: &RunConfig) -> &'static str {
         match self {
             Equal::Steps | Equal::Tokens => "train.steps",
@@ -111,7 +111,7 @@ impl Budget {
         Ok(Some(budget))
     }
 
-    /// The budget of a task, from its methods as the suite has them.
+    /// The budget of a task, computed from its methods with the settings of the suite.
     pub(crate) fn target(
         &self,
         specs: &[RunSpec],
@@ -132,7 +132,8 @@ impl Budget {
         })
     }
 
-    /// The size that is solved for in a method; none if it says so.
+    /// The path of the size that is solved for in a method; none if the method has `free = "none"` or starts
+    /// from given weights.
     fn free(&self, spec: &RunSpec, method: &SettingTree) -> anyhow::Result<Option<String>> {
         let free = match method.table().and_then(|table| table.get("free")).map(SettingTree::value)
         {
@@ -150,7 +151,7 @@ impl Budget {
                 _ => self.equal.free(&spec.config).into(),
             },
         };
-        // Weights that are taken over have their sizes.
+        // The sizes of weights from another run are fixed.
         let fixed = spec.config.from.is_some() && !free.starts_with("train.");
         Ok((free != "none" && !fixed).then_some(free))
     }
@@ -164,7 +165,7 @@ pub(crate) struct BudgetTarget<'a> {
 }
 
 impl BudgetTarget<'_> {
-    /// Gives a run the reference's budget; `method` is where its settings are.
+    /// Sets the budget of a run; `method` has the settings of its method.
     pub(crate) fn apply(
         &self,
         spec: &mut RunSpec,
@@ -186,7 +187,7 @@ impl BudgetTarget<'_> {
         Ok(())
     }
 
-    /// Finds the free size of a run, and says how far off it is then.
+    /// Solves for the free size of a run, and records the remaining deviation.
     fn solve(
         &self,
         spec: &mut RunSpec,
@@ -273,7 +274,7 @@ moe.router = "dense"
         assert_eq!(sizes[..3], [None, Some(62), Some(64)]);
         assert!(matches!(sizes[3], Some(15 | 16)), "{found:?}");
         assert!(found[..3].iter().all(|(.., off)| off.abs() < 1e-9), "{found:?}");
-        // 16 patches: 4 pixels in, two attentions, two ffn, and a head for 10 classes of one token.
+        // 16 patches of 4 pixels each, two attentions, two ffn, and a head with 10 classes for one token.
         let attention = 8.0 * 48.0 * 48.0 + 4.0 * 16.0 * 48.0;
         let dense = 2.0 * 4.0 * 48.0 + 2.0 * (attention + 24_576.0) + 2.0 * 48.0 * 10.0 / 16.0;
         let specs = specs("[budget]\nequal = \"active-flops\"\n", METHODS).unwrap();

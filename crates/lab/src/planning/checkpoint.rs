@@ -1,7 +1,7 @@
 //! Runs that start from a checkpoint of another framework: `from = { checkpoint = "DIR" }`.
 //!
-//! The network of such a run is that of the checkpoint, unless the suite changes it; the run that it starts
-//! from has the weights of the checkpoint and no steps.
+//! The network of such a run is that of the checkpoint, unless the suite changes it. The previous run, from
+//! which it starts, has the weights of the checkpoint and no steps.
 
 use std::path::Path;
 
@@ -14,19 +14,19 @@ use sha2::{Digest, Sha256};
 
 use crate::{Plugins, settings::SettingTree};
 
-/// The key of the folder.
+/// The key of the checkpoint's folder.
 const KEY: &str = "checkpoint";
-/// The key of whether a run may take a part of it.
+/// The key that permits a run to take only a part of the checkpoint.
 const PARTIAL: &str = "partial";
 
-/// The settings that a checkpoint has: its network, the folder with a digest, and no steps.
+/// The settings that follow from a checkpoint: its network, its folder with a digest, and no steps.
 pub(crate) struct CheckpointSettings {
     network: SettingTree,
     start: SettingTree,
 }
 
 impl CheckpointSettings {
-    /// Those of a folder, or of a file.
+    /// Reads the settings of a folder or a file.
     ///
     /// # Errors
     /// If it is not a checkpoint of a known family.
@@ -45,7 +45,8 @@ impl CheckpointSettings {
         Ok(Self { network: tree(network), start: tree(start) })
     }
 
-    /// Those that the layers of settings of a run name, the last one first.
+    /// Reads the settings of the checkpoint that the layers of a run name; the last layer that names one
+    /// counts.
     pub(super) fn of<'a>(
         layers: impl DoubleEndedIterator<Item = &'a SettingTree>,
     ) -> anyhow::Result<Option<Self>> {
@@ -59,13 +60,13 @@ impl CheckpointSettings {
         }
     }
 
-    /// The network, over the defaults of a suite.
+    /// Lays the network over the defaults of a suite.
     pub(super) fn lay_network(&self, settings: &mut SettingTree) {
         settings.lay(&self.network);
     }
 
-    /// Makes `from` the settings of the run with the weights of the checkpoint. Where it has been made so
-    /// before, what was laid on it since is heeded.
+    /// Replaces `from` by the settings of the run with the weights of the checkpoint. If this was already
+    /// done, settings that were laid over `from` since then are kept.
     pub(super) fn complete(&self, settings: &mut SettingTree) {
         let Some(own) = settings.table().and_then(|table| table.get("from")) else { return };
         let mut from = self.start.clone().at(own.place());
@@ -86,17 +87,17 @@ impl CheckpointSettings {
     }
 }
 
-/// The value of `from` that permits to take a part of the checkpoint, as it is written or as it was completed.
+/// The value in `from` that permits taking a part of the checkpoint, before or after
+/// [`CheckpointSettings::complete`].
 fn partial(from: &SettingTree) -> Option<&SettingTree> {
     let table = from.table()?;
     table.get(PARTIAL).or_else(|| table.get(KEY)?.table()?.get(PARTIAL))
 }
 
-/// Keys of the network and of training: the run that starts from a checkpoint changes them, and the
-/// checkpoint does not.
+/// Keys of the network and of training, which the run may change relative to the checkpoint.
 const OF_NETWORK: [&str; 3] = ["backbone", "moe", "train"];
 
-/// The settings of the run whose weights are those of a checkpoint, if that is what `from` says.
+/// The settings of the run with the weights of a checkpoint, if `from` names a checkpoint.
 pub(super) fn settings_of_checkpoint(
     settings: &SettingTree,
     from: &SettingTree,
@@ -118,11 +119,11 @@ fn sha256(checkpoint: &CheckpointFiles) -> anyhow::Result<String> {
     Ok(hex(&hash.finalize()))
 }
 
-/// The tokens that a checkpoint's `tokenizer.json` makes, as a task's option, if the task has that option and
-/// the checkpoint such a file. Networks may know more tokens than the file.
+/// The tokeniser in a checkpoint's `tokenizer.json` as the option `tokens` of a task; none if the task has no
+/// such option or the checkpoint no such file. A network may have more tokens than the file.
 ///
 /// # Errors
-/// If the folder is no checkpoint of a known family, or has another thing in the place of the file.
+/// If the folder is no checkpoint of a known family, or if the entry of the file's name is not a file.
 pub(crate) fn tokens_of(
     folder: &str,
     kind: &str,
@@ -140,8 +141,8 @@ pub(crate) fn tokens_of(
     Ok(Some(json!({ "kind": "bpe", "file": file.display().to_string(), "size": size })))
 }
 
-/// The tokens of a task's tokeniser where a network knows these; a task of pairs has two more, where a target
-/// begins and where sentences end.
+/// The number of tokens of a task's tokeniser for the vocabulary of a network. The vocabulary of a task of
+/// pairs has two more: for the beginning of a target and the end of a sentence.
 pub(crate) fn tokens_of_tokenizer(domain: Domain) -> Option<usize> {
     match domain {
         Domain::Text { vocab, .. } => Some(vocab),

@@ -3,7 +3,7 @@
 use moe::Domain;
 use tasks::Task;
 
-/// Checks that a network of a run that `key` names sees inputs of the same kind, and tokens of the same
+/// Checks that a network of a run that `key` names takes inputs of the same kind, and tokens of the same
 /// vocabulary.
 pub(super) fn same_inputs(key: &str, there: &dyn Task, here: &dyn Task) -> Result<(), String> {
     match (vocabulary(there), vocabulary(here)) {
@@ -31,7 +31,7 @@ fn other_inputs(key: &str, there: &dyn Task, here: &dyn Task) -> String {
     format!("{key}: that network sees {seen}, and this run {asked}")
 }
 
-/// Checks that a network of a run can teach a network of another one.
+/// Checks that the network of one run can be the teacher of another run's network.
 pub(super) fn teaches(there: &dyn Task, here: &dyn Task) -> Result<(), String> {
     same_inputs("teacher", there, here)?;
     if there.domain() != here.domain() {
@@ -47,7 +47,7 @@ pub(super) fn teaches(there: &dyn Task, here: &dyn Task) -> Result<(), String> {
     }
 }
 
-/// The inputs of a task in words.
+/// A description of the inputs of a task.
 fn words(domain: Domain) -> String {
     match domain {
         Domain::Image { channels, height, width } => {
@@ -60,7 +60,7 @@ fn words(domain: Domain) -> String {
     }
 }
 
-/// The text of each token of a task on text; none of other tasks.
+/// The text of each token of a task on text; none for other tasks.
 fn vocabulary(task: &dyn Task) -> Option<Vec<String>> {
     let vocab = match task.domain() {
         Domain::Image { .. } => return None,

@@ -20,7 +20,7 @@ struct Description {
     method: String,
     seed: u64,
     config: RunConfig,
-    /// None of runs from before it was recorded.
+    /// The digest of the data; none for runs from before it was recorded.
     data: Option<DataDigest>,
 }
 
@@ -28,12 +28,12 @@ struct Description {
 pub(crate) struct TrainedRun {
     /// Its folder.
     pub(crate) folder: PathBuf,
-    /// The folder of runs that it is in.
+    /// The folder of runs that contains it.
     pub(crate) store: Store,
     pub(crate) spec: RunSpec,
 }
 
-/// The run that a person named: by its folder, or by its name in the folder of runs.
+/// Reads the run that the user names by its folder, or by its name in the folder of runs.
 pub(crate) fn trained_run(
     run: &str,
     runs: &Path,
@@ -64,7 +64,7 @@ fn find(run: &str, runs: &Path) -> anyhow::Result<PathBuf> {
     bail!("no run is named {run:?} in {runs}; there are {all} that have ended: {some}")
 }
 
-/// The run of a folder, with its data.
+/// Reads the run in a folder, with its data.
 fn read(
     folder: &Path,
     store: &Store,

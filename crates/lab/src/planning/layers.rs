@@ -19,10 +19,10 @@ use crate::{
 /// The budget of `--smoke`.
 const SMOKE: &str = "train = { steps = 6, batch = 8, accumulate = 1, warmup = 2, log_every = 2, \
                      eval_every = 0, checkpoint_every = 4 }";
-/// So that workers meet within it.
+/// Few local steps, so that workers synchronise within the few steps of a smoke test.
 const SMOKE_WORKERS: &str = "train.workers = { local_steps = 2, warmup = 2 }";
 
-/// Named here so that a suite can tune them without naming them.
+/// Default plug-ins, written out so that a suite can tune their hyperparameters without naming them.
 const DEFAULTS: &str = "moe = { router = 'top-k', expert = 'ffn', residual = 'add' }";
 
 /// Keys of a method that only the suite reads.
@@ -31,7 +31,7 @@ pub(super) const OF_SUITE: [&str; 5] = ["name", "on", "free", "tune", "search"];
 /// The keys of a task, and of `base`.
 pub(super) const TASK_KEYS: [&str; 8] = LAYER_KEYS;
 
-/// The layers of settings that make the config of a run.
+/// The layers of settings from which the config of a run is made.
 pub(super) struct Layers<'a> {
     pub(super) defaults: SettingTree,
     pub(super) base: SettingTree,
@@ -44,7 +44,7 @@ pub(super) struct Layers<'a> {
 }
 
 impl Layers<'_> {
-    /// The settings of a method of a task, with some that are tried on top.
+    /// The settings of a method of a task, with tried settings laid on top.
     pub(super) fn of(
         &self,
         task: &SettingTree,
@@ -88,7 +88,7 @@ impl Layers<'_> {
         Ok(settings)
     }
 
-    /// Puts the whole settings of methods in the place of their names: in `parts` and in `teacher`.
+    /// Replaces the names of methods in `parts` and `teacher` by the complete settings of these methods.
     fn names_to_settings(
         &self,
         task: &SettingTree,
@@ -108,7 +108,7 @@ impl Layers<'_> {
         Ok(())
     }
 
-    /// The settings of the method that is named at a key of `method`, with some that are tried on top.
+    /// The complete settings of the method that a key of `method` names, with tried settings laid on top.
     fn whole(
         &self,
         task: &SettingTree,
@@ -120,7 +120,7 @@ impl Layers<'_> {
         Ok(whole.without(&OF_SUITE).at(named.1.place()))
     }
 
-    /// The method before `method` that the key `after`, say, names.
+    /// The method before `method` that a key, for example `after`, names.
     fn named(
         &self,
         (key, after): (&str, &SettingTree),
@@ -139,7 +139,7 @@ impl Layers<'_> {
         })
     }
 
-    /// The name of a method in tables: that in its settings, or that of its router.
+    /// The name of a method in tables: the one in its settings, or that of its router.
     fn name_of(&self, method: &SettingTree) -> Option<String> {
         let router = |settings: &SettingTree| {
             let router = kind_of(settings.value().get("moe").and_then(|moe| moe.get("router")));
@@ -151,8 +151,9 @@ impl Layers<'_> {
         }
     }
 
-    /// The settings that are tried for a method; one, as it is, if nothing is tuned or the method has
-    /// `tune = false`. A method with `after` has those of the method that it starts from.
+    /// The settings that are tried for a method: a single one, the method as it is, if nothing is tuned or
+    /// the method has `tune = false`. A method with `after` shares the settings of the method that it starts
+    /// from.
     pub(super) fn settings(&self, method: &SettingTree) -> anyhow::Result<Vec<TunedSetting>> {
         let (first, _) = self.first(method)?;
         match &self.tune {
@@ -161,7 +162,7 @@ impl Layers<'_> {
         }
     }
 
-    /// The method that a chain of `after` begins with, and the length of the chain.
+    /// The method with which a chain of `after` begins, and the length of the chain.
     pub(super) fn first<'m>(
         &'m self,
         method: &'m SettingTree,
@@ -184,13 +185,13 @@ impl Layers<'_> {
     }
 }
 
-/// Whether a method has the settings that the suite states, and no trials.
+/// Whether a method has `tune = false`: it uses the settings that the suite states and has no trials.
 fn is_stated(method: &SettingTree) -> bool {
     let own = method.table().and_then(|table| table.get("tune"));
     own.is_some_and(|own| own.value() == Value::Bool(false))
 }
 
-/// Makes a run tiny, and those that come before it. One of no steps stays as it is.
+/// Makes a run tiny, and also the runs that it depends on. A run without steps stays unchanged.
 pub(super) fn smoke(settings: &mut SettingTree) -> anyhow::Result<()> {
     let train = settings.value()["train"].clone();
     let (evaluates, has_workers) = (train["steps"] == 0, train["workers"].is_object());
@@ -211,7 +212,7 @@ pub(super) fn smoke(settings: &mut SettingTree) -> anyhow::Result<()> {
     }
 }
 
-/// Everything of a suite but its tasks.
+/// The layers of a suite, without its tasks.
 pub(super) fn layers<'a>(
     name: &str,
     settings: &SettingTree,

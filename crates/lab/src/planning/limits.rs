@@ -1,13 +1,13 @@
-//! Sizes in configs are checked before anything of that size is made.
+//! Limits on the sizes in configs, checked before anything of that size is created.
 
 use crate::spec::RunConfig;
 
 use super::sizes::sizes;
 
-/// The most experts of a layer.
+/// The largest number of experts of a layer.
 pub(crate) const MOST_EXPERTS: usize = 100_000;
 
-/// The largest value of settings with a name that makes many of something, and of all others.
+/// The largest values of settings, by the name of the setting.
 const MOST: [(&str, u64); 12] = [
     ("experts", MOST_EXPERTS as u64),
     ("depth", 10_000),
@@ -23,10 +23,10 @@ const MOST: [(&str, u64); 12] = [
     ("steps", 1_000_000_000_000),
 ];
 const MOST_OF_OTHERS: u64 = 1_000_000_000;
-/// Numbers that are no sizes.
+/// The name of numbers that are not sizes.
 const NO_SIZE: &str = "seed";
 
-/// Refuses sizes that no network or training has; the error is the path of the setting and the message.
+/// Refuses sizes beyond these limits; the error is the path of the setting and the message.
 pub(super) fn check_sizes(config: &RunConfig) -> Result<(), (String, String)> {
     for (path, size) in sizes(config) {
         let name = path.rsplit('.').next().unwrap_or(&path);

@@ -47,10 +47,10 @@ const METHOD_KEYS: [&str; 18] = [
     "upcycle", "groups", "few_shot", "after", "parts", "teacher", "distill",
 ];
 
-/// The most runs of a suite.
+/// The largest number of runs of a suite.
 const MOST_RUNS: usize = 20_000;
 
-/// The most methods of a suite.
+/// The largest number of methods of a suite.
 const MOST_METHODS: usize = 2_000;
 
 /// Reads suites.
@@ -60,7 +60,7 @@ pub(crate) struct Reader<'a> {
     /// The digest of the program's source.
     program: String,
     device: String,
-    /// Data sets are loaded once.
+    /// Loaded data sets, so that each is loaded only once.
     loaded: HashMap<String, LoadedTask>,
 }
 
@@ -76,7 +76,7 @@ impl<'a> Reader<'a> {
         Self { plugins, data, program, device, loaded: HashMap::new() }
     }
 
-    /// The runs of a suite that are wanted.
+    /// The selected runs of a suite.
     pub(crate) fn read(
         mut self,
         name: String,
@@ -93,7 +93,7 @@ impl<'a> Reader<'a> {
         );
         let seeds = self.seeds(settings, wanted)?;
         let layers = layers(&name, settings, methods, &seeds, wanted)?;
-        // Of each task and method, the settings to choose from with their runs, for seed 0.
+        // For each task and method, the settings to choose from with their runs, for seed 0.
         let (mut specs, mut choices) = (Vec::new(), Vec::new());
         for task in wanted_tasks(tasks, methods, &wanted.only) {
             known_keys(task, &TASK_KEYS)?;
@@ -127,7 +127,7 @@ impl<'a> Reader<'a> {
                 suite.tuning = Some(tuning.only(&wanted.only)?);
             }
         }
-        // The searcher makes the runs of methods that are searched, and their trials.
+        // The searcher makes the runs of searched methods, and the trials of these runs.
         if let Some(search) = &layers.search {
             search.check(&specs)?;
             suite.specs.retain(|spec| !search.has(&spec.method));
@@ -138,7 +138,7 @@ impl<'a> Reader<'a> {
         Ok(suite)
     }
 
-    /// The methods of a task as they are, and with each of their settings and their budget.
+    /// The methods of a task with the settings of the suite, and with each tried setting and their budget.
     fn of_task(
         &mut self,
         layers: &Layers,
@@ -219,7 +219,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The run of these settings, named by its checkpoint or its router, and the run that it starts from.
+    /// The run of these settings, named after its checkpoint or its router, and the run from which it starts.
     fn run(&mut self, settings: &SettingTree) -> anyhow::Result<RunSpec> {
         let config = RunConfig::read(settings, self.plugins)?;
         let LoadedTask { task: data, data: digest } = self.task(&config, settings)?;
@@ -284,7 +284,7 @@ impl<'a> Reader<'a> {
         seeds.iter().flat_map(of).collect()
     }
 
-    /// A run, and those that it starts from, with a seed.
+    /// A run with a seed, which the runs that it depends on get too.
     fn with_seed(&self, spec: RunSpec, seed: u64) -> RunSpec {
         let trial = spec.trial;
         let Self { plugins, program, device, .. } = self;
@@ -296,13 +296,13 @@ impl<'a> Reader<'a> {
         let parts = spec.parts.into_iter();
         let parts = parts.map(|part| self.with_seed(RunSpec { trial, ..part }, seed)).collect();
         let spec = RunSpec { seed, id, from, parts, teacher, confusion_run, ..spec };
-        // The config has their settings; their data are in their identity alone.
+        // The config includes the settings of these runs, but their data appear only in their identities.
         let id = spec.prerequisites().fold(spec.id.clone(), |id, before| after(&id, &before.id));
         RunSpec { id, ..spec }
     }
 }
 
-/// The name of a run that is given none: that of the folder of its checkpoint, or of its router.
+/// The name of a run that is not given one: that of its checkpoint's folder, or of its router.
 fn own_name(config: &RunConfig) -> String {
     let checkpoint = config.checkpoint.as_ref();
     let folder = checkpoint.and_then(|known| Path::new(&known.folder).file_name());
@@ -310,7 +310,7 @@ fn own_name(config: &RunConfig) -> String {
     folder.unwrap_or_else(|| config.moe.router.kind.clone())
 }
 
-/// `on.TASK` of a task that the suite does not have is a misspelling.
+/// Refuses `on.TASK` if the suite has no such task: it is a misspelling.
 fn unknown_task_in_on(
     methods: &[SettingTree],
     tasks: &[SettingTree],
@@ -325,15 +325,16 @@ fn unknown_task_in_on(
     Ok(())
 }
 
-/// The seeds that `--only seed=N` leaves; all of them if it leaves none, which is an error that lists them.
+/// The seeds that `--only seed=N` selects; all of them if it selects none, which is reported later with the
+/// known seeds.
 fn wanted_seeds(seeds: Vec<u64>, wanted: &[String]) -> Vec<u64> {
     let is_wanted = |seed: &&u64| named(wanted, "seed=").all(|name| seed.to_string() == name);
     let left: Vec<u64> = seeds.iter().filter(is_wanted).copied().collect();
     if left.is_empty() { seeds } else { left }
 }
 
-/// The tasks that `--only task=NAME` leaves, so that `--set` need not fit the others; all of them if a method
-/// has a task of its own.
+/// The tasks that `--only task=NAME` selects, so that `--set` need not fit the others; all of them if a
+/// method has a task of its own.
 pub(super) fn wanted_tasks<'a>(
     tasks: &'a [SettingTree],
     methods: &[SettingTree],
@@ -343,14 +344,14 @@ pub(super) fn wanted_tasks<'a>(
     let is_wanted =
         |task: &&SettingTree| named(wanted, "task=").all(|name| kind_of_task(task) == name);
     let left: Vec<&SettingTree> = tasks.iter().filter(is_wanted).collect();
-    // An unknown name is an error that lists the tasks.
+    // An unknown name is reported later, with the known tasks.
     match left.is_empty() || methods.iter().any(own) {
         true => tasks.iter().collect(),
         false => left,
     }
 }
 
-/// The values of `--only` for a property.
+/// The values that `--only` gives for a property.
 fn named<'a>(wanted: &'a [String], key: &'a str) -> impl Iterator<Item = &'a str> {
     wanted.iter().filter_map(move |text| text.strip_prefix(key))
 }

@@ -1,13 +1,14 @@
-//! About how much memory a run needs, known before anything is trained.
+//! An estimate of the memory that a run needs, computed before anything is trained.
 //!
 //! Parameters count ten times, 4 bytes each: weights, gradients and two moments of the optimizer; while a
-//! checkpoint is written, the weights and moments again and, put together, once more. What backward passes keep
-//! of the layers is estimated from the sizes of a transformer: 30 numbers for each token, layer and unit of
-//! width, 3 attention scores for each pair of tokens, layer and head, 4 numbers for each output: scores, their
-//! logarithms, and the gradients of both, and in each MoE layer 4 for each expert's score and 3 for each hidden
-//! unit of the experts that work on a token. Before runs are trained, those at once count together, with what
-//! the program holds already, the data among it. For the runs of `results/` the estimate lies between half and three times what
-//! was measured.
+//! checkpoint is written, the weights and moments two more times, the second time as one block. The memory
+//! that backward passes need for the activations of the layers is estimated from the sizes of a transformer:
+//! 30 numbers for each token, layer and unit of width, 3 attention scores for each pair of tokens, layer and
+//! head, 4 numbers for each output: scores, their logarithms, and the gradients of both, and in each MoE
+//! layer 4 for each expert's score and 3 for each hidden unit of the experts that work on a token. Before
+//! runs are trained, the estimates of concurrent runs are added up, together with the memory that the program
+//! already holds, which includes the data. For the runs of `results/` the estimate lies between half and
+//! three times what was measured.
 
 use std::{collections::BTreeSet, fs};
 
@@ -54,8 +55,9 @@ pub(crate) fn needed(spec: &RunSpec, plugins: &Plugins) -> anyhow::Result<f64> {
     Ok(BYTES * (COPIES * count + kept))
 }
 
-/// Numbers that a MoE layer keeps of a token: scores, and hidden units of the experts at work. Those are k, a few
-/// where experts have capacities or slots, and all with a router that has neither.
+/// The number of values that a MoE layer keeps for a token: scores, and hidden units of the experts that work
+/// on the token. These are k experts, a few if experts have capacities or slots, and all for a router with
+/// neither.
 fn kept_of_experts(moe: &MoeConfig) -> f64 {
     let number = |choice: &Choice, key: &str| choice.options.get(key).and_then(Value::as_f64);
     let (experts, router) = (moe.experts as f64, &moe.router);
@@ -65,7 +67,7 @@ fn kept_of_experts(moe: &MoeConfig) -> f64 {
     KEPT_OF_A_SCORE * experts + KEPT_OF_A_HIDDEN_UNIT * at_work * hidden
 }
 
-/// Refuses to evaluate a network whose weights alone are more than the machine has room for.
+/// Refuses to evaluate a network whose weights alone need more memory than the machine has.
 pub(super) fn check_weights<M: Module>(model: &M) -> anyhow::Result<()> {
     let (weights, most) = (BYTES * params(model).count, of_machine().unwrap_or(f64::INFINITY));
     let there = || format!("its weights take {}, and there are {}", shown(weights), shown(most));
@@ -79,10 +81,10 @@ fn params<M: Module>(model: &M) -> Params {
     params
 }
 
-/// The parameters of a network, none of which is made.
+/// The parameters of a network, counted without creating them.
 #[derive(Default)]
 struct Params {
-    /// Their number, as one that no size overflows.
+    /// The number of parameters, as a float, so that no size overflows.
     count: f64,
     /// The paths of the MoE layers.
     moe_layers: BTreeSet<String>,
@@ -96,10 +98,11 @@ impl PathVisitor for Params {
     }
 }
 
-/// Refuses a run that needs more than `most` if `jobs` like it are trained at once.
+/// Refuses a run if `jobs` concurrent runs like it need more than `most`.
 ///
 /// # Errors
-/// Names the run, what it needs, what there is, and the options that overrule this.
+/// If the memory is too small; names the run, the needed and the available memory, and the options that
+/// override the check.
 pub(crate) fn check(spec: &RunSpec, needed: f64, jobs: usize, most: f64) -> anyhow::Result<()> {
     let (method, task) = (&spec.method, &spec.config.task.kind);
     let all = needed * jobs as f64 + held().unwrap_or(0.0);
@@ -117,7 +120,7 @@ pub(crate) fn check(spec: &RunSpec, needed: f64, jobs: usize, most: f64) -> anyh
     Ok(())
 }
 
-/// As people write it: `about 3.1 GB`.
+/// A number of bytes in readable form: `about 3.1 GB`.
 pub(crate) fn shown(bytes: f64) -> String {
     match bytes {
         few if few < 1e9 => format!("about {:.0} MB", few / 1e6),
@@ -125,8 +128,8 @@ pub(crate) fn shown(bytes: f64) -> String {
     }
 }
 
-/// The memory of this machine, or of the part of it that this program may use, in bytes; none where the
-/// system does not tell.
+/// The memory of this machine, or of the part of it that this program may use, in bytes; none if the system
+/// does not report it.
 pub(crate) fn of_machine() -> Option<f64> {
     let whole = in_kilobytes(&fs::read_to_string("/proc/meminfo").ok()?, "MemTotal:")?;
     let limit = fs::read_to_string("/sys/fs/cgroup/memory.max").ok();
@@ -134,7 +137,7 @@ pub(crate) fn of_machine() -> Option<f64> {
     Some(limit.map_or(whole, |limit| limit.min(whole)))
 }
 
-/// The resident memory of this program in bytes; none where the system does not tell.
+/// The resident memory of this program in bytes; none if the system does not report it.
 pub fn held() -> Option<f64> {
     in_kilobytes(&fs::read_to_string("/proc/self/status").ok()?, "VmRSS:")
 }

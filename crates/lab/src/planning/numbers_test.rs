@@ -5,7 +5,7 @@ use tasks::DataDir;
 
 use crate::{Plugins, settings::SettingTree, spec::RunConfig};
 
-/// A run with every table that is left out by default.
+/// A run with every table that the defaults leave out.
 const WHOLE: &str = "
 task = { kind = 'digits', augment = {} }
 backbone = 'vit'
@@ -22,7 +22,7 @@ spikes = {}
 workers = {}
 ";
 
-/// Configs that have one plug-in each, by the name of the plug-in. The others are the standard ones.
+/// Configs with one plug-in each, by the name of the plug-in. All other plug-ins are the standard ones.
 fn configs(plugins: &Plugins) -> Vec<(String, SettingTree)> {
     let library = &plugins.library;
     let places = [
@@ -45,7 +45,7 @@ fn configs(plugins: &Plugins) -> Vec<(String, SettingTree)> {
     found
 }
 
-/// The paths of all numbers, and of what is left out: an optional number may be among it.
+/// Collects the paths of all numbers, and of null values, any of which may be an optional number.
 fn paths(value: &Value, path: &str, found: &mut Vec<String>) {
     match value {
         Value::Object(table) => table.iter().for_each(|(key, value)| {

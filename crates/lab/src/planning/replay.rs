@@ -1,4 +1,4 @@
-//! Whether the traces that a run's router replays have what the run shows to its network.
+//! Checks that the traces that a run's router replays fit the examples of the run.
 
 use moe::{Domain, Placement, typed};
 use routers::ReplayConfig;
@@ -7,8 +7,8 @@ use tasks::{Split, Task};
 
 use crate::spec::RunConfig;
 
-/// Checks it; an error is a key with a message. Sizes of units and numbers of experts are the router's own
-/// check.
+/// Checks the traces; an error is a key with a message. The router itself checks sizes of units and numbers
+/// of experts.
 pub(super) fn check_replay(
     config: &RunConfig,
     task: &dyn Task,
@@ -35,7 +35,7 @@ pub(super) fn check_replay(
     splits.try_for_each(|split| whole(&replay, split, task.len(split))).map_err(wrong)
 }
 
-/// Checks that each trace is of as many layers as the network has, where its depth is a setting.
+/// Checks that each trace has as many layers as the network, if the depth of the network is a setting.
 fn layers(config: &RunConfig, replay: &ReplayConfig) -> Result<(), String> {
     let Some(depth) = config.backbone.options.get("depth").and_then(Value::as_u64) else {
         return Ok(());
@@ -52,7 +52,7 @@ fn layers(config: &RunConfig, replay: &ReplayConfig) -> Result<(), String> {
     }
 }
 
-/// Checks that the traces have all examples of a split.
+/// Checks that the traces contain all examples of a split.
 fn whole(replay: &ReplayConfig, split: Split, examples: usize) -> Result<(), String> {
     let traces = || replay.files.iter().filter(|file| file.recorded.split == split.name());
     let known = |example: &usize| traces().any(|file| !file.recorded.units(*example).is_empty());

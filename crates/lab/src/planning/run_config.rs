@@ -17,12 +17,12 @@ use super::{
     upcycling::check_upcycle,
 };
 
-/// Keys of a run alone, and not of the runs of the same settings that come before it.
+/// Keys that apply to a run alone, and not to runs with the same settings on which it depends.
 pub(super) const OF_ITSELF: [&str; 8] =
     ["from", "after", "prune", "upcycle", "few_shot", "parts", "teacher", "distill"];
 
-/// The settings of the run that a run starts from: those of `after`, which are whole, or its own with
-/// those of `from` laid over them.
+/// The settings of the run from which a run starts: the complete settings of `after`, or its own settings
+/// with those of `from` laid over them.
 pub(crate) fn settings_of_start(settings: &SettingTree) -> Option<SettingTree> {
     if let Some(whole) = settings.table()?.get("after") {
         return Some(whole.clone());
@@ -36,8 +36,8 @@ pub(crate) fn settings_of_start(settings: &SettingTree) -> Option<SettingTree> {
     Some(start)
 }
 
-/// The settings of the runs whose parts a run takes over, with their places; whole, since their names
-/// were replaced by them.
+/// The settings of the runs from which a run takes parts, with their places; they are complete, since the
+/// names of methods were replaced by settings.
 pub(crate) fn settings_of_parts(settings: &SettingTree) -> anyhow::Result<Vec<&SettingTree>> {
     let parts = match settings.table().and_then(|table| table.get("parts")) {
         None => return Ok(Vec::new()),
@@ -52,13 +52,13 @@ pub(crate) fn settings_of_parts(settings: &SettingTree) -> anyhow::Result<Vec<&S
     Ok(parts.iter().filter_map(|part| part.table()?.get("of")).collect())
 }
 
-/// The settings of the run that a run learns from.
+/// The settings of the run from whose network a run learns.
 pub(crate) fn settings_of_teacher(settings: &SettingTree) -> Option<&SettingTree> {
     settings.table()?.get("teacher")
 }
 
-/// The settings of the run whose confusions make a run's groups: its own, with those of `groups.of`
-/// laid over them.
+/// The settings of the run whose confusions determine a run's groups: its own, with those of `groups.of` laid
+/// over them.
 pub(crate) fn settings_of_confused(settings: &SettingTree) -> Option<SettingTree> {
     let of = settings.table()?.get("groups")?.table()?.get("of")?;
     let mut confusion_run = settings.without(&OF_ITSELF).without(&["groups"]);
@@ -67,7 +67,7 @@ pub(crate) fn settings_of_confused(settings: &SettingTree) -> Option<SettingTree
 }
 
 impl RunConfig {
-    /// Reads a config, and writes out the defaults of its plug-ins. Errors name the place.
+    /// Reads a config, and fills in the defaults of its plug-ins. Errors name the place.
     pub(crate) fn read(settings: &SettingTree, plugins: &Plugins) -> anyhow::Result<Self> {
         let mut own = settings.without(&["from", "after", "parts", "teacher"]).value();
         if let Some(groups) = own.get_mut("groups").and_then(Value::as_object_mut) {
@@ -164,8 +164,8 @@ impl RunConfig {
         check_replay(self, task).map_err(place)
     }
 
-    /// Checks that the network gives as many answers for an image as the task asks for. Both give one for each
-    /// token of a text.
+    /// Checks that the network gives as many outputs for an image as the task asks for. For a text both give
+    /// one output per token.
     fn check_answers(
         &self,
         answers: fn(usize) -> usize,

@@ -1,4 +1,4 @@
-//! The hyperparameters of a `[tune]`, and the values that are tried for them.
+//! The hyperparameters of `[tune]`, and the values that are tried for them.
 
 use anyhow::{bail, ensure};
 use rand::RngExt;
@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::settings::{Place, SettingTree, typed_table};
 
-/// A hyperparameter, and what is tried for it.
+/// A hyperparameter, and the values that are tried for it.
 #[derive(Clone, Debug)]
 pub(super) struct Key {
     pub(super) path: String,
@@ -39,7 +39,7 @@ pub(super) enum Scale {
     Log,
 }
 
-/// The hyperparameters below a table, with quoted or with bare dotted names.
+/// The hyperparameters in a table whose keys are quoted or bare dotted names.
 pub(super) fn keys_of(table: &SettingTree, path: &str) -> anyhow::Result<Vec<Key>> {
     let place = table.place();
     ensure!(
@@ -93,7 +93,7 @@ impl Values {
     }
 }
 
-/// Four digits are enough, and can be read.
+/// Rounds a value to four digits, which are precise enough and readable.
 fn digits(x: f64) -> Value {
     format!("{x:.3e}").parse().unwrap_or(x).into()
 }

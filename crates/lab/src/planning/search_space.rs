@@ -1,5 +1,5 @@
-//! The same number of settings is tried for every method, on the validation split; the best one
-//! is trained with the seeds of the suite, and only then is the test split examined.
+//! `[tune]` of a suite: the same number of settings is tried for every method, on the validation split. The
+//! best one is trained with the seeds of the suite, and only then is the network evaluated on the test split.
 //!
 //! ```toml
 //! [tune]
@@ -17,22 +17,23 @@
 //! tune.moe.router.balance = [0.01, 0.1]                            # for this one only
 //! ```
 //!
-//! Values of a method's own replace those that the suite has for the same setting.
+//! Values in a method's own `tune` replace those that the suite has for the same setting.
 //!
-//! A method with `after` has no trials: it has the setting that is chosen for the method that it starts from.
-//! Runs that are named in `parts` and `teacher` have no setting of the trials, but those that the suite states.
-//! A method with `tune = false` has no trials and the settings that the suite states: a teacher that all
-//! methods share, say. A gate asks no tuning of it, and claims about it are not testable.
+//! A method with `after` has no trials: it uses the setting that is chosen for the method from which it
+//! starts. Runs that are named in `parts` and `teacher` use the settings that the suite states, and none from
+//! the trials. A method with `tune = false`, for example a teacher that all methods share, has no trials and
+//! uses the settings that the suite states. A gate does not require that it is tuned, and claims about it are
+//! not testable.
 //!
-//! A grid with more points than trials is thinned out by a draw without replacement; one with
-//! fewer is an error, because a method with a smaller grid would be tuned less than the others.
+//! A grid with more points than trials is sampled without replacement; one with fewer is an error, because a
+//! method with a smaller grid would be tuned less than the others.
 //!
-//! With `halving`, all settings are first tried with 1 / factor^(rungs - 1) of the steps and of the
-//! warm-up; the best 1 / factor of each method, rounded up, go on to the next rung with `factor`
-//! times as many, and the last rung is in full. A setting that is left alone is not tried again. All
-//! methods use the same rungs, so each is given the same steps. Each rung trains anew, so that settings are compared at the end of a whole schedule
-//! of the learning rate; to go on from the rung before would save at most the steps of that rung, and
-//! compare settings whose rate has not come down.
+//! With `halving`, all settings are first tried with 1 / factor^(rungs - 1) of the steps and of the warm-up;
+//! the best 1 / factor of each method, rounded up, advance to the next rung with `factor` times as many, and
+//! the last rung has all steps. If a single setting of a method remains, it is not tried again. All methods
+//! use the same rungs, so each is given the same steps. Each rung trains anew, so that settings are compared
+//! at the end of a whole schedule of the learning rate; continuing from the previous rung would save at most
+//! the steps of that rung, and would compare settings whose rate has not decayed.
 //!
 //! Jamieson, Talwalkar. *Non-stochastic Best Arm Identification and Hyperparameter Optimization*.
 //! AISTATS 2016. <https://arxiv.org/abs/1502.07943> (successive halving)
@@ -55,10 +56,10 @@ use crate::{
     spec::Halving,
 };
 
-/// The most settings that are tried for a method.
+/// The largest number of settings that are tried for a method.
 const MOST_TRIALS: usize = 10_000;
 
-/// The most points of a grid, of which some are tried.
+/// The largest number of points of a grid from which settings are sampled.
 const MOST_POINTS: usize = 100_000;
 
 /// `[tune]` of a suite.
@@ -73,7 +74,7 @@ pub(crate) struct SearchSpace {
     #[serde(default = "a_hundred")]
     /// The seeds of the trials.
     pub(crate) seeds: Vec<u64>,
-    /// The metric by which settings are chosen; the task's first if none.
+    /// The metric by which settings are chosen; if none, the task's first metric.
     pub(crate) metric: Option<String>,
     /// Early stopping of bad settings.
     #[serde(default)]
@@ -100,17 +101,17 @@ enum Strategy {
     Random,
 }
 
-/// One setting that is tried.
+/// One setting to try.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct TunedSetting {
-    /// `train.lr=0.003, moe.router.k=2`.
+    /// The setting as text: `train.lr=0.003, moe.router.k=2`.
     pub(crate) text: String,
     /// The settings that override the method's own.
     pub(crate) layer: Vec<SettingTree>,
 }
 
 impl SearchSpace {
-    /// The `[tune]` of a suite, if it has one. `seeds` are the suite's.
+    /// Reads the `[tune]` of a suite, if it has one. `seeds` are the suite's.
     pub(crate) fn read(settings: &SettingTree, seeds: &[u64]) -> anyhow::Result<Option<Self>> {
         let Some(table) = settings.table().and_then(|table| table.get("tune")) else {
             return Ok(None);
@@ -147,7 +148,7 @@ impl SearchSpace {
         Ok(Some(tune))
     }
 
-    /// Refuses settings of `--set` whose value would never be used, since the suite tries values of its own.
+    /// Refuses settings of `--set` whose value would never be used, because the suite tries its own values.
     pub(crate) fn refuse(&self, set: &[SettingTree]) -> anyhow::Result<()> {
         for Key { path, place, .. } in &self.shared {
             let pointer = format!("/{}", path.replace('.', "/"));
@@ -161,7 +162,8 @@ impl SearchSpace {
         Ok(())
     }
 
-    /// The settings that are tried for a method. What all methods share is drawn alike for all.
+    /// The settings that are tried for a method. Values of hyperparameters that all methods share are drawn
+    /// identically for all of them.
     pub(crate) fn settings(&self, method: &SettingTree) -> anyhow::Result<Vec<TunedSetting>> {
         let own = match method.table().and_then(|table| table.get("tune")) {
             Some(own) => keys_of(own, "")?,

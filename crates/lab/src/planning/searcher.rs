@@ -29,10 +29,10 @@ pub(crate) struct Base {
     method: usize,
 }
 
-/// Which networks of a method that is searched have settings of their own, if the suite tunes.
+/// The networks of a searched method that have separate settings, if the suite tunes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Role {
-    /// The network whose weights the candidates have, or the candidates where each is trained.
+    /// The network whose weights the candidates have, or the candidates if each is trained.
     Candidates,
     /// The network that was found, trained alone.
     Found,
@@ -41,16 +41,16 @@ pub(crate) enum Role {
 /// The setting that was chosen for a role.
 struct Chosen {
     layer: Vec<SettingTree>,
-    /// None while settings are tried.
+    /// None while settings are being tried.
     tuned: Option<Tuned>,
 }
 
-/// Makes the runs of a suite that searches.
+/// Makes the runs of a suite with a search.
 pub(crate) struct Searcher<'a> {
     reader: Reader<'a>,
     layers: Layers<'a>,
     tasks: Vec<&'a SettingTree>,
-    /// For each method what is searched, if it is searched.
+    /// For each method its search, if it is searched.
     searches: Vec<Option<ArchitectureSearch>>,
     seeds: Vec<u64>,
     wanted: Vec<String>,
@@ -59,7 +59,7 @@ pub(crate) struct Searcher<'a> {
 }
 
 impl<'a> Searcher<'a> {
-    /// That of a suite; none if it does not search.
+    /// Reads the searcher of a suite; none if the suite does not search.
     pub(super) fn read(
         reader: Reader<'a>,
         name: &str,
@@ -93,7 +93,7 @@ impl<'a> Searcher<'a> {
     /// The searched methods, for each seed: the method of a task, its own run, the seed.
     ///
     /// # Errors
-    /// If a value of the space is none that the method's settings can have, or the task has no such metric.
+    /// If a value of the space is not valid for the method's settings, or the task lacks the metric.
     pub(crate) fn bases(&mut self) -> anyhow::Result<Vec<(Base, RunSpec)>> {
         let mut bases = Vec::new();
         for task in 0..self.tasks.len() {
@@ -163,8 +163,8 @@ impl<'a> Searcher<'a> {
         self.member((base, over), member, layer, (seed, true))
     }
 
-    /// A run with the settings of a member that is not for the search. `trial` is whether the test split
-    /// stays closed.
+    /// A run with the settings of a member, outside of the search. `trial` is true if the run is not
+    /// evaluated on the test split.
     pub(crate) fn retrained(
         &mut self,
         base: Base,
@@ -190,7 +190,7 @@ impl<'a> Searcher<'a> {
         })
     }
 
-    /// The settings of a member: those that were tuned, then its own, then `layer`.
+    /// The run of a member: the tuned settings, then the member's own ones, then `layer`.
     fn member(
         &mut self,
         (base, mut over): (Base, Vec<SettingTree>),
@@ -229,14 +229,16 @@ impl<'a> Searcher<'a> {
     }
 }
 
-/// Tuning of what is searched: the network of the candidates and what is found are tuned each by itself.
+/// Tuning of searched methods: the network of the candidates and the network that was found are tuned
+/// separately.
 impl Searcher<'_> {
     /// The setting that was chosen for a role; none if the suite does not tune.
     pub(crate) fn tuned(&self, base: Base, role: Role) -> Option<&Tuned> {
         self.chosen.get(&(base, role))?.tuned.as_ref()
     }
 
-    /// Adds the trials of what is searched to those of a suite, two groups for each method: what they are of.
+    /// Adds the trials of searched methods to those of a suite, two groups for each method. Returns the
+    /// method and role of each group.
     pub(crate) fn add_trials(
         &mut self,
         tuning: &mut TuningPlan,
@@ -263,7 +265,7 @@ impl Searcher<'_> {
         Ok(roles)
     }
 
-    /// The run on which settings of a role are tried: of a member that is drawn.
+    /// The run on which the settings of a role are tried: that of a randomly drawn member.
     fn trial(&mut self, base: Base, role: Role) -> anyhow::Result<RunSpec> {
         let member = self.search(base).space().draw(&mut ChaCha8Rng::seed_from_u64(0));
         let method = self.run(base, &[], 0, true)?.method;
@@ -274,7 +276,7 @@ impl Searcher<'_> {
         Ok(RunSpec { method: format!("{method}, {what}"), ..spec })
     }
 
-    /// Takes the settings at these places of the last groups of `tuning`, which are those of `roles`.
+    /// Chooses settings for `roles`: for each of the last groups of `tuning`, the one at its index in `best`.
     pub(crate) fn settle(
         &mut self,
         roles: &[(Base, Role)],
@@ -326,7 +328,7 @@ moe.expert.hidden = [16, 32]
 train.steps = 5
 "#;
 
-    /// The last value of `k` is more than there are experts.
+    /// The last value of `k` is larger than the number of experts.
     const WRONG: &str = r#"
 seeds = [3]
 [[task]]
@@ -359,12 +361,12 @@ moe.router = { kind = "top-k", k = 1, weights = "softmax" }
         assert_eq!(candidate.config.moe.router.options["k"], 2);
         let retrained = searcher.retrained(base, &member, (4, false)).unwrap();
         assert_eq!((retrained.config.train.steps, retrained.trial), (40, false));
-        // A value that no member may have is found before anything is trained.
+        // An invalid value of the space is found before anything is trained.
         let wrong = source(WRONG).unwrap();
         let mut other = wrong.searcher(&plugins, &data, &wanted).unwrap().unwrap();
         let err = format!("{:#}", other.bases().err().unwrap());
         assert!(err.starts_with("search: searched, ") && err.contains("k = 9"), "{err}");
-        // So is a metric that the task does not have.
+        // The same is true of a metric that the task does not have.
         let wrong = source(&SUITE.replace("[search]\n", "[search]\nmetric = \"bleu\"\n")).unwrap();
         let mut other = wrong.searcher(&plugins, &data, &wanted).unwrap().unwrap();
         let err = other.bases().err().unwrap().to_string();
@@ -375,7 +377,7 @@ moe.router = { kind = "top-k", k = 1, weights = "softmax" }
         assert!(err.starts_with("s.toml:") && err.contains("k = 9"), "{err}");
     }
 
-    /// Candidates have the weights of one network.
+    /// All candidates share the weights of one network.
     const TUNED: &str = r#"
 seeds = [3, 4]
 [[task]]
@@ -414,7 +416,8 @@ train.lr = [1e-3, 2e-3, 4e-3]
         let roles = searcher.add_trials(&mut tuning).unwrap();
         let names: Vec<&str> = tuning.groups.iter().map(|group| group.method().unwrap()).collect();
         assert_eq!(names, ["switch", "searched, candidates", "searched, alone"]);
-        // A rung has a quarter of the steps of the network of the candidates, and of what is found.
+        // A rung has a quarter of the steps, both for the network of the candidates and for the network that
+        // was found.
         for (group, steps) in tuning.groups[1..].iter().zip([80, 40]) {
             let tried = group.options.iter().map(|option| &option.rungs[0][0]);
             for (spec, lr) in tried.zip([1e-3, 2e-3, 4e-3]) {

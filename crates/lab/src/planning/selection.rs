@@ -5,8 +5,8 @@ use report::few;
 
 use crate::spec::RunSpec;
 
-/// Two runs of one name on tasks and networks of one kind would share a row of the table, however
-/// else they differ.
+/// Refuses two runs of the same name on tasks and networks of the same kind: they would share a row of the
+/// table, however else they differ.
 pub(crate) fn distinct_methods(specs: &[RunSpec]) -> anyhow::Result<()> {
     let row = |spec: &RunSpec| {
         let (task, backbone) = (&spec.config.task.kind, &spec.config.backbone.kind);
@@ -44,7 +44,7 @@ pub(crate) fn only(mut specs: Vec<RunSpec>, wanted: &[String]) -> anyhow::Result
     Ok(specs)
 }
 
-/// Each value once, in order of appearance.
+/// The distinct values, in order of appearance.
 pub(crate) fn distinct<T: PartialEq>(values: impl Iterator<Item = T>) -> Vec<T> {
     let mut seen = Vec::new();
     for value in values {
@@ -55,7 +55,7 @@ pub(crate) fn distinct<T: PartialEq>(values: impl Iterator<Item = T>) -> Vec<T> 
     seen
 }
 
-/// The most seeds of a call.
+/// The largest number of seeds of a call.
 const MOST_SEEDS: u64 = 100_000;
 
 /// Reads a range of seeds: `0..5`, `3`, or `0,2,4`.

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::spec::RunConfig;
 
-/// All whole numbers from 1 on in a config, by path.
+/// All whole numbers of at least 1 in a config, by path.
 pub(super) fn sizes(config: &RunConfig) -> BTreeMap<String, u64> {
     fn collect(path: &str, value: &Value, found: &mut BTreeMap<String, u64>) {
         match value {
@@ -27,7 +27,7 @@ pub(super) fn size(config: &RunConfig, path: &str) -> Option<u64> {
     sizes(config).remove(path)
 }
 
-/// The config with another size.
+/// The config with another value for a size.
 pub(super) fn with_size(config: &RunConfig, path: &str, size: u64) -> anyhow::Result<RunConfig> {
     let mut value = serde_json::to_value(config)?;
     let pointer = format!("/{}", path.replace('.', "/"));
@@ -36,9 +36,9 @@ pub(super) fn with_size(config: &RunConfig, path: &str, size: u64) -> anyhow::Re
     Ok(serde_json::from_value(value)?)
 }
 
-/// The size from 1 on whose cost comes nearest to the target, and its cost. More size costs more:
-/// the size is enclosed by doubling, then sought where a line through the ends would have it, and
-/// in the middle every other time, in case the cost is no line.
+/// The size of at least 1 whose cost is nearest to the target, and that cost. The cost must increase with the
+/// size. The size is enclosed by doubling, then searched for by linear interpolation and by bisection in
+/// alternation, in case the cost is not linear.
 pub(super) fn nearest(
     start: u64,
     target: f64,

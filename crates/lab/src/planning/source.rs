@@ -1,4 +1,4 @@
-//! A suite, found by its name or path.
+//! A suite that is looked up by its name or path.
 
 use std::path::{Component, Path};
 
@@ -26,11 +26,11 @@ pub(crate) struct Source {
     warnings: Vec<String>,
 }
 
-/// The most bytes of a suite's file.
+/// The largest size of a suite's file in bytes.
 const LARGEST: u64 = 16 << 20;
 
 impl Source {
-    /// The suite that is called `name`: one of the program's, or a file.
+    /// Finds the suite `name`: a suite of the program, or a file.
     pub(crate) fn find(name: &str, suites: &[Suite]) -> anyhow::Result<Self> {
         let asked = name.to_string();
         if let Some(suite) = suites.iter().find(|suite| suite.name == name) {
@@ -68,7 +68,7 @@ impl Source {
         Ok(warnings)
     }
 
-    /// The request for these runs of it.
+    /// The request for the selected runs of the suite.
     pub(crate) fn request(&self, wanted: &Selection) -> Request {
         Request::new([&self.name, &self.asked], &self.settings, wanted)
     }
@@ -86,12 +86,12 @@ impl Source {
         self.settings.table().is_some_and(|table| table.contains_key(key))
     }
 
-    /// The conditions of its claims, `[[gate]]`; none if it has none.
+    /// The conditions of its claims, `[[gate]]`; empty if it has none.
     pub(crate) fn gates(&self) -> anyhow::Result<Vec<SuiteGate>> {
         typed_tables(&self.settings, "gate")
     }
 
-    /// Every run of the suite that is wanted, checked, so that nothing that a person typed fails later.
+    /// Every selected run of the suite, completely checked, so that no setting of the user fails later.
     pub(crate) fn plan(
         &self,
         plugins: &Plugins,
@@ -114,8 +114,8 @@ impl Source {
     }
 }
 
-/// The name of a suite that is a file: its path from here without the ending, with dashes. So
-/// `a/suite.toml` and `b/suite.toml` are two suites.
+/// The name of a suite in a file: its relative path without the extension, with dashes. So `a/suite.toml` and
+/// `b/suite.toml` are two suites.
 fn name_of(path: &Path) -> String {
     let here = std::env::current_dir().and_then(|here| here.canonicalize());
     let whole = path.canonicalize().unwrap_or_else(|_| path.to_path_buf());
@@ -229,10 +229,10 @@ moe.router = "expert-choice"
         assert!(err.starts_with("s.toml:"), "{err}");
         assert!(err.contains("from: that network has a vocabulary of 28"), "{err}");
         assert!(err.contains(" tokens, and this run one of 30"), "{err}");
-        // Of one size, but made from other sentences.
+        // The same size, but made from other sentences.
         let err = wrong(&translation("task.pairs = 30"));
         assert!(err.contains("from: token 2") && err.contains("in that of this run"), "{err}");
-        // Of a part of a network too.
+        // The same holds for a part of a network.
         let parts = |other: &str| {
             format!(
                 "{}[[method]]\nname = \"whole\"\nmoe.layers = \"none\"\nparts = [{{ of = \"dense\" }}]\n{other}\n",
@@ -286,7 +286,7 @@ few_shot.shots = 5
         let steps: Vec<usize> = specs.iter().map(|spec| spec.config.train.steps).collect();
         assert_eq!(steps, [9, 0, 3, 0]);
         let from = |spec: &RunSpec| spec.from.as_ref().map(|from| from.id.clone());
-        // What only the later run sets is not in the run that it starts from.
+        // Settings of the later run alone are not in the run from which it starts.
         assert_eq!(from(&specs[1]), Some(specs[0].id.clone()));
         assert_eq!(from(&specs[2]), Some(specs[1].id.clone()));
         assert_eq!(from(&specs[3]), Some(specs[0].id.clone()));
@@ -303,7 +303,7 @@ few_shot.shots = 5
         );
         let expected = "s.toml:7: after = \"b\": no method before it is named so; known: \"a\"";
         assert_eq!(err.to_string(), expected);
-        // A method without a name has that of its router, as in tables.
+        // A method without a name has the name of its router, as in tables.
         const BY_ROUTER: &str = "[[task]]\ntask='digits'\nbackbone='vit'\n[[method]]\n\
                                  moe.router='switch'\n[[method]]\nname='b'\nafter='switch'\n";
         let specs = load(BY_ROUTER, &Selection::default()).unwrap().specs;

@@ -1,4 +1,5 @@
-//! Whether the network of a run takes all of the checkpoint that it starts from, and has nothing else.
+//! Checks that the network of a run takes all of the checkpoint from which it starts, and has no other
+//! parameters.
 
 use std::{collections::BTreeMap, path::Path};
 
@@ -17,27 +18,27 @@ use crate::{
     spec::{RunConfig, RunSpec},
 };
 
-/// The advice for a network that takes a part of a checkpoint.
+/// The advice if a network takes only a part of a checkpoint.
 const ADVICE: &str = "\n  if that is intended, from = { checkpoint = \"..\", partial = true } takes what both have: \
                       what is left is not used, and what is not set begins anew";
 
-/// The position embeddings, which are zoomed to other sizes of images.
+/// The position embeddings, which are interpolated to other sizes of images.
 const ZOOMED: &str = "positions";
 
 /// The parameters that two networks do not have in common, by path.
 #[derive(Debug, Default, PartialEq)]
 pub(crate) struct Unmatched {
-    /// Of the network whose weights are taken.
+    /// Parameters only of the network whose weights are taken.
     left: Vec<String>,
-    /// Of the network that takes them.
+    /// Parameters only of the network that takes them.
     missing: Vec<String>,
-    /// Parameters that both have in other shapes, with the shape there and here.
+    /// Parameters of both networks with different shapes: path, and the shape there and here.
     reshaped: Vec<(String, [Vec<usize>; 2])>,
 }
 
 impl Unmatched {
-    /// Compares two networks. Parameters are the same if their identities are, which follow from the paths
-    /// that they were made by; none is made.
+    /// Compares two networks without creating their parameters. Parameters are the same if their identities
+    /// are equal, which follow from their paths.
     pub(crate) fn between(there: &impl Module, here: &impl Module) -> Self {
         let (there, here) = (known(there), known(here));
         let mut found = Self::default();
@@ -58,7 +59,7 @@ impl Unmatched {
         found
     }
 
-    /// Whether this is the path of a parameter that the network whose weights are taken has not.
+    /// Whether this is the path of a parameter that the network whose weights are taken does not have.
     pub(crate) fn is_missing(&self, path: &str) -> bool {
         self.missing.iter().any(|missing| missing == path)
     }
@@ -80,7 +81,7 @@ impl Unmatched {
         })
     }
 
-    /// A line for each of the first parameters of other shapes, and how many more there are.
+    /// A line for each of the first parameters with different shapes, and the number of the others.
     fn other_shapes(&self) -> Vec<String> {
         const SHOWN: usize = 20;
         let line = |(path, [there, here]): &(String, [Vec<usize>; 2])| {
@@ -91,7 +92,7 @@ impl Unmatched {
         lines.chain((more > 0).then(|| format!("and {more} more of these"))).collect()
     }
 
-    /// Without those for whose path `fits` says so.
+    /// Removes the parameters whose path satisfies `fits`.
     fn without(mut self, fits: impl Fn(&str) -> bool) -> Self {
         self.left.retain(|path| !fits(path));
         self.missing.retain(|path| !fits(path));
@@ -116,12 +117,13 @@ fn known(network: &impl Module) -> Known {
     list.0
 }
 
-/// Checks that a run takes each tensor of the checkpoint that it starts from, and has no other parameters,
-/// unless `from.partial` says that it takes a part. Adapters begin anew, and so does the head where an answer
-/// means another thing; experts that are made of dense networks have a check of their own.
+/// Checks that a run takes each tensor of the checkpoint from which it starts, and has no other parameters,
+/// unless `from.partial` permits taking a part. Adapters are initialised anew, and so is the head if outputs
+/// have another meaning; experts that are made of dense networks have a separate check.
 ///
 /// # Errors
-/// Lists what is left, what is missing, with the nearest names, and what has another shape.
+/// If a parameter does not match; lists the unused ones, the missing ones with the nearest names, and those
+/// with different shapes.
 pub(super) fn takes_all(
     config: &RunConfig,
     data: &dyn Task,
@@ -152,7 +154,7 @@ pub(super) fn takes_all(
     Ok(())
 }
 
-/// Which parameters need not be those of the checkpoint, by path.
+/// Whether a parameter, by its path, need not come from the checkpoint.
 fn begins_anew(config: &RunConfig, from: &RunConfig) -> impl Fn(&str) -> bool {
     let other_answers = !same_answers(&config.task, &from.task);
     let has_adapters = config.moe.expert.kind == "lora" && from.moe.expert.kind != "lora";
@@ -162,7 +164,7 @@ fn begins_anew(config: &RunConfig, from: &RunConfig) -> impl Fn(&str) -> bool {
     }
 }
 
-/// The network of a run, whose weights are not made.
+/// The network of a run, whose weights are not created.
 fn network(config: &RunConfig, data: &dyn Task, plugins: &Plugins) -> anyhow::Result<AnyBackbone> {
     let build = plugins.backbones.get(&config.backbone.kind)?.build;
     let init = Init::new(0, &Device::flex());

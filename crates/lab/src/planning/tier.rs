@@ -9,8 +9,8 @@
 //! backbone.dense.hidden = 1544
 //! ```
 //!
-//! The suite as it stands is the tier `laptop`. The runs and results of another tier have names of their
-//! own, `SUITE-gpu`, so that no table mixes tiers.
+//! The suite without a tier is the tier `laptop`. The runs and results of another tier have separate names,
+//! `SUITE-gpu`, so that no table mixes tiers.
 
 use std::collections::BTreeMap;
 
@@ -24,10 +24,10 @@ use crate::{
 };
 
 impl Source {
-    /// The suite with the sizes of a tier.
+    /// The suite with the settings of a tier.
     ///
     /// # Errors
-    /// If it has no tier of that name, with those that it has, or a tier has an unknown key.
+    /// If the suite has no tier of that name, which lists its tiers, or if a tier has an unknown key.
     pub(crate) fn at_tier(mut self, tier: &str) -> anyhow::Result<Self> {
         let tiers = tiers(&self.settings)?;
         let whole = self.settings.without(&["tier"]);
@@ -60,8 +60,8 @@ fn tiers(settings: &SettingTree) -> anyhow::Result<BTreeMap<String, SettingTree>
 /// The keys of a tier that are not laid over each task.
 const OF_TIER: [&str; 2] = ["seeds", "method"];
 
-/// The settings of a suite with those of a tier laid over each task, those of its methods over these, and its
-/// seeds.
+/// The settings of a suite with a tier: the tier's settings laid over each task, those of its methods over
+/// the methods, and its seeds.
 fn laid(mut settings: SettingTree, sizes: &SettingTree) -> anyhow::Result<SettingTree> {
     let own = sizes.without(&OF_TIER);
     if let SettingTree::Table(table, _) = &mut settings {
@@ -116,7 +116,7 @@ mod tests {
         plan_some(text, &Selection { tier: tier.into(), ..Selection::default() })
     }
 
-    /// Name of the suite, number of runs, steps and widths of the first and the last.
+    /// Name of the suite, number of runs, and the steps and widths of the first and the last run.
     fn sizes(plan: &SuitePlan) -> (&str, usize, [(usize, u64); 2]) {
         let of = |spec: &RunSpec| {
             let width = spec.config.backbone.options["width"].as_u64().unwrap();

@@ -11,30 +11,32 @@ use crate::spec::{Candidate, Group, Halving, RunSpec, Tuned, TuningPlan};
 /// A setting of a method.
 pub(crate) struct MethodSetting {
     text: String,
-    /// The run with it.
+    /// The run with the setting.
     pub(super) spec: RunSpec,
-    /// The run that tries it: the same, or that of the method that this one starts `after`.
+    /// The run that tries the setting: the same run, or that of the method from which this one starts by
+    /// `after`.
     tried: RunSpec,
 }
 
 impl MethodSetting {
-    /// A setting in words, and the run with it, which is the last of `before` runs in a chain of `after`. What
-    /// only evaluates a network in other ways has the setting that is chosen for the network, or the two would
-    /// not be comparable.
+    /// A setting as text, and its run, which is the last of `before` runs in a chain of `after`. A method
+    /// that only evaluates a network differently uses the setting that is chosen for the network; otherwise
+    /// the two would not be comparable.
     pub(super) fn new(text: String, spec: RunSpec, before: usize) -> Self {
         let tried = (0..before).try_fold(&spec, |run, _| run.from.as_deref());
         let tried = tried.unwrap_or(&spec).clone();
         Self { text, spec, tried }
     }
 
-    /// Whether it is the one that the suite states for a method with `tune = false`: nothing is tried.
+    /// Whether this is the setting that the suite states for a method with `tune = false`, so that nothing is
+    /// tried.
     fn is_stated(&self) -> bool {
         self.text.is_empty()
     }
 }
 
 impl TuningPlan {
-    /// From the settings of each method and task. `with_seeds` makes runs of these seeds.
+    /// The plan for the settings of each method and task. `with_seeds` makes runs of these seeds.
     pub(crate) fn new(
         tune: &SearchSpace,
         choices: Vec<Vec<MethodSetting>>,
@@ -81,7 +83,7 @@ impl TuningPlan {
         Self { groups: choices.into_iter().map(group).collect(), halving: tune.halving }
     }
 
-    /// Only what leads to runs with these properties.
+    /// The plan with only the settings that lead to runs with these properties.
     pub(crate) fn only(mut self, wanted: &[String]) -> anyhow::Result<Self> {
         let options = self.groups.iter().flat_map(|group| &group.options);
         let all: Vec<RunSpec> = options.flat_map(|option| option.finals.clone()).collect();
@@ -94,7 +96,7 @@ impl TuningPlan {
     }
 }
 
-/// The different learning rates of settings, in order: those of the runs whose training made the networks.
+/// The distinct learning rates of settings, in order: those of the runs whose training made the networks.
 fn rates(settings: &[MethodSetting]) -> Vec<f64> {
     let rate = |setting: &MethodSetting| setting.spec.trained().config.train.lr;
     let mut rates: Vec<f64> = settings.iter().map(rate).collect();
@@ -103,7 +105,7 @@ fn rates(settings: &[MethodSetting]) -> Vec<f64> {
     rates
 }
 
-/// A run as it is tried on a rung.
+/// The trial of a run on a rung.
 fn on_rung(spec: &RunSpec, halving: Halving, rung: u32) -> RunSpec {
     let mut spec = RunSpec { trial: true, ..spec.clone() };
     let train = &mut spec.config.train;

@@ -1,11 +1,11 @@
-//! Whether experts can be made of the dense networks of the run that a run starts from.
+//! Checks that experts can be made of the dense networks of the run from which a run starts.
 
 use moe::Placement;
 
 use super::adapters::adapters;
 use crate::spec::RunConfig;
 
-/// Checks that there is a dense network, and that the experts are such as are made of one.
+/// Checks that there is a dense network, and that the experts are of a kind that can be made of one.
 pub(super) fn check_upcycle(config: &RunConfig) -> Result<(), (&'static str, String)> {
     let Some(upcycle) = &config.upcycle else { return Ok(()) };
     let checked = match (&config.from, &config.prune) {

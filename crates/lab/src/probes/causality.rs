@@ -8,8 +8,8 @@ use tasks::Batch;
 use super::subject::{Subject, layer_column, numbers};
 
 impl Subject<'_> {
-    /// Whether choices look ahead: the second half of each text is changed, and the choices of the
-    /// first half must stay.
+    /// Tests whether choices depend on later tokens: the second half of each text is changed, and the choices
+    /// of the first half must stay the same.
     ///
     /// That expert choice leaks the future in a decoder: Raposo et al. *Mixture-of-Depths*. 2024, section 3.5.
     /// <https://arxiv.org/abs/2404.02258>
@@ -56,7 +56,7 @@ impl Subject<'_> {
     }
 }
 
-/// Texts `[B, T]` whose second half has the next token of the vocabulary at each place.
+/// Texts `[B, T]` in whose second half each token is replaced by the next token of the vocabulary.
 fn with_other_end(ids: Tensor<2, Int>, vocab: usize) -> Tensor<2, Int> {
     let length = ids.dims()[1];
     let half = length / 2;

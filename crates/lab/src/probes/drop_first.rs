@@ -10,8 +10,8 @@ use super::{
 };
 
 impl Subject<'_> {
-    /// The effect of the first choice: each unit loses its heaviest expert in one layer, and the
-    /// weights of the others stay as they are.
+    /// The effect of the first choice: in one layer each unit loses its heaviest expert, and the weights of
+    /// the others stay unchanged.
     ///
     /// Lu et al. *Not All Experts are Equal: Efficient Expert Pruning and Skipping for
     /// Mixture-of-Experts Large Language Models*. ACL 2024. <https://arxiv.org/abs/2402.14800>

@@ -1,8 +1,8 @@
 //! Choices of experts from arrays of another program.
 //!
-//! An `.npy` file has whole numbers `[N, K]` of one layer, or `[L, N, K]` of all; -1 is no expert. A
-//! safetensors file has `layer.L.experts` `[N, K]`, and may have `layer.L.weights` `[N, K]`. Without weights
-//! each of a unit's choices has the same, and they sum to 1.
+//! An `.npy` file has whole numbers `[N, K]` for one layer, or `[L, N, K]` for all; -1 is no expert. A
+//! safetensors file has `layer.L.experts` `[N, K]`, and optionally `layer.L.weights` `[N, K]`. Without
+//! weights all choices of a unit have equal weights, which sum to 1.
 
 use std::path::Path;
 
@@ -13,16 +13,16 @@ use report::trace::Layer;
 
 use crate::store::safetensors;
 
-/// A whole array.
+/// An array that was read completely.
 struct Array<T> {
     shape: Vec<usize>,
     numbers: Vec<T>,
 }
 
-/// The layers of a file of choices, of layers with these numbers of experts, for `units` units.
+/// The layers of a file of choices for `units` units, if the layers have these numbers of experts.
 ///
 /// # Errors
-/// If the file is damaged, or is of other numbers of layers, units or experts: both are named.
+/// If the file is damaged, or has different numbers of layers, units or experts; both numbers are named.
 pub(crate) fn given_choices(
     path: &Path,
     experts: &[usize],
@@ -65,7 +65,7 @@ fn of_safetensors(path: &Path) -> anyhow::Result<Vec<Choices>> {
     }
 }
 
-/// The most bytes of an array of choices.
+/// The largest size of an array of choices in bytes.
 const MOST_BYTES: u64 = 4 << 30;
 
 fn of_npy(path: &Path) -> anyhow::Result<Vec<Choices>> {

@@ -23,7 +23,7 @@ use anyhow::bail;
 use moe::Domain;
 use report::Table;
 
-/// The probes by name, each with what it measures.
+/// The probes: name and measured quantity.
 pub(crate) const PROBES: [(&str, &str); 5] = [
     ("drop", "increase of the loss without each unit's first expert"),
     ("ranks", "increase of the loss with the experts next in rank"),
@@ -36,7 +36,7 @@ impl Subject<'_> {
     /// The table of one probe.
     ///
     /// # Errors
-    /// If it does not apply to the network or the task.
+    /// If the probe does not apply to the network or the task.
     pub(crate) fn probe(&self, what: &str) -> anyhow::Result<Table> {
         if matches!(self.task.domain(), Domain::Pair { .. }) {
             bail!("{what} is for networks of one sequence; {:?} has pairs", self.task.domain());

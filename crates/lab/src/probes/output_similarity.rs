@@ -8,8 +8,8 @@ use moe::{LayerCapture, RoutingProbe};
 use super::subject::Subject;
 
 impl Subject<'_> {
-    /// The similarity of the outputs of a unit's experts, averaged over units and layers; none if no layer
-    /// has a unit with two experts.
+    /// The similarity of the outputs of a unit's experts, averaged over units and layers; none if no unit in
+    /// any layer has two experts.
     pub(super) fn output_similarity(&self) -> Option<f64> {
         let batch = self.batches().next()?;
         let (_, probe) =
@@ -65,7 +65,8 @@ mod tests {
             weights: Tensor::full([1, 3, 2], 0.5, &device),
             n_experts: 3,
         };
-        // Unit 0: experts at right angles but for 0.6; unit 1: opposite; unit 2: a single expert.
+        // Unit 0: experts at right angles, except for one component of 0.6; unit 1: opposite; unit 2: a
+        // single expert.
         let outputs = [
             [[1.0, 0.0], [0.0, 1.0], [1.0, 0.0]],
             [[3.0, 4.0], [0.0, 2.0], [1.0, 0.0]],

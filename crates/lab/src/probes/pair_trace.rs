@@ -1,4 +1,4 @@
-//! Traces of encoder-decoders, one of each side: a layer of the encoder routes tokens of the source, and one
+//! Traces of encoder-decoders, one for each side: a layer of the encoder routes tokens of the source, and one
 //! of the decoder tokens of the target.
 
 use backbones::AnyBackbone;
@@ -10,11 +10,11 @@ use tasks::{Split, Task};
 use super::trace::{about, examples};
 use crate::spec::RunSpec;
 
-/// The sides of an encoder-decoder, which are folders of a run's traces.
+/// The sides of an encoder-decoder, which are the names of folders in a run's traces.
 pub(crate) const SIDES: [&str; 2] = ["encoder", "decoder"];
 
-/// The traces of encoder and decoder on sentences of the validation split, with the true targets; nothing of a
-/// side without MoE layers, or of a network that does not translate.
+/// The traces of encoder and decoder on sentences of the validation split, with the true targets. A side
+/// without MoE layers has no trace, nor has a network that does not translate.
 pub(crate) fn sides(
     spec: &RunSpec,
     task: &dyn Task,
@@ -36,7 +36,7 @@ pub(crate) fn sides(
         SideTrace { trace: Trace { about, ..Trace::default() }, choices: Vec::new(), end }
     });
     for example in examples(task, model.tokens()) {
-        // A routing probe takes sequences of one length, so pairs are shown one by one.
+        // A routing probe requires sequences of one length, so pairs are processed one by one.
         let batch = task.batch(Split::Valid, &[example], device);
         let Input::Pair(pair) = batch.input else { return Vec::new() };
         let [source, target] =
@@ -68,17 +68,17 @@ fn probed<T>(forward: impl FnOnce(&mut Pass) -> T) -> (T, RoutingProbe) {
     (output, pass.take::<RoutingProbe>().unwrap_or_default())
 }
 
-/// The trace of one side so far.
+/// The trace of one side, while it is recorded.
 struct SideTrace {
     trace: Trace,
     /// The choices of all units, layer by layer.
     choices: Vec<Vec<Vec<(usize, f32)>>>,
-    /// The token after the last.
+    /// The id of the end token.
     end: i32,
 }
 
 impl SideTrace {
-    /// Adds the units of a sequence: tokens, slices of tokens one after the other, or the sequence as a whole.
+    /// Adds the units of a sequence: tokens, slices of tokens one after the other, or the whole sequence.
     fn add(&mut self, example: usize, ids: &[i32], probe: RoutingProbe) {
         let Some(first) = probe.layers.first() else { return };
         let (n, trace) = (first.plan.n_units(), &mut self.trace);
@@ -132,7 +132,7 @@ mod tests {
         };
         assert_eq!(own(encoder), translation.source(Split::Valid, example as usize));
         assert_eq!(own(decoder)[0], translation.writing().begin);
-        // The label is the token that follows, the last one that of the end.
+        // The label is the following token; for the last token it is the end token.
         let n = own(decoder).len();
         assert_eq!(decoder.label[..n - 1], own(decoder)[1..]);
         assert_eq!(decoder.label[n - 1], translation.writing().end);
@@ -140,7 +140,7 @@ mod tests {
             assert!(trace.layers.iter().all(|layer| layer.first().len() == trace.len()));
             assert!(trace.to_bytes().is_ok());
         }
-        // What a layer chooses here is what it chooses in a batch with padding.
+        // The choices of a layer are the same as in a batch with padding.
         let batch =
             task.batch(Split::Valid, &[example as usize, example as usize + 1], &Device::flex());
         let mut pass = Pass::eval().with_reports();

@@ -1,9 +1,9 @@
-//! Plans with other first choices.
+//! Plans with changed first choices.
 
 use burn::{prelude::*, tensor::TensorData};
 use moe::{Plan, stable_hash};
 
-/// Fails for plans that mix units or experts, in which units have no expert of their own.
+/// Fails for plans that mix units or experts: their units have no first expert to change.
 pub(super) fn changeable(plan: &Plan) -> anyhow::Result<()> {
     match plan {
         Plan::Soft { .. } | Plan::Merged { .. } => {
@@ -24,8 +24,8 @@ pub(super) fn without_first(plan: Plan) -> Plan {
     as_token_choice(&plan, &choices)
 }
 
-/// The plan with another first expert for one unit of each of `b` examples, drawn by its number. A
-/// unit that already has the expert as another choice has it twice.
+/// The plan with another first expert for one unit of each of `b` examples. The unit is drawn by the number
+/// of the example. If the expert is already another choice of the unit, the unit has it twice.
 pub(super) fn with_first(plan: Plan, expert: usize, b: usize) -> Plan {
     let mut choices = plan.choices();
     let of_example = (choices.len() / b).max(1);
@@ -38,7 +38,7 @@ pub(super) fn with_first(plan: Plan, expert: usize, b: usize) -> Plan {
     as_token_choice(&plan, &choices)
 }
 
-/// Choices on the host as a plan of the same units.
+/// A plan of the same units from choices on the host.
 pub(super) fn as_token_choice(plan: &Plan, choices: &[Vec<(usize, f32)>]) -> Plan {
     let (groups, device) = match plan {
         Plan::TokenChoice { weights, .. }
@@ -89,8 +89,8 @@ mod tests {
     #[test]
     fn one_unit_of_each_example_gets_another_first_expert() {
         let (before, after) = (plan().choices(), with_first(plan(), 2, 2).choices());
-        // The two units of each example, of which one is drawn by the number of the example; the last
-        // unit has no expert, which is nothing to change.
+        // Each example has two units, of which one is drawn by the number of the example; the last unit has
+        // no expert to change.
         for (example, units) in before.chunks(2).enumerate() {
             let drawn = stable_hash(&format!("regret/{example}")) as usize % 2;
             for (at, unit) in units.iter().enumerate() {

@@ -72,7 +72,7 @@ impl Subject<'_> {
         sums.map(|sum| sum / n)
     }
 
-    /// The examples of a batch, each as a batch of its own.
+    /// The examples of a batch, each as its own batch.
     fn one_by_one(&self, batch: &Batch) -> Vec<Batch> {
         let (split, examples) = batch.examples.as_ref().expect("examples as they are in a split");
         let one = |example: &usize| {
@@ -81,7 +81,7 @@ impl Subject<'_> {
         examples.iter().map(one).collect()
     }
 
-    /// The task's loss of each example, if the first expert of one of its units is another one.
+    /// The task's loss of each example, if the first expert of one of its units is replaced by `expert`.
     fn losses(
         &self,
         (batch, examples): (&Batch, &[Batch]),

@@ -12,10 +12,10 @@ use crate::{
 /// The file of a run with its routing in numbers, by name.
 pub(crate) const FILE: &str = "routing.json";
 
-/// Name and value; none where the value is not finite.
+/// Name and value; none if the value is not finite.
 type RoutingNumbers = Vec<(String, Option<f64>)>;
 
-/// Writes down a traced run's routing in numbers; nothing if it has no MoE layers.
+/// Writes the routing of a traced run in numbers; no file is written if it has no MoE layers.
 pub(crate) fn write(spec: &RunSpec, store: &Store, subject: &Subject) -> anyhow::Result<()> {
     let folder = store.folder(&spec.id);
     let mut found = named("", &read_traces(&folder, "")?);
@@ -35,19 +35,18 @@ pub(crate) fn write(spec: &RunSpec, store: &Store, subject: &Subject) -> anyhow:
     store.write(&spec.id, FILE, &found)
 }
 
-/// The numbers of traces, with a word before each name.
+/// The numbers of traces, with a prefix before each name.
 fn named(before: &str, traces: &[Trace]) -> RoutingNumbers {
     let numbers = analysis::numbers(traces).into_iter();
     numbers.map(|(name, value)| (format!("{before}{name}"), finite(value))).collect()
 }
 
-/// A number that JSON can hold: NaN and infinity are none.
+/// A number that JSON can represent; none for NaN and infinity.
 fn finite(value: f64) -> Option<f64> {
     value.is_finite().then_some(value)
 }
 
-/// The finite numbers that [`write`] has written: split, metric, value; nothing of a run without
-/// traces.
+/// The finite numbers that [`write`] has written: split, metric, value; empty for a run without traces.
 pub(crate) fn read(id: &str, store: &Store) -> anyhow::Result<Vec<(String, String, f64)>> {
     let found: Option<RoutingNumbers> = read_json(&store.folder(id), FILE)?;
     let row =
@@ -70,7 +69,7 @@ mod tests {
         store.write("a", FILE, &RoutingNumbers::from(found)).unwrap();
         let expected = [("valid".to_string(), "load_entropy".to_string(), 0.5)];
         assert_eq!(read("a", &store).unwrap(), expected);
-        // As it was written before: numbers alone.
+        // The format of earlier versions: numbers only.
         std::fs::write(folder.path().join("a").join(FILE), r#"[["margin", 0.25]]"#).unwrap();
         assert_eq!(read("a", &store).unwrap()[0].2, 0.25);
     }

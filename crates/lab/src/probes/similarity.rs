@@ -1,4 +1,4 @@
-//! The similarity of experts, in output and in weights.
+//! The similarity of experts, in their outputs and in their weights.
 
 use backbones::AnyBackbone;
 use burn::{module::Param, prelude::*};
@@ -13,8 +13,8 @@ use super::{
 };
 
 impl Subject<'_> {
-    /// The similarity of the experts of a layer: the cosine of their outputs for the same rows, and of
-    /// their weights, mean over the pairs.
+    /// The similarity of the experts of a layer: the cosine of their outputs for the same rows, and of their
+    /// weights, averaged over the pairs.
     ///
     /// Lo et al. *A Closer Look into Mixture-of-Experts in Large Language Models*. 2024.
     /// <https://arxiv.org/abs/2406.18219>
@@ -64,8 +64,8 @@ impl Subject<'_> {
     }
 }
 
-/// The mean, least and largest cosine over the pairs of E experts of `[E, S, D]`, each the mean over
-/// S rows; none with fewer than two.
+/// The mean, smallest and largest cosine over the pairs of E experts of `[E, S, D]`, each averaged over S
+/// rows; none with fewer than two experts.
 fn mean_cosines(rows: Tensor<3>, e: usize) -> (f64, f64, f64) {
     let [_, s, d] = rows.dims();
     let length = rows.clone().square().sum_dim(2).sqrt().clamp_min(1e-12);
@@ -77,7 +77,7 @@ fn mean_cosines(rows: Tensor<3>, e: usize) -> (f64, f64, f64) {
     (pairs().sum::<f64>() / n, pairs().fold(1.0, f64::min), pairs().fold(-1.0, f64::max))
 }
 
-/// The weights of each MoE layer's experts, `[E, all]`, where they are one stack.
+/// The weights of each MoE layer's experts, `[E, all]`, for experts that are one stack.
 fn expert_weights(model: &AnyBackbone) -> Vec<Tensor<2>> {
     let mut stacks = Stacks::default();
     visit_paths(model, &mut stacks);

@@ -1,4 +1,4 @@
-//! The effect of skipping the first experts in rank.
+//! The effect of skipping the top-ranked experts.
 //!
 //! Nguyen et al. *LibMoE: A Library for Comprehensive Benchmarking Mixture of Experts in Large Language
 //! Models*. 2024. <https://arxiv.org/abs/2411.00918>
@@ -12,10 +12,10 @@ use training::put_batch_facts;
 use super::subject::{Subject, numbers};
 
 impl Subject<'_> {
-    /// DropTop1 and DropTop1&2: in all layers each unit passes over its best one or two experts, for
-    /// those next in rank, which get their weights from the router as if they had been the best.
+    /// DropTop1 and DropTop1&2: in all layers each unit skips its best one or two experts and uses those next
+    /// in rank, which get their weights from the router as if they were the best.
     ///
-    /// Where the number of experts is not fixed (`remoe`), none takes their place.
+    /// If the number of experts is not fixed (`remoe`), no experts replace the skipped ones.
     pub(crate) fn ranks(&self) -> anyhow::Result<Table> {
         let ask = |ranks| {
             self.passed_over(ranks)
@@ -66,7 +66,7 @@ mod tests {
     use crate::testing::{Begun, begin};
     use burn::prelude::*;
 
-    /// The answer of a fresh network with this router.
+    /// The result for a fresh network with this router.
     fn answer(router: &str) -> anyhow::Result<Table> {
         let Begun { task, model, .. } = begin(&format!(
             "[base]\nmoe = {{ layers = \"last 1\", experts = 4, router = {router} }}\n[[task]]\n\
@@ -82,7 +82,7 @@ mod tests {
         let loss = table.rows.iter().find(|row| row[0] == Cell::Words("loss".into())).unwrap();
         let Cell::Number(difference) = loss[4] else { panic!("{loss:?}") };
         assert!(difference.is_finite() && difference != 0.0, "{loss:?}");
-        // Chance knows no ranks, and of three experts none is left to follow two.
+        // A random router has no ranks, and of four experts too few remain for k = 3 after two are skipped.
         for router in ["\"random\"", "{ kind = \"top-k\", k = 3 }"] {
             assert!(answer(router).unwrap_err().to_string().contains("by rank"), "{router}");
         }

@@ -9,18 +9,18 @@ use training::put_batch_facts;
 
 use super::trace::examples;
 
-/// A trained network, and the task on whose examples it is probed: those of a trace.
+/// A trained network, and the task on whose examples it is probed: the same examples as in a trace.
 pub(crate) struct Subject<'a> {
     pub(crate) model: &'a AnyBackbone,
     pub(crate) task: &'a dyn Task,
     pub(crate) device: &'a Device,
 }
 
-/// Examples at once, as in an evaluation.
+/// The number of examples per batch, as in an evaluation.
 pub(super) const BATCH: usize = 64;
 
 impl Subject<'_> {
-    /// The examples in batches; pairs one by one, since a routing probe takes sequences of one length.
+    /// The examples in batches; pairs one by one, since a routing probe requires sequences of one length.
     pub(crate) fn batches(&self) -> impl Iterator<Item = Batch> + '_ {
         let examples = examples(self.task, self.model.tokens());
         let at_once = if matches!(self.task.domain(), Domain::Pair { .. }) { 1 } else { BATCH };
@@ -30,7 +30,7 @@ impl Subject<'_> {
         examples.chunks(at_once).map(batch).collect::<Vec<_>>().into_iter()
     }
 
-    /// The network's answer and what its layers did, with a plan changed if need be.
+    /// The output of the network and the routing of its layers, with a changed plan if the probe has one.
     pub(crate) fn pass(&self, batch: &Batch, probe: RoutingProbe) -> (Tensor<3>, RoutingProbe) {
         let mut pass = Pass::eval();
         pass.put(probe);

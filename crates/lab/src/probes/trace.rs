@@ -1,8 +1,8 @@
 //! `--trace`: records the routing of a run's network.
 //!
-//! At the start, with each evaluation and at the end, the validation split's examples are shown to
-//! the network and every choice is kept, see `report::trace` for the format. The size is bounded:
-//! at most [`UNITS`] units a file.
+//! At the start, with each evaluation and at the end, the network processes examples of the validation split
+//! and every choice is recorded; see `report::trace` for the format. The size is bounded: at most [`UNITS`]
+//! units per file.
 
 use backbones::AnyBackbone;
 use burn::prelude::*;
@@ -13,15 +13,15 @@ use training::put_batch_facts;
 
 use crate::spec::RunSpec;
 
-/// The most units in a file.
+/// The largest number of units in a file.
 pub(crate) const UNITS: usize = 4096;
-/// Images that are kept to be examined.
+/// The number of images that are kept for display.
 const IMAGES: usize = 24;
-/// Examples at once, as in an evaluation.
+/// The number of examples per batch, as in an evaluation.
 const BATCH: usize = 64;
 
-/// The trace of a network's routing on the validation split; none if it has no MoE layers, or reads pairs, of
-/// which there are two (`pair_trace.rs`).
+/// The trace of a network's routing on the validation split; none if it has no MoE layers, or if it reads
+/// pairs, which have two traces (`pair_trace.rs`).
 pub(crate) fn record(
     spec: &RunSpec,
     task: &dyn Task,
@@ -47,7 +47,7 @@ pub(crate) struct TracedExamples<'a> {
     pub(crate) step: usize,
 }
 
-/// The same of any examples.
+/// The trace on the given examples.
 pub(crate) fn record_of(
     spec: &RunSpec,
     task: &dyn Task,
@@ -79,8 +79,8 @@ pub(crate) fn record_of(
     Some(trace)
 }
 
-/// The examples in batches; those with padding each in one of its own, since a probe takes sequences of one
-/// length.
+/// The examples in batches of sequences of one length, which a probe requires; an example with padding is a
+/// batch of its own.
 fn of_one_length<'a>(
     task: &dyn Task,
     split: Split,
@@ -91,7 +91,7 @@ fn of_one_length<'a>(
     examples.chunk_by(together).flat_map(|examples| examples.chunks(BATCH))
 }
 
-/// The real tokens of each example of a batch, of a network of `tokens` tokens.
+/// The number of real tokens of each example of a batch, for a network of `tokens` tokens.
 fn real_tokens(batch: &Batch, examples: &[usize], tokens: usize) -> usize {
     match (&batch.text, examples) {
         (Some(text), [_]) => text.count[0],
@@ -123,8 +123,8 @@ fn property(property: &tasks::Property) -> Property {
     Property { name: name.into(), values, of }
 }
 
-/// Examples without padding spread evenly over the validation split; the first of them, of which images are kept,
-/// are so too.
+/// Examples without padding, spread evenly over the validation split. The first of them, whose images are
+/// kept, are spread evenly too.
 pub(crate) fn examples(task: &dyn Task, tokens: usize) -> Vec<usize> {
     let all = match task.as_stream() {
         Some(stream) => stream.len_without_padding(Split::Valid),
@@ -138,7 +138,7 @@ pub(crate) fn examples(task: &dyn Task, tokens: usize) -> Vec<usize> {
     first.iter().copied().chain(rest).collect()
 }
 
-/// Shows a batch to a network: what its layers did, and the ids of the tokens, `[B, T]` row by row.
+/// Runs a network on a batch: the routing of its layers, and the ids of the tokens, `[B, T]` row by row.
 fn probed(model: &AnyBackbone, task: &dyn Task, batch: &Batch) -> (RoutingProbe, Vec<i32>) {
     let mut pass = Pass::eval();
     pass.put(RoutingProbe::default());

@@ -1,6 +1,6 @@
-//! The files of traces: when they are written, and where.
+//! The files of traces: their names and the steps at which they are written.
 //!
-//! At most about [`FILES`] files a run. Traces change nothing in the run.
+//! A run has at most about [`FILES`] files. Recording traces changes nothing in the run.
 
 use std::{io, path::Path};
 
@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{spec::RunSpec, store::has_file};
 
-/// The most files of a run, about.
+/// The approximate maximum number of files of a run.
 const FILES: usize = 32;
 
 /// Observes a run, and writes its traces.
@@ -53,8 +53,8 @@ impl<W: Watch> Watch for Tracer<'_, W> {
     }
 }
 
-/// Writes the trace of a network after some steps, and gives the names of its files; nothing if it has
-/// no MoE layers.
+/// Writes the trace of a network after some steps, and returns the names of its files; none if it has no MoE
+/// layers.
 pub(crate) fn write(
     spec: &RunSpec,
     task: &dyn Task,
@@ -75,10 +75,10 @@ pub(crate) fn write(
     Ok(names)
 }
 
-/// Whether there is a trace of a run after `step` steps.
+/// Whether a run has a trace after `step` steps.
 ///
 /// # Errors
-/// If the run's `result.json` is damaged, or of another run.
+/// If the run's `result.json` is damaged, or belongs to another run.
 pub(crate) fn is_written(folder: &Path, step: usize) -> anyhow::Result<bool> {
     for side in ["", SIDES[0], SIDES[1]] {
         if has_file(folder, &name(side, step))? {
@@ -88,7 +88,7 @@ pub(crate) fn is_written(folder: &Path, step: usize) -> anyhow::Result<bool> {
     Ok(false)
 }
 
-/// The file of a trace in the folder of its run; of an encoder-decoder in a folder for each side.
+/// The name of a trace's file in the folder of its run; for an encoder-decoder, in a folder for each side.
 fn name(side: &str, step: usize) -> String {
     let name = Trace::file_name(step as u64);
     match side {

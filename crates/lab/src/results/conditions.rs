@@ -1,4 +1,4 @@
-//! The numbers of a run that the conditions of claims, `[[gate]]` of a suite, look at.
+//! The numbers of a run that the conditions of claims, `[[gate]]` of a suite, use.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -14,22 +14,22 @@ use crate::{
 /// Split, metric, value.
 pub(super) type Number = (String, String, f64);
 
-/// Keeps the baselines of tasks, which are the same for all their runs; for those of one seed where the
-/// seed chooses the splits.
+/// A cache of the baselines of tasks. All runs of a task share a baseline; if the seed chooses the splits,
+/// only the runs of one seed share it.
 #[derive(Default)]
 pub(super) struct Conditions {
     trivial: HashMap<(*const (), Option<u64>), Vec<Number>>,
 }
 
 impl Conditions {
-    /// All numbers of a run that has ended.
+    /// All numbers of a finished run for the conditions.
     pub(super) fn of(&mut self, spec: &RunSpec, store: &Store) -> anyhow::Result<Vec<Number>> {
         let mut numbers = self.without_a_network(&spec.data, spec.seed);
         numbers.extend(of_training(spec, store)?);
         Ok(numbers)
     }
 
-    /// The baseline of a task, with the splits of this seed where the seed chooses them.
+    /// The baseline of a task, on the splits of this seed if the seed chooses them.
     fn without_a_network(&mut self, data: &Arc<dyn Task>, seed: u64) -> Vec<Number> {
         let task: *const () = Arc::as_ptr(data).cast();
         let fold = data.as_folded().map(|folded| folded.of_seed(seed));
@@ -39,8 +39,8 @@ impl Conditions {
     }
 }
 
-/// Whether the network of a run was trained to the end, and by a learning rate that was chosen. A run without
-/// steps of its own has the network of the run that it starts from.
+/// Numbers on whether the network of a run was trained to the end, and on the choice of its learning rate. A
+/// run without steps of its own has the network of the run from which it starts.
 pub(super) fn of_training(spec: &RunSpec, store: &Store) -> anyhow::Result<Vec<Number>> {
     let network = spec.trained();
     let rows = read_log(&store.folder(&network.id))?;
@@ -55,7 +55,7 @@ pub(super) fn of_training(spec: &RunSpec, store: &Store) -> anyhow::Result<Vec<N
     Ok(numbers)
 }
 
-/// The sizes of a network as metrics, so that a claim can be about what is saved.
+/// The sizes of a network as metrics, so that claims can be made about savings.
 pub(super) fn costs(numbers: &Numbers) -> [Number; 2] {
     [("params", numbers.params), ("flops_per_token", numbers.flops_per_token)]
         .map(|(metric, value)| ("test".into(), metric.into(), value))
@@ -66,9 +66,9 @@ fn trivial(task: &dyn Task) -> Vec<Number> {
     task.trivial().into_iter().map(name).collect()
 }
 
-/// The validation loss after all `steps` over that of the last evaluation within the first nine tenths,
-/// minus 1. None without such an evaluation in the second half of them, which `train.eval_every` makes, and
-/// none without steps.
+/// The validation loss after all `steps`, relative to that of the last evaluation within the first nine
+/// tenths, minus 1. None without steps, or without such an evaluation in the second half of training, which
+/// `train.eval_every` adds.
 fn late_change(rows: &[StepRow], steps: usize) -> Option<f64> {
     if steps == 0 {
         return None;
@@ -88,7 +88,7 @@ mod tests {
 
     use super::*;
 
-    /// A task whose baseline is the seed that chose its splits, and 99 without one.
+    /// A task whose baseline is the seed that chose its splits, or 99 without a seed.
     struct Folds(Option<u64>);
 
     impl Task for Folds {
@@ -162,10 +162,10 @@ mod tests {
             |value| [&rows[..], &[row(100, "train", 9.0), row(100, "valid", value)]].concat();
         assert_eq!(late_change(&with_end(1.0), 100), Some(-0.5));
         assert_eq!(late_change(&with_end(2.02), 100).map(|x| (x * 1e3).round()), Some(10.0));
-        // No end, or nothing to compare it with.
+        // There is no final evaluation, or none to compare it with.
         assert_eq!(late_change(&rows, 100), None);
         assert_eq!(late_change(&[row(40, "valid", 2.0), row(100, "valid", 1.0)], 100), None);
-        // What was only examined did not change.
+        // A network that was only evaluated did not change.
         assert_eq!(late_change(&[row(0, "valid", 2.0)], 0), None);
     }
 

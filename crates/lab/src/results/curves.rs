@@ -1,4 +1,4 @@
-//! The training curves of the runs behind some results, as far as their folders are there.
+//! The training curves of the runs behind some results, as far as the folders of the runs exist.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -15,12 +15,13 @@ use crate::store::{folder_named, read_log, read_traces};
 pub(crate) struct TrainingCurves {
     pub(crate) curves: Vec<Curve>,
     pub(crate) loads: Vec<Load>,
-    /// Those of the first seed of each task and method: experts of two seeds are not the same.
+    /// The traces of the first seed of each task and method: experts of two seeds do not correspond to each
+    /// other.
     pub(crate) traces: Vec<Trace>,
 }
 
 impl TrainingCurves {
-    /// Reads `metrics.csv` of each run; a run whose folder is not there is left out.
+    /// Reads `metrics.csv` of each run; a run without a folder is left out.
     pub(crate) fn read(runs: &Runs, folder: &Path) -> anyhow::Result<Self> {
         let (mut curves, mut seen, mut traced) = (Self::default(), HashSet::new(), HashSet::new());
         for row in runs.rows.iter().filter(|row| !row.run.is_empty()) {
@@ -42,7 +43,7 @@ impl TrainingCurves {
     }
 
     fn add(&mut self, method: &str, task: &str, seed: u64, steps: &[StepRow]) {
-        // Where the curve of each name is.
+        // The index of each curve by its name.
         let mut known: HashMap<String, usize> = HashMap::new();
         // The test split is evaluated once: one point is no curve.
         for step in steps.iter().filter(|step| step.split != "test") {
@@ -75,7 +76,7 @@ impl TrainingCurves {
         }
     }
 
-    /// Experts come in order, so the next one of a layer joins the last entry.
+    /// Experts are listed in order, so the next one of a layer is appended to the last entry.
     fn load(
         &mut self,
         method: &str,
@@ -98,7 +99,7 @@ impl TrainingCurves {
     }
 }
 
-/// Layer and expert of a metric `load/LAYER/EXPERT`.
+/// Parses the layer and the expert of a metric `load/LAYER/EXPERT`.
 fn load_of(metric: &str) -> Option<(usize, usize)> {
     let (layer, expert) = metric.strip_prefix("load/")?.split_once('/')?;
     Some((layer.parse().ok()?, expert.parse().ok()?))

@@ -1,4 +1,4 @@
-//! From what a run scored on single test examples to the rows that `report` resamples.
+//! Conversion of a run's scores on single test examples to the rows that `report` resamples.
 
 use anyhow::Context;
 use report::{ExampleRow, ExampleScores};
@@ -10,8 +10,8 @@ use crate::{
     store::{Ended, Store, read_file},
 };
 
-/// The sums over single test examples, added to the results of a suite, of the runs that kept them. A few-shot
-/// head is judged by other outputs than those that were kept, so such a run has none.
+/// The sums over single test examples for the results of a suite, from the runs that recorded them. A
+/// few-shot head is evaluated on other outputs than the recorded ones, so such a run has no sums.
 pub(super) fn of_suite(suite: &SuitePlan, store: &Store) -> anyhow::Result<ExampleScores> {
     let mut all = ExampleScores::default();
     for spec in suite.specs.iter().filter(|spec| spec.config.few_shot.is_none()) {
@@ -41,7 +41,8 @@ fn of_run(spec: &RunSpec, store: &Store) -> anyhow::Result<Vec<ExampleRow>> {
     Ok(metrics.filter_map(of_metric).collect())
 }
 
-/// The numbers whose sums' quotient is the metric, example by example; none if it is no such quotient.
+/// The two lists of numbers, one number per example, whose sums have the metric as their quotient; none if
+/// the metric is not such a quotient.
 fn terms(metric: &str, scores: &[ExampleScore]) -> Option<(Vec<f64>, Vec<f64>)> {
     let each = |of: fn(&ExampleScore) -> f64| scores.iter().map(of).collect::<Vec<f64>>();
     let units = || each(|score| score.units as f64);

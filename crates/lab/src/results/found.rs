@@ -1,4 +1,4 @@
-//! Looking up results: the csv files of suites and requests.
+//! Lookup of results: the csv files of suites and requests.
 
 use std::{
     fs,
@@ -56,11 +56,11 @@ impl ResultsLookup<'_> {
         }
     }
 
-    /// The results of a suite: of its last run, or else committed ones.
+    /// The results of a suite: those of its last run, or else the committed ones.
     fn of_suite(&self, name: &str) -> anyhow::Result<PathBuf> {
         let source = match Source::find(name, self.suites) {
             Ok(source) => source.at_tier(&self.wanted.tier)?,
-            // Not a suite of this program: results may go by that name all the same.
+            // The name is not a suite of this program, but there may still be results of that name.
             Err(err) => {
                 let csv = self.runs.join(format!("{name}.csv"));
                 let there = csv.exists().then_some(csv).or_else(|| committed(Path::new(""), name));
@@ -77,7 +77,7 @@ impl ResultsLookup<'_> {
     }
 }
 
-/// Letters of the names of files.
+/// Whether a letter is allowed in the names of files.
 fn is_plain(letter: char) -> bool {
     letter.is_alphanumeric() || matches!(letter, '-' | '_' | '@')
 }
@@ -93,21 +93,22 @@ pub fn committed(root: &Path, suite: &str) -> Option<PathBuf> {
 pub(crate) struct Results {
     pub(crate) runs: Runs,
     pub(crate) files: Vec<PathBuf>,
-    /// Whether they are those of the folder of committed results, and nobody named their file.
+    /// Whether they come from the folder of committed results without their file being named.
     pub(crate) are_committed: bool,
 }
 
 impl Results {
-    /// The name of their suite.
+    /// The name of the suite.
     pub(crate) fn name(&self) -> &str {
         self.runs.rows.first().map_or("results", |row| &row.suite)
     }
 
-    /// The name of files that are made of them.
+    /// The base name of files that are made from the results.
     pub(crate) fn stem(&self) -> String {
         let stem = self.files.first().and_then(|file| file.file_stem());
         let stem = stem.map_or_else(String::new, |stem| stem.to_string_lossy().to_string());
-        // Committed results all have the same name. That of the suite is in them, and is no path.
+        // All committed results have the same file name. The suite's name comes from the rows, and need not
+        // be a valid path.
         match stem.is_empty() || stem == "runs" {
             true => self.name().replace(|letter: char| !is_plain(letter), "-"),
             false => stem,

@@ -1,4 +1,4 @@
-//! Rows, curves and pages of runs that have ended.
+//! Rows, curves and pages of finished runs.
 
 mod conditions;
 mod curves;

@@ -7,7 +7,7 @@ use report::{Page, Query};
 use super::{curves::TrainingCurves, found::Results};
 use crate::spec::Suite;
 
-/// The report of some results, with the curves and traces of the runs that are in a folder.
+/// The report of some results, with the curves and traces of those runs whose folders exist.
 pub(crate) fn page_of<'a>(
     results: &'a Results,
     query: Query,
@@ -30,7 +30,7 @@ pub(crate) fn page_of<'a>(
     })
 }
 
-/// The command that made results: from `env.txt`, or of this program if it has the suite.
+/// The command that produced the results: from `env.txt`, or of this program if it has the suite.
 fn command(name: &str, environment: &[(String, String)], suites: &[Suite]) -> Option<String> {
     let known = environment.iter().find(|(key, _)| key == "command");
     let own = || suites.iter().find(|suite| suite.name == name);
@@ -40,10 +40,10 @@ fn command(name: &str, environment: &[(String, String)], suites: &[Suite]) -> Op
     }
 }
 
-/// The most bytes of `env.txt`.
+/// The largest size of `env.txt` in bytes.
 const LARGEST: u64 = 1 << 20;
 
-/// The lines of `env.txt` beside the results, if there is one.
+/// The lines of `env.txt` beside the results, if it exists.
 fn environment(results: &Results) -> Vec<(String, String)> {
     let file = results.folder().join("env.txt");
     let bytes = files::read_regular(&file, LARGEST).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! `--publish`: the files that are committed of a suite's runs.
+//! `--publish`: the files of a suite's runs that are to be committed.
 
 use std::{
     fs,
@@ -18,8 +18,8 @@ use crate::{
 /// Checks that the results of this program, in this folder, can be reproduced by others.
 ///
 /// # Errors
-/// If the folder is no git repository, if it has changes that are not committed, or if the program is a
-/// dev build and that is not allowed.
+/// If the folder is no git repository, if it has uncommitted changes, or if the program is a dev build and
+/// that is not allowed.
 pub(crate) fn may_be_published(here: &Environment, allow_dev: bool) -> anyhow::Result<()> {
     ensure!(
         here.git_revision != "unknown",
@@ -37,8 +37,8 @@ pub(crate) fn may_be_published(here: &Environment, allow_dev: bool) -> anyhow::R
     Ok(())
 }
 
-/// Checks that all runs were trained by a release build. Their code is that of this program, since it is
-/// part of their ids.
+/// Checks that all runs were trained by a release build. They were trained by the same code as this
+/// program's, since the code is part of their ids.
 pub(crate) fn released(suite: &SuitePlan, store: &Store, allow_dev: bool) -> anyhow::Result<()> {
     for spec in suite.specs.iter().filter(|spec| spec.refused.is_none() && !allow_dev) {
         let folder = store.folder(&spec.id);
@@ -58,14 +58,15 @@ pub(crate) fn released(suite: &SuitePlan, store: &Store, allow_dev: bool) -> any
 pub(crate) struct Publication<'a> {
     pub(crate) suite: &'a SuitePlan,
     pub(crate) runs: &'a Runs,
-    /// The command that makes them.
+    /// The command that produces them.
     pub(crate) command: &'a str,
     pub(crate) environment: &'a Environment,
 }
 
 impl Publication<'_> {
-    /// Writes `runs.csv`, `env.txt`, with what was registered of the claims, and the page `README.md` into `folder/SUITE/DATE`, with the values of
-    /// single test examples if the runs kept them. The page has marks, by which its tables are made anew.
+    /// Writes `runs.csv`, `env.txt` with the registration of the claims, and the page `README.md` into
+    /// `folder/SUITE/DATE`, with the values of single test examples if the runs recorded them. The page has
+    /// marks by which its tables can be regenerated.
     pub(crate) fn write(&self, folder: &Path) -> anyhow::Result<PathBuf> {
         let Self { suite, runs, command, environment } = self;
         let date = Timestamp::now().strftime("%Y-%m-%d").to_string();

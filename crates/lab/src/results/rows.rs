@@ -19,8 +19,8 @@ use crate::{
 /// <https://arxiv.org/abs/2001.08361>
 const TRAINING: f64 = 3.0;
 
-/// The rows of all runs of a suite that have ended or are refused. Those that are still to be
-/// trained have none.
+/// The rows of all runs of a suite that have ended or are refused. Runs that are still to be trained have no
+/// rows.
 pub(crate) fn rows(suite: &SuitePlan, store: &Store) -> anyhow::Result<Runs> {
     let mut rows = Vec::new();
     let spent = Spent::of(suite, store)?;
@@ -89,7 +89,7 @@ pub(crate) fn blank(suite: &SuitePlan, spec: &RunSpec) -> Row {
         router: spec.router().into(),
         seed: spec.seed,
         split: "test".into(),
-        // A run's folder is named by its code too, so whatever is found there is of this revision.
+        // The code is part of the name of a run's folder, so every run that is found has this revision.
         revision: revision().into(),
         run: spec.id.clone(),
         note: spec.note.clone(),

@@ -5,8 +5,8 @@ use report::Row;
 use super::{conditions::of_training, rows::blank};
 use crate::{exec::SearchResult, spec::SuitePlan, store::Store};
 
-/// A row for each number of each search, of the validation split. Where the claims of the suite have
-/// conditions there are those of the networks too whose weights candidates have.
+/// A row for each measure of each search, on the validation split. If the claims of the suite have
+/// conditions, also the rows of the networks whose weights the candidates have.
 pub(crate) fn search_rows(
     suite: &SuitePlan,
     results: &[SearchResult],

@@ -11,7 +11,7 @@ use crate::{
 };
 
 impl TuningPlan {
-    /// All trials as rows: a method for each setting, and for each rung that it came to.
+    /// All trials as rows: one method for each setting and each rung that the setting reached.
     pub(crate) fn rows(
         &self,
         blank: impl Fn(&RunSpec) -> Row,

@@ -6,7 +6,7 @@ use serde::de::DeserializeOwned;
 
 use super::tree::SettingTree;
 
-/// Refuses keys that are none.
+/// Refuses unknown keys.
 pub fn known_keys(settings: &SettingTree, known: &[&str]) -> anyhow::Result<()> {
     let table =
         settings.table().ok_or_else(|| anyhow!("{}: expected a table", settings.place()))?;
@@ -30,7 +30,7 @@ pub fn tables<'a>(settings: &'a SettingTree, key: &str) -> anyhow::Result<&'a [S
 /// The tables of `[[key]]` as values of a type; none if there is no such key.
 ///
 /// # Errors
-/// With the place of a table that does not fit.
+/// If a table does not fit; names its place.
 pub fn typed_tables<T: DeserializeOwned>(
     settings: &SettingTree,
     key: &str,
@@ -44,7 +44,7 @@ pub fn typed_tables<T: DeserializeOwned>(
 /// A table as a value of a type; `key` is its name in errors.
 ///
 /// # Errors
-/// With the place of what does not fit.
+/// If a value does not fit; names its place.
 pub fn typed_table<T: DeserializeOwned>(table: &SettingTree, key: &str) -> anyhow::Result<T> {
     typed(table.value()).map_err(|(path, why)| at(table, &path, format!("{key}: {why}")))
 }

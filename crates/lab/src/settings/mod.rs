@@ -1,4 +1,4 @@
-//! Settings as they were written: a tree of TOML in which each value has its source and line.
+//! Settings as written: a tree of TOML in which each value has its source and line.
 
 mod keys;
 mod reader;

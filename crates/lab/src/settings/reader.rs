@@ -8,11 +8,11 @@ use toml::de::{DeTable, DeValue};
 
 use super::tree::{Place, SettingTree};
 
-/// The most parts of a key.
+/// The largest number of parts of a key.
 const DEEPEST: usize = 64;
 
 impl SettingTree {
-    /// Reads TOML; `source` is what errors call it.
+    /// Reads TOML; `source` is its name in errors.
     pub fn parse(source: &str, text: &str) -> anyhow::Result<Self> {
         let reader = TomlReader::new(source.into(), text);
         let table = DeTable::parse(text).map_err(|err| {
@@ -22,12 +22,12 @@ impl SettingTree {
         reader.table(table.get_ref(), reader.place(0))
     }
 
-    /// Reads TOML that comes with the program, whose lines nobody sees; `source` is what errors call it.
+    /// Reads TOML that is part of the program, without line numbers; `source` is its name in errors.
     pub(crate) fn built_in(source: &str, text: &str) -> anyhow::Result<Self> {
         Ok(Self::plain(Self::parse(source, text)?.value(), source))
     }
 
-    /// The setting `a.b.c = value` as nested tables.
+    /// Parses the setting `a.b.c = value` into nested tables.
     pub fn assignment(text: &str) -> anyhow::Result<Self> {
         let (path, value) = text.split_once('=').ok_or_else(|| {
             anyhow!("{text:?} is not a setting; expected key=value, for example train.lr=0.001")
@@ -51,7 +51,7 @@ impl SettingTree {
 
 struct TomlReader {
     source: Rc<str>,
-    /// The ends of the lines of the text; none where there is no text, on the command line.
+    /// The ends of the lines of the text; none for settings without a text, from the command line.
     ends: Option<Vec<usize>>,
 }
 
@@ -94,7 +94,7 @@ impl TomlReader {
 
     fn leaf(&self, value: &DeValue, place: &Place) -> anyhow::Result<Value> {
         let bad = |text: &dyn fmt::Display| anyhow!("{place}: {text} is not a number");
-        // Configs are kept as JSON, which has no infinity: it would be read as "left out".
+        // Configs are stored as JSON, which has no infinity: it would be read as a missing value.
         let finite = |text: &str| match text.parse::<f64>() {
             Ok(number) if number.is_finite() => Ok(number.into()),
             Ok(_) => {

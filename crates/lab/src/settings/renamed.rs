@@ -1,8 +1,8 @@
-//! Keys with new names. Suites may use the old names for one version, with a warning.
+//! Keys that were renamed. Suites may use the old names for one version, with a warning.
 
 use super::tree::SettingTree;
 
-/// The table, the old key in it, and the new one.
+/// The name of the table, the old key in it, and the new key.
 const RENAMED: [[&str; 3]; 4] = [
     ["moe", "storage", "expert_dtype"],
     ["capacity", "served", "keep_fraction"],
@@ -11,7 +11,7 @@ const RENAMED: [[&str; 3]; 4] = [
 ];
 
 impl SettingTree {
-    /// Gives keys their new names, wherever they are, and returns a warning for each.
+    /// Renames old keys everywhere in the tree, and returns a warning for each.
     pub(crate) fn rename_old_keys(&mut self) -> Vec<String> {
         let mut warnings = Vec::new();
         self.rename_in("", &mut warnings);

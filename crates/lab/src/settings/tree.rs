@@ -1,4 +1,4 @@
-//! Settings with their sources and lines, so that an error can name file and line.
+//! Settings with their sources and lines, so that an error can name the file and the line.
 
 use std::{collections::BTreeMap, fmt, rc::Rc};
 
@@ -37,7 +37,7 @@ impl SettingTree {
         SettingTree::Table(BTreeMap::new(), Place { source: source.into(), line: None })
     }
 
-    /// Plain data; `source` is what errors call it.
+    /// A tree of plain data; `source` is its name in errors.
     pub fn plain(value: Value, source: &str) -> Self {
         Self::from_value(value, &Place { source: source.into(), line: None })
     }
@@ -60,8 +60,8 @@ impl SettingTree {
         }
     }
 
-    /// Lays `over` on top. Tables are joined key by key, except that a table with a `kind` takes
-    /// the place of the one before: another plug-in has other hyperparameters.
+    /// Lays `over` on top. Tables are merged key by key, except that a table with a `kind` replaces the table
+    /// below: another plug-in has other hyperparameters.
     pub fn lay(&mut self, over: &SettingTree) {
         self.name_to_table();
         match (self, over) {
@@ -79,7 +79,7 @@ impl SettingTree {
         }
     }
 
-    /// Writes the bare name of a plug-in as a table, so that hyperparameters can be laid on it.
+    /// Turns the bare name of a plug-in into a table, so that hyperparameters can be laid over it.
     fn name_to_table(&mut self) {
         if let SettingTree::Leaf(Value::String(_), place) = self {
             let place = place.clone();
@@ -88,7 +88,7 @@ impl SettingTree {
         }
     }
 
-    /// Puts a setting into a table, in the place of one that may be there.
+    /// Puts a setting into a table, replacing an existing one.
     pub fn put(&mut self, key: &str, value: SettingTree) {
         if let SettingTree::Table(table, _) = self {
             table.insert(key.to_string(), value);
@@ -104,7 +104,7 @@ impl SettingTree {
         rest
     }
 
-    /// The same table at another place: that of the key that stands for it.
+    /// The same table with the place of the key that refers to it.
     pub fn at(mut self, at: &Place) -> Self {
         if let SettingTree::Table(_, place) = &mut self {
             *place = at.clone();
@@ -112,7 +112,7 @@ impl SettingTree {
         self
     }
 
-    /// The settings of a table; none if it is no table.
+    /// The settings of a table; none if this is not a table.
     pub fn table(&self) -> Option<&BTreeMap<String, SettingTree>> {
         match self {
             SettingTree::Table(table, _) => Some(table),
@@ -120,7 +120,7 @@ impl SettingTree {
         }
     }
 
-    /// The same as plain data.
+    /// The settings as plain data.
     pub fn value(&self) -> Value {
         match self {
             SettingTree::Leaf(value, _) => value.clone(),
@@ -140,7 +140,7 @@ impl SettingTree {
         }
     }
 
-    /// The place of the setting of a dotted path, or of the nearest table around it.
+    /// The place of the setting of a dotted path, or of the innermost existing table around it.
     pub fn place_of(&self, path: &str) -> &Place {
         let mut at = self;
         for key in path.split('.') {

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Equal {
-    /// Those of one forward pass, for one token.
+    /// Floating-point operations of one forward pass, per token.
     ActiveFlops,
     /// All parameters.
     Params,
@@ -19,7 +19,7 @@ pub(crate) enum Equal {
 }
 
 impl Equal {
-    /// In words, for tables.
+    /// The name of the quantity in tables.
     pub(crate) fn words(self) -> &'static str {
         match self {
             Equal::ActiveFlops => "active FLOPs per token",
@@ -40,11 +40,11 @@ pub(crate) struct BudgetOutcome {
     pub(crate) tolerance: f64,
     /// The method that defines the budget.
     pub(crate) reference: String,
-    /// The budget; none where it can only be measured.
+    /// The budget; none if it can only be measured.
     pub(crate) target: Option<f64>,
-    /// The size that gave way: its path, what it was and what it is.
+    /// The size that was solved for: its path, its old and its new value.
     pub(crate) solved: Option<(String, u64, u64)>,
-    /// The relative deviation, as far as it is known before training.
+    /// The relative deviation from the budget, as far as it is known before training.
     pub(crate) off: Option<f64>,
 }
 

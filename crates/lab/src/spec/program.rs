@@ -1,26 +1,26 @@
-//! The program that a suite comes with: an experiment, or `bench`.
+//! The program that contains a suite: an experiment, or `bench`.
 
 use files::hex;
 use include_dir::{Dir, DirEntry};
 use sha2::{Digest, Sha256};
 
-/// A program: how it is called, and the source that its own plug-ins are in.
+/// A program: the name of its package, and the source of its own plug-ins.
 #[derive(Clone, Copy, Debug)]
 pub struct Program {
-    /// Its package, for `cargo run -p`.
+    /// The package, for `cargo run -p`.
     pub package: &'static str,
-    /// Its folder `src`, with all files in it.
+    /// The folder `src` with all of its files.
     pub source: &'static Dir<'static>,
 }
 
 impl Program {
-    /// A program without a source of its own.
+    /// A program without its own source.
     pub const NONE: Self = {
         static EMPTY: Dir<'static> = Dir::new("", &[]);
         Self { package: "", source: &EMPTY }
     };
 
-    /// SHA-256 of names and contents of all files, in the order of their names.
+    /// SHA-256 of the names and contents of all files, ordered by name.
     pub(crate) fn digest(&self) -> String {
         let mut files = Vec::new();
         collect(self.source, &mut files);
@@ -76,7 +76,7 @@ mod tests {
 
     #[test]
     fn the_macro_takes_the_whole_folder() {
-        // Here it is the source of `lab` itself.
+        // This program is the source of `lab` itself.
         let suite = crate::suite!("s", "../../../bench/suites/smoke.toml");
         let mut files = Vec::new();
         collect(suite.program.source, &mut files);

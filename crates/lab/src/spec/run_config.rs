@@ -10,7 +10,7 @@ use training::{DistillConfig, FewShot, TrainConfig};
 use super::prune::PruneConfig;
 use crate::Plugins;
 
-/// The config of one run. What a suite leaves out takes its default.
+/// The config of one run. Settings that a suite leaves out have their defaults.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RunConfig {
@@ -24,27 +24,27 @@ pub struct RunConfig {
     /// Budget and optimizer.
     #[serde(default)]
     pub train: TrainConfig,
-    /// The run that it starts from: with the weights that this one ends with. In a suite it is what
-    /// `from` changes of the run's own settings. None means random weights.
+    /// The run from which it starts: with the final weights of that run. In a suite, `from` has the changes
+    /// relative to the run's own settings. None means random weights.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<Box<RunConfig>>,
-    /// The checkpoint of another framework whose weights it has. In a suite it is `from.checkpoint`.
+    /// The checkpoint of another framework that provides the weights. In a suite it is `from.checkpoint`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub checkpoint: Option<CheckpointConfig>,
-    /// The experts that are pruned from the network it starts from.
+    /// The pruning of experts from the network with which the run starts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prune: Option<PruneConfig>,
-    /// The initial weights of experts that are made of the dense networks of the run that it starts from.
+    /// The initial weights of experts that are made of the dense networks of the run from which it starts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub upcycle: Option<UpcycleConfig>,
-    /// If given, the network is evaluated by a linear head of its own, fitted to a few examples of each
-    /// class: a run of no steps.
+    /// If given, the network is evaluated by a separate linear head, fitted to a few examples of each class.
+    /// Such a run has no steps.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub few_shot: Option<FewShot>,
-    /// The runs that it takes weights over from, part by part. In a suite they are methods named before.
+    /// The runs from which it takes weights, part by part. In a suite they are methods named earlier.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub parts: Vec<PartConfig>,
-    /// The run whose network it learns from beside the task. In a suite it is a method named before.
+    /// The run from whose network it learns in addition to the task. In a suite it is a method named earlier.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub teacher: Option<Box<RunConfig>>,
     /// The distillation from the teacher.
@@ -56,7 +56,7 @@ pub struct RunConfig {
 }
 
 impl RunConfig {
-    /// The reason for which the network may not be used for the task, if any: it is not causal.
+    /// The reason why the network may not be used for the task, if any: it is not causal.
     pub(crate) fn refusal(
         &self,
         plugins: &Plugins,
@@ -75,7 +75,8 @@ impl RunConfig {
         self.moe.expert_parallel && self.moe.layers != Placement::NONE
     }
 
-    /// The note of tables on the router on this task, on the task, and on what its scores are of; often empty.
+    /// The note in tables on the router for this task, on the task, and on the data of its scores; often
+    /// empty.
     pub(crate) fn note(&self, plugins: &Plugins, task: &dyn Task) -> Result<String, ConfigError> {
         let routed = self.moe.layers != Placement::NONE;
         let of_router = match task.domain() {
@@ -112,21 +113,22 @@ pub struct CheckpointConfig {
     pub folder: String,
     /// The digest of its config and tensors.
     pub sha256: String,
-    /// Whether runs that start from it may leave a part of it, and have parameters that it does not set.
+    /// Whether runs that start from it may leave out a part of it, and may have parameters that it does not
+    /// set.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub partial: bool,
 }
 
-/// A part of another run's network, and where it goes.
+/// A part of another run's network, and its place in the new network.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PartConfig {
-    /// The run that it is taken from.
+    /// The run that has the part.
     pub of: Box<RunConfig>,
-    /// Its path there, `module`; empty for the whole network.
+    /// The path of the part in that run, `module`; empty for the whole network.
     #[serde(default)]
     pub take: String,
-    /// Its path here, `meta`; empty for the whole network.
+    /// The path of the part in this run, `meta`; empty for the whole network.
     #[serde(default)]
     pub into: String,
 }
@@ -153,13 +155,14 @@ pub struct GroupsConfig {
     /// The origin of the groups.
     #[serde(default)]
     pub by: By,
-    /// The run whose confusions count. In a suite it is what `of` changes of the run's own settings.
+    /// The run whose confusions determine the groups. In a suite, `of` has the changes relative to the run's
+    /// own settings.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub of: Option<Box<RunConfig>>,
 }
 
 impl GroupsConfig {
-    /// Checks that the classes of a task can be grouped like this.
+    /// Checks that the classes of a task can be grouped in this way.
     pub(crate) fn check(&self, task: &dyn Task) -> Result<(), String> {
         let (count, classes) = (self.count, task.outputs());
         if count == 0 || count > classes {

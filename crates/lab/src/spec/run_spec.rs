@@ -1,4 +1,4 @@
-//! One run: all that determines its numbers, and its labels in tables.
+//! One run: everything that determines its numbers, and its labels in tables.
 
 use std::sync::Arc;
 
@@ -19,23 +19,23 @@ pub(crate) struct RunSpec {
     pub(crate) data: Arc<dyn Task>,
     /// The digest of the files and embedded sets that the task is made from.
     pub(crate) digest: DataDigest,
-    /// The note of tables on it; often empty.
+    /// The note in tables on the run; often empty.
     pub(crate) note: String,
-    /// The reason for which it is not trained, if any.
+    /// The reason why it is not trained, if any.
     pub(crate) refused: Option<String>,
-    /// The run that it starts from.
+    /// The run from which it starts.
     pub(crate) from: Option<Box<RunSpec>>,
-    /// The runs that it takes weights over from, in the order of the parts of its config.
+    /// The runs from which it takes weights, in the order of the parts in its config.
     pub(crate) parts: Vec<RunSpec>,
-    /// The run whose network it learns from.
+    /// The run from whose network it learns.
     pub(crate) teacher: Option<Box<RunSpec>>,
-    /// The run whose confusions make its groups.
+    /// The run whose confusions determine its groups.
     pub(crate) confusion_run: Option<Box<RunSpec>>,
     /// Its budget, if the suite holds something equal.
     pub(crate) budget: Option<BudgetOutcome>,
     /// Whether it is a trial of a setting, which is not evaluated on the test split.
     pub(crate) trial: bool,
-    /// The setting that was chosen for it, or that it has none since the suite states it.
+    /// The setting that was chosen for it, or the mark that the suite states its setting.
     pub(crate) tuned: Option<Tuned>,
     /// Hash of config, seed and code: the name of its folder.
     pub(crate) id: String,
@@ -51,8 +51,8 @@ impl RunSpec {
         }
     }
 
-    /// The run whose training made its network: itself, or, without steps of its own, the one that it starts
-    /// from.
+    /// The run whose training made its network: itself, or, without steps of its own, the run from which it
+    /// starts.
     pub(crate) fn trained(&self) -> &RunSpec {
         match &self.from {
             Some(from) if self.config.train.steps == 0 => from.trained(),

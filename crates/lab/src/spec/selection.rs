@@ -2,7 +2,7 @@
 
 use report::few;
 
-/// The tier of a suite as it stands.
+/// The tier of a suite without a tier's settings.
 pub(crate) const LAPTOP: &str = "laptop";
 
 /// The selected runs of a suite, and what is changed in them.
@@ -32,7 +32,7 @@ impl Default for Selection {
 }
 
 impl Selection {
-    /// The options that make it another request than that of the whole suite, in a fixed order.
+    /// The options that make a request different from that of the whole suite, in a fixed order.
     pub(crate) fn options(&self) -> Vec<String> {
         let mut options = Vec::new();
         if self.device != "flex" {
@@ -49,10 +49,10 @@ impl Selection {
     }
 }
 
-/// The most seeds of an option that a message names one by one.
+/// The largest number of seeds of an option that a message lists.
 const NAMED: usize = 20;
 
-/// An option for a message, without a long row of seeds: `--seeds 0..100000`.
+/// An option for a message, with a long list of seeds shortened: `--seeds 0..100000`.
 pub(crate) fn shorter(option: &str) -> String {
     let seeds = option.strip_prefix("--seeds ").map(|seeds| seeds.split(','));
     let Some(seeds) = seeds.filter(|seeds| seeds.clone().count() > NAMED) else {

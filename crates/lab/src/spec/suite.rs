@@ -16,32 +16,32 @@
 //! moe.router = { kind = "top-k", k = 2 }
 //! ```
 //!
-//! A `[budget]` holds something equal between the methods of a task, see `planning/budget.rs`; a `[tune]`
-//! tries settings for each method but those with `tune = false`, see `planning/search_space.rs`.
+//! A `[budget]` holds a quantity equal between the methods of a task, see `planning/budget.rs`; a `[tune]`
+//! tries settings for each method except those with `tune = false`, see `planning/search_space.rs`.
 //!
-//! A run's config is `base`, then its `[[task]]`, then its `[[method]]`, then `--set`, each laid
-//! over the one before. `from = { train.steps = 600 }` starts a run with the weights that another one
-//! ends with: the run of the same settings with those laid over them. `after = "NAME"` starts it from
-//! the run of a method named before, whose settings it takes over; it has no steps of its own unless
-//! it says so. So a trained network is examined again: with another capacity, on other images,
-//! fine-tuned, or by a linear head for a few examples (`few_shot = { shots = 5 }`). A method may say what it
-//! does differently for one task in a table `on`: `on.digits.moe.experts = 4`.
-//! `parts = [{ of = "NAME", take = "module", into = "meta" }]` starts it with parts of the networks of
-//! methods named before, by their paths; `teacher = "NAME"` has it learn from such a network beside the
-//! task, by `distill = { alpha = 0.5, tau = 1.0, reduction = "batch" }`.
+//! A run's config is `base`, then its `[[task]]`, then its `[[method]]`, then `--set`, each laid over the one
+//! before. `from = { train.steps = 600 }` starts a run with the final weights of another run: the one with
+//! the same settings with those of `from` laid over them. `after = "NAME"` starts it from the run of a method
+//! named earlier, whose settings it takes over; it has no steps of its own unless it sets them. In this way a
+//! trained network is evaluated again: with another capacity, on other images, fine-tuned, or by a linear
+//! head for a few examples (`few_shot = { shots = 5 }`). A method may override settings for one task in a
+//! table `on`: `on.digits.moe.experts = 4`. `parts = [{ of = "NAME", take = "module", into = "meta" }]`
+//! starts it with parts of the networks of methods named earlier, by their paths; `teacher = "NAME"` has it
+//! learn from such a network in addition to the task, by `distill = { alpha = 0.5, tau = 1.0, reduction =
+//! "batch" }`.
 
 use super::program::Program;
 
 /// A suite file that is part of a program; [`suite!`](crate::suite) makes one.
 #[derive(Clone, Copy, Debug)]
 pub struct Suite {
-    /// The name it is called by.
+    /// The name of the suite.
     pub name: &'static str,
     /// The file, for messages.
     pub file: &'static str,
-    /// Its text.
+    /// The text of the file.
     pub text: &'static str,
-    /// The program that it comes with.
+    /// The program that contains it.
     pub program: Program,
 }
 

@@ -8,11 +8,11 @@ pub(crate) struct SuitePlan {
     pub(crate) name: String,
     /// The title of the table.
     pub(crate) title: String,
-    /// Whether its claims have conditions, `[[gate]]`, which want more numbers of each run.
+    /// Whether its claims have conditions, `[[gate]]`, which need more numbers of each run.
     pub(crate) gated: bool,
-    /// The digest of what was registered of its claims, if anything was.
+    /// The digest of the registration of its claims, if they are registered.
     pub(crate) registration: Option<String>,
-    /// The selected runs, seed by seed; none yet where settings are to be chosen first.
+    /// The selected runs, seed by seed; empty if settings are to be chosen first.
     pub(crate) specs: Vec<RunSpec>,
     /// The tuning plan, if the suite tunes its methods.
     pub(crate) tuning: Option<TuningPlan>,
@@ -28,7 +28,7 @@ impl SuitePlan {
         }
     }
 
-    /// All runs that may be trained: where settings are to be chosen, those of every setting.
+    /// All runs that may be trained: if settings are to be chosen, the runs of every setting.
     pub(crate) fn possible(&self) -> Vec<&RunSpec> {
         match &self.tuning {
             Some(tuning) => tuning.possible(),
@@ -36,7 +36,7 @@ impl SuitePlan {
         }
     }
 
-    /// The budget that its methods share, if there is one.
+    /// The budget that the methods share, if there is one.
     pub(crate) fn budget(&self) -> Option<&BudgetOutcome> {
         self.planned().into_iter().find_map(|spec| spec.budget.as_ref())
     }

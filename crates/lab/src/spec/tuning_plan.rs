@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use super::run_spec::RunSpec;
 
-/// The trials of a suite, and the runs among which they choose.
+/// The trials of a suite, and the runs from which they choose.
 pub(crate) struct TuningPlan {
     pub(crate) groups: Vec<Group>,
     pub(crate) halving: Halving,
@@ -22,13 +22,13 @@ pub(crate) struct Group {
 }
 
 impl Group {
-    /// The name of the method that it is about.
+    /// The name of the method to which the settings belong.
     pub(crate) fn method(&self) -> Option<&str> {
         self.options.iter().find_map(Candidate::any).map(|spec| spec.method.as_str())
     }
 }
 
-/// A setting, the runs that try it on each rung, and those that are trained if it is chosen.
+/// A setting, the runs that try it on each rung, and the runs that are trained if it is chosen.
 pub(crate) struct Candidate {
     pub(crate) text: String,
     pub(crate) rungs: Vec<Vec<RunSpec>>,
@@ -43,14 +43,14 @@ impl Candidate {
 }
 
 impl TuningPlan {
-    /// The settings of each method and task, in words.
+    /// The settings of each method and task, as text.
     #[cfg(test)]
     pub(crate) fn texts(&self) -> Vec<Vec<String>> {
         let text = |group: &Group| group.options.iter().map(|option| option.text.clone()).collect();
         self.groups.iter().map(text).collect()
     }
 
-    /// The runs that try settings first.
+    /// The runs of the first rung.
     pub(crate) fn trials(&self) -> Vec<&RunSpec> {
         let options = self.groups.iter().flat_map(|group| &group.options);
         once(options.flat_map(|option| option.rungs.first()).flatten())
@@ -69,13 +69,13 @@ impl TuningPlan {
     }
 }
 
-/// Each run once: methods that start `after` one share its trials.
+/// The distinct runs: methods that start `after` one share its trials.
 pub(crate) fn once<'a>(specs: impl IntoIterator<Item = &'a RunSpec>) -> Vec<&'a RunSpec> {
     let mut seen = HashSet::new();
     specs.into_iter().filter(|spec| seen.insert(spec.id.as_str())).collect()
 }
 
-/// Successive halving: how often settings are examined, and what share of them continues.
+/// Successive halving: the number of rungs, and the share of the settings that advances.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Halving {
@@ -106,7 +106,7 @@ impl Halving {
         (all / self.share(rung)).max(1)
     }
 
-    /// The steps of a whole run over those of a run on this rung.
+    /// The ratio of the steps of a whole run to those of a run on this rung.
     fn share(self, rung: u32) -> usize {
         self.factor.saturating_pow(self.rungs.saturating_sub(rung + 1))
     }

@@ -8,14 +8,14 @@ const END: [&str; 2] = [",\n  \"sha256\": \"", "\"\n}"];
 /// The digits of a digest.
 const DIGITS: usize = 64;
 
-/// A pretty-printed object that is not empty, with its checksum.
+/// A pretty-printed object, which must not be empty, with its checksum.
 pub(super) fn with_checksum(mut object: String) -> Vec<u8> {
     object.truncate(object.trim_end_matches("\n}").len());
     let digest = hex(&Sha256::digest(&object));
     [&object, END[0], &digest, END[1]].concat().into_bytes()
 }
 
-/// Whether the checksum at the end is that of the bytes before it.
+/// Whether the checksum at the end matches the bytes before it.
 pub(super) fn is_intact(bytes: &[u8]) -> bool {
     let parts = || {
         let rest = bytes.strip_suffix(END[1].as_bytes())?;
@@ -25,8 +25,8 @@ pub(super) fn is_intact(bytes: &[u8]) -> bool {
     parts().is_some_and(|(text, digest)| hex(&Sha256::digest(text)).as_bytes() == digest)
 }
 
-/// Whether an older version wrote it: it has none of the keys that came with the checksum. One flipped bit
-/// or a cut does not take away all of them and leave an object.
+/// Whether an older version wrote the object: it has none of the keys that were added with the checksum. One
+/// flipped bit or a truncation cannot remove all of them and leave a valid object.
 pub(super) fn is_older(bytes: &[u8]) -> bool {
     let text = String::from_utf8_lossy(bytes);
     !["\"run\":", "\"files\":", "\"sha256\":"].iter().any(|key| text.contains(key))

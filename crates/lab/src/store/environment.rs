@@ -1,4 +1,4 @@
-//! The environment of a run: enough to reproduce it, or to know why it differs.
+//! The environment of a run: enough to reproduce it, or to explain why its numbers differ.
 
 use std::{fs, process::Command, thread};
 
@@ -6,12 +6,12 @@ use serde::{Deserialize, Serialize};
 
 use super::identity;
 
-/// The machine, and the code on it.
+/// The machine, and the version of the code.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Environment {
     /// The git commit of the folder in which the program runs.
     pub(crate) git_revision: String,
-    /// Whether there were changes that are not committed.
+    /// Whether there were uncommitted changes.
     pub(crate) git_dirty: bool,
     /// Hash of the code that all runs share.
     pub(crate) code: String,
@@ -24,9 +24,9 @@ pub(crate) struct Environment {
     /// The vector instruction sets of the processor, the widest last.
     #[serde(default)]
     pub(crate) instruction_set: String,
-    /// Processors that this program may use.
+    /// The number of processors that this program may use.
     pub(crate) cores: usize,
-    /// Processors that were used.
+    /// The number of processors that were used.
     pub(crate) threads: usize,
     /// Operating system and architecture.
     pub(crate) system: String,
@@ -59,7 +59,7 @@ impl Environment {
         }
     }
 
-    /// As lines for people.
+    /// The environment as lines of text.
     pub(crate) fn lines(&self) -> String {
         match serde_json::to_value(self) {
             Ok(serde_json::Value::Object(fields)) => fields
@@ -74,7 +74,7 @@ impl Environment {
     }
 }
 
-/// The extensions that matter for products and sums, in the order in which they came.
+/// The extensions that matter for products and sums, from the oldest to the newest.
 #[cfg(target_arch = "x86_64")]
 fn instruction_set() -> Vec<&'static str> {
     use std::arch::is_x86_feature_detected as has;

@@ -9,16 +9,16 @@ use crate::{Plugins, spec::RunConfig};
 
 include!(concat!(env!("OUT_DIR"), "/code.rs"));
 
-/// The code that all runs share, in short: what tables call the revision. Unlike a git commit it
-/// stays when only documents change, so runs before and after can be compared.
+/// A short digest of the code that all runs share, which tables call the revision. Unlike a git commit it
+/// does not change when only documents change, so runs before and after such a change can be compared.
 pub fn revision() -> &'static str {
     &COMMON[..12]
 }
 
-/// The version of the code that a run of this config depends on: what all runs share, the readers of
-/// checkpoints if it has the weights of one, the files of the
-/// plug-ins that it names, and the whole source of the program if one of them is not of the library.
-/// Editing one router changes the version of its own runs only.
+/// The version of the code on which a run of this config depends: the code that all runs share, the readers
+/// of checkpoints if the run has the weights of one, the files of the plug-ins that it names, and the whole
+/// source of the program if one of them is not in the library. Editing one router changes only the version of
+/// its own runs.
 fn version(config: &Value, plugins: &Plugins, library: &Plugins, program: &str) -> String {
     let mut kinds = Vec::new();
     collect_kinds(config, &mut kinds);
@@ -32,7 +32,7 @@ fn version(config: &Value, plugins: &Plugins, library: &Plugins, program: &str) 
         hash.update(program);
     }
     for (stem, file) in PLUGINS {
-        // A file that is no plug-in, a helper of several, counts for all of them.
+        // A file that is not a plug-in, such as a helper of several plug-ins, counts for all of them.
         if stems.iter().any(|used| used == stem) || !plugins.in_file(stem) {
             hash.update(stem);
             hash.update(file);
@@ -41,20 +41,20 @@ fn version(config: &Value, plugins: &Plugins, library: &Plugins, program: &str) 
     hex(&hash.finalize())
 }
 
-/// The determinants of a run's numbers besides config, seed and data.
+/// The determinants of a run's numbers in addition to config, seed and data.
 #[derive(Clone, Copy)]
 pub(crate) struct Origin<'a> {
     /// All plug-ins that a config can name.
     pub(crate) plugins: &'a Plugins,
     /// The digest of the program's source.
     pub(crate) program: &'a str,
-    /// The device: another one computes other last digits.
+    /// The device: another device computes slightly different numbers.
     pub(crate) device: &'a str,
 }
 
 impl Origin<'_> {
-    /// The identity of a run: a hash of everything that determines its numbers. A trial, which does
-    /// not see the test split, is another run than one that does.
+    /// The identity of a run: a hash of everything that determines its numbers. A trial, which is not
+    /// evaluated on the test split, has another identity than a run that is.
     pub(crate) fn run_id(
         &self,
         config: &RunConfig,
@@ -62,7 +62,8 @@ impl Origin<'_> {
         seed: u64,
         trial: bool,
     ) -> String {
-        // Plain data: strings as keys, no number that JSON cannot write (settings are finite).
+        // The config is plain data: its keys are strings, and it has no number that JSON cannot represent
+        // (settings are finite).
         let config = serde_json::to_value(config).unwrap_or_default();
         let code = version(&config, self.plugins, &Plugins::default(), self.program);
         let trial = if trial { "/trial" } else { "" };
@@ -70,19 +71,19 @@ impl Origin<'_> {
             "flex" => String::new(),
             other => format!("/{other}"),
         };
-        // The programs that generate data are part of the code.
+        // Programs that generate data are part of the code.
         let data = if data.is_empty() { String::new() } else { format!("/{}", data.sha256()) };
         let all = format!("{config}/{seed}/{code}{trial}{device}{data}");
         hex(&Sha256::digest(all))[..16].to_string()
     }
 }
 
-/// The identity of a run that another one is trained before.
+/// The identity of a run that depends on another run.
 pub(crate) fn after(id: &str, before: &str) -> String {
     hex(&Sha256::digest(format!("{id}/{before}")))[..16].to_string()
 }
 
-/// Every name that stands behind a `kind`, wherever it is.
+/// Collects every name that is the value of a `kind`, at any depth.
 fn collect_kinds(config: &Value, kinds: &mut Vec<String>) {
     match config {
         Value::Object(table) => {

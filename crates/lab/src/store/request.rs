@@ -1,9 +1,9 @@
-//! The file with the results of a request: a suite, and the options that make other runs of it. Each
-//! request has a file of its own, so that no table shows other results than those that were requested.
+//! The file with the results of a request: a suite, and the options that make its runs different. Each
+//! request has a separate file, so that no table shows other results than the requested ones.
 //!
-//! `runs/SUITE.csv` has the results of a whole suite, `runs/SUITE@DIGEST.csv` those with options. The
-//! JSON file of the same name says what was requested, and has a digest of the suite as it was then, of the
-//! files of results and of itself.
+//! `runs/SUITE.csv` has the results of a whole suite, `runs/SUITE@DIGEST.csv` those with options. The JSON
+//! file of the same name has the request, and digests of the suite at that time, of the files of results and
+//! of itself.
 
 use std::{
     collections::BTreeMap,
@@ -38,21 +38,21 @@ pub(crate) struct Request {
     suite: String,
     /// The name or path as it was typed.
     asked: String,
-    /// The options that make other runs of it.
+    /// The options that make its runs different.
     options: Vec<String>,
-    /// SHA-256 of what the suite says of its runs.
+    /// SHA-256 of the parts of the suite that determine its runs.
     digest: String,
-    /// SHA-256 of each file of results, by name; none where an older version wrote them.
+    /// SHA-256 of each file of results, by name; none if an older version wrote them.
     files: Option<BTreeMap<String, String>>,
 }
 
-/// The files of a request that are locked for one process to write.
+/// The files of a request, locked so that only one process writes them.
 pub(crate) struct Locked(#[expect(dead_code, reason = "closing it gives the lock back")] File);
 
 impl Request {
     /// The request for these runs of a suite.
     ///
-    /// `suite` is its name, `asked` what was typed for it, and `settings` what it says.
+    /// `suite` is its name, `asked` the name as typed, and `settings` its content.
     pub(crate) fn new(
         [suite, asked]: [&str; 2],
         settings: &SettingTree,
@@ -68,7 +68,7 @@ impl Request {
         }
     }
 
-    /// The name of its files.
+    /// The base name of its files.
     pub(crate) fn stem(&self) -> String {
         match self.options.is_empty() {
             true => self.suite.clone(),
@@ -79,12 +79,12 @@ impl Request {
         }
     }
 
-    /// Whether it is for the whole suite.
+    /// Whether the request is for the whole suite.
     pub(crate) fn is_whole(&self) -> bool {
         self.options.is_empty()
     }
 
-    /// As it is typed.
+    /// The request as it is typed.
     fn words(&self) -> String {
         let options = self.options.iter().map(|option| format!(" {}", shorter(option)));
         self.asked.clone() + &options.collect::<String>()
@@ -94,14 +94,14 @@ impl Request {
         runs.join(self.names()[0].as_str())
     }
 
-    /// The names of its files: results, examples, trials, and what they are of.
+    /// The names of its files: results, examples, trials, and the description of the request.
     fn names(&self) -> [String; 4] {
         let ends = [".csv", ".examples.csv", "-trials.csv", ".json"];
         ends.map(|end| format!("{}{end}", self.stem()))
     }
 
-    /// Waits until no other process writes the files of this request, and takes them. What is counted
-    /// while they are taken is never older than what another process has written.
+    /// Waits until no other process writes the files of this request, and locks them. Results that are
+    /// gathered while the files are locked are never older than those that another process has written.
     pub(crate) fn lock(&self, runs: &Path) -> anyhow::Result<Locked> {
         let path = runs.join(format!("{}.lock", self.stem()));
         let file = lock_file(&path)?;
@@ -112,8 +112,8 @@ impl Request {
         Ok(Locked(file))
     }
 
-    /// Writes the results, what single examples added to them if that is known, and what they are
-    /// results of.
+    /// Writes the results, the scores of single examples if they are known, and the description of the
+    /// request.
     pub(crate) fn write(
         &self,
         _locked: &Locked,
@@ -122,7 +122,7 @@ impl Request {
         examples: Option<&str>,
     ) -> anyhow::Result<()> {
         let [results, of_examples, _, about] = self.names();
-        // What stands there may be of the suite as it was before.
+        // An existing description may belong to an earlier version of the suite.
         remove(&runs.join(&about))?;
         remove(&runs.join(&of_examples))?;
         let mut files = BTreeMap::new();
@@ -136,21 +136,22 @@ impl Request {
         write_atomic(&path, &with_checksum(text)).with_context(|| path.display().to_string())
     }
 
-    /// The file of the trials of settings.
+    /// The path of the file with the trials of settings.
     pub(crate) fn trials(&self, runs: &Path) -> PathBuf {
         runs.join(self.names()[2].as_str())
     }
 
-    /// The file with its results; none if they are not there.
+    /// The path of the file with its results; none if it does not exist.
     ///
     /// # Errors
-    /// If what is there is of another version of the suite, or has changed since it was written.
+    /// If the file belongs to another version of the suite, or has changed since it was written.
     pub(crate) fn find(&self, runs: &Path) -> anyhow::Result<Option<PathBuf>> {
         let csv = self.csv(runs);
         if !run_files::is_file(&csv)? {
             return Ok(None);
         }
-        // Another process may be writing them; where nobody may write, nobody does.
+        // Another process may be writing the files. A folder that nobody may write to has no lock and needs
+        // none.
         let lock = runs.join(format!("{}.lock", self.stem()));
         let lock = run_files::is_file(&lock)?.then(|| File::open(lock).ok()).flatten();
         let _lock = lock.filter(|lock| lock.lock_shared().is_ok());
@@ -166,7 +167,7 @@ impl Request {
         }
     }
 
-    /// Checks the files of results against what they were when they were written.
+    /// Checks that the files of results are unchanged since they were written.
     fn check(&self, runs: &Path, again: &str) -> anyhow::Result<()> {
         let [_, of_examples, ..] = self.names();
         let known = self.files.iter().flatten();
@@ -183,7 +184,7 @@ impl Request {
         Ok(())
     }
 
-    /// The request that results belong to; none if nothing states it.
+    /// The request to which results belong; none if no file states it.
     fn read(path: &Path) -> anyhow::Result<Option<Self>> {
         let Some(bytes) = run_files::read(path)? else { return Ok(None) };
         let request: Option<Self> = serde_json::from_slice(&bytes).ok();
@@ -194,7 +195,8 @@ impl Request {
         }
     }
 
-    /// That nothing is there, how to get it, and what of the same suite is there.
+    /// The error that there are no results, with the command that produces them and the existing results of
+    /// the same suite.
     pub(crate) fn missing(&self, runs: &Path) -> anyhow::Error {
         let entries = fs::read_dir(runs).into_iter().flatten().flatten();
         let is_json = |path: &PathBuf| path.extension().is_some_and(|end| end == "json");

@@ -1,11 +1,11 @@
-//! Files of a folder of runs. Symbolic links are not followed, so that a folder of runs cannot refer to files
-//! outside of it.
+//! Files in a folder of runs. Symbolic links are not followed, so that a folder of runs cannot refer to files
+//! outside of itself.
 
 use std::{fs, io, path::Path};
 
 use anyhow::{Context, bail};
 
-/// The content of a regular file; none if there is nothing.
+/// The content of a regular file; none if the path does not exist.
 pub(super) fn read(path: &Path) -> anyhow::Result<Option<Vec<u8>>> {
     match is_file(path)? {
         true => fs::read(path).map(Some).with_context(|| path.display().to_string()),
@@ -13,10 +13,10 @@ pub(super) fn read(path: &Path) -> anyhow::Result<Option<Vec<u8>>> {
     }
 }
 
-/// Whether there is a regular file.
+/// Whether a regular file exists at this path.
 ///
 /// # Errors
-/// If something else is there, a link say.
+/// If the path is something else, for example a link.
 pub(super) fn is_file(path: &Path) -> anyhow::Result<bool> {
     match kind(path)? {
         Some(kind) if !kind.is_file() => {
@@ -26,10 +26,10 @@ pub(super) fn is_file(path: &Path) -> anyhow::Result<bool> {
     }
 }
 
-/// Whether there is a folder.
+/// Whether a folder exists at this path.
 ///
 /// # Errors
-/// If something else is there, a link say.
+/// If the path is something else, for example a link.
 pub(crate) fn is_folder(path: &Path) -> anyhow::Result<bool> {
     match kind(path)? {
         Some(kind) if !kind.is_dir() => {
@@ -56,7 +56,7 @@ fn words(kind: fs::FileType) -> &'static str {
     }
 }
 
-/// The files of a folder and of the folders in it, by their paths in it with `/`, in order.
+/// The files of a folder and its subfolders, by their relative paths with `/`, in order.
 pub(super) fn names(folder: &Path) -> anyhow::Result<Vec<String>> {
     let mut names = Vec::new();
     let mut waiting = vec![String::new()];

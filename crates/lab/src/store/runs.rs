@@ -1,4 +1,4 @@
-//! The folder of runs: one folder a run, named by what the run follows from.
+//! The folder of runs: one folder per run, whose name is the run's identity.
 
 use std::{
     collections::BTreeSet,
@@ -20,8 +20,8 @@ use super::{
     seal::{RESULT, Seal},
 };
 
-/// A number that is not finite and was to be written as JSON, which has no NaN and no infinity: the cause for
-/// which a run fails.
+/// A number that is not finite and cannot be written as JSON, which has no NaN and no infinity. It is a cause
+/// of a run's failure.
 #[derive(Debug)]
 pub(crate) struct NotFinite(pub(crate) String);
 
@@ -37,18 +37,18 @@ impl std::error::Error for NotFinite {}
 #[derive(Clone, Debug)]
 pub(crate) struct Store {
     root: PathBuf,
-    /// Whether this process writes the files of runs, or another one beside it.
+    /// Whether this process writes the files of runs; if not, another process does.
     writes: bool,
 }
 
 impl Store {
-    /// Opens the folder, and makes it if need be.
+    /// Opens the folder, and creates it if it does not exist.
     pub(crate) fn open(root: &Path) -> anyhow::Result<Self> {
         create_folder(root).with_context(|| format!("runs folder {}", root.display()))?;
         Ok(Self { root: root.into(), writes: true })
     }
 
-    /// The folder as it is, for a process that leaves the writing to another one.
+    /// Opens the folder without creating it, for a process that leaves the writing to another one.
     pub(crate) fn for_reading(root: &Path) -> Self {
         Self { root: root.into(), writes: false }
     }
@@ -68,13 +68,13 @@ impl Store {
         Ok(Seal::read(&self.folder(id))?.map(|seal| seal.ended))
     }
 
-    /// Writes how a run ended, and what its files are: nothing of it changes after this. For the holder
-    /// of its lock, after all other files are written.
+    /// Writes the end of a run and the digests of its files, after which nothing of the run changes. Only the
+    /// holder of the run's lock may call this, after all other files are written.
     pub(crate) fn end(&self, id: &str, ended: &Ended) -> anyhow::Result<()> {
         self.seal(id, &Seal::of(id, ended, &self.folder(id))?)
     }
 
-    /// Takes files that were written after its end into what a run vouches for.
+    /// Adds files that were written after the end of a run to its seal.
     pub(crate) fn add(&self, id: &str, names: &[String]) -> anyhow::Result<()> {
         let folder = self.folder(id);
         let Some(mut seal) = Seal::read(&folder)? else { return Ok(()) };
@@ -90,13 +90,13 @@ impl Store {
         write_atomic(&path, &bytes).with_context(|| path.display().to_string())
     }
 
-    /// Checks all files of a run that has ended, but its checkpoint, against what they were then.
+    /// Checks all files of a finished run, except its checkpoint, against their digests.
     pub(crate) fn check(&self, id: &str) -> anyhow::Result<()> {
         let folder = self.folder(id);
         Seal::read(&folder)?.map_or(Ok(()), |seal| seal.check_all(&folder))
     }
 
-    /// Writes a file of a run as JSON. A value that cannot be read back is [`NotFinite`].
+    /// Writes a file of a run as JSON. A value that cannot be read back is an error, [`NotFinite`].
     pub(crate) fn write<T>(&self, id: &str, name: &str, value: &T) -> anyhow::Result<()>
     where
         T: Serialize + DeserializeOwned + PartialEq,
@@ -116,8 +116,8 @@ impl Store {
         write_atomic(&path, &bytes).with_context(|| path.display().to_string())
     }
 
-    /// Takes a run for this process; none if another one is at it. The system gives the lock back
-    /// when the process ends, however it ends.
+    /// Locks a run for this process; none if another process is training it. The system releases the lock
+    /// when the process ends in any way.
     pub(crate) fn lock(&self, id: &str) -> anyhow::Result<Option<File>> {
         let folder = self.folder(id);
         run_files::is_folder(&folder)?;
@@ -140,33 +140,32 @@ impl Store {
         Ok(Some(file))
     }
 
-    /// Removes a run that has failed, with all of its files, unless another process is at it.
+    /// Removes a failed run with all of its files, unless another process is training it.
     pub(crate) fn remove_failed(&self, id: &str) -> anyhow::Result<()> {
         let folder = self.folder(id);
         let Some(_lock) = self.lock(id)? else { return Ok(()) };
         if !matches!(self.ended(id)?, Some(Ended::Failed { .. })) {
             return Ok(());
         }
-        // What vouches for the others goes first: what a kill leaves is a run that has not ended.
+        // The seal is removed first: if the process is killed here, the rest is a run that has not ended.
         let removed =
             fs::remove_file(folder.join(RESULT)).and_then(|()| fs::remove_dir_all(&folder));
         removed.with_context(|| folder.display().to_string())
     }
 
-    /// Removes the folder of a run that could not begin: it has a lock, which this process holds, and
-    /// nothing else.
+    /// Removes the folder of a run that could not begin: it contains only a lock, which this process holds.
     pub(crate) fn remove_empty(&self, id: &str) {
         let folder = self.folder(id);
         let is_lock =
             |entry: io::Result<fs::DirEntry>| entry.is_ok_and(|it| it.file_name() == "lock");
         if fs::read_dir(&folder).is_ok_and(|mut entries| entries.all(is_lock)) {
-            // What cannot be removed is no harm: the next one takes the lock as it is.
+            // A folder that cannot be removed does no harm: the next process takes the lock that is there.
             let _ = fs::remove_file(folder.join("lock")).and_then(|()| fs::remove_dir(&folder));
         }
     }
 }
 
-/// Opens a file whose lock is taken; it has no content.
+/// Opens an empty file for use as a lock.
 pub(super) fn lock_file(path: &Path) -> anyhow::Result<File> {
     run_files::is_file(path)?;
     let opened = File::options().create(true).append(true).open(path);
@@ -177,8 +176,8 @@ fn not_finite(name: &str) -> anyhow::Error {
     NotFinite(format!("{name}: a number in it is NaN or infinite")).into()
 }
 
-/// The folder of the run of this name; none if the name, from results of whatever origin, is none of a
-/// folder.
+/// The folder of the run with this name; none if the name, which comes from results of any origin, is not the
+/// name of a folder.
 pub(crate) fn folder_named(runs: &Path, id: &str) -> Option<PathBuf> {
     let mut parts = Path::new(id).components();
     let one =
@@ -186,25 +185,25 @@ pub(crate) fn folder_named(runs: &Path, id: &str) -> Option<PathBuf> {
     (one && !id.contains('\\')).then(|| runs.join(id))
 }
 
-/// The log of a run; no rows if it has none yet.
+/// The log of a run; empty if it has none yet.
 ///
 /// # Errors
-/// As [`read_file`], or if a row is no row.
+/// The same as [`read_file`], or if a row is invalid.
 pub(crate) fn read_log(folder: &Path) -> anyhow::Result<Vec<StepRow>> {
     let path = StepLog::path(folder);
     let Some(bytes) = read_file(folder, "metrics.csv")? else { return Ok(Vec::new()) };
     StepLog::parse(&bytes).with_context(|| path.display().to_string())
 }
 
-/// The content of a file of a run, if it has it.
+/// The content of a file of a run, if it exists.
 ///
 /// # Errors
-/// If the run has ended and the file is not what it was then, or if it is a link.
+/// If the run has ended and the file has changed since then, or if it is a link.
 pub(crate) fn read_file(folder: &Path, name: &str) -> anyhow::Result<Option<Vec<u8>>> {
     read_sealed(Seal::read(folder)?.as_ref(), folder, name)
 }
 
-/// The same where the run's seal, if it has one, is known.
+/// The same, for a run whose seal, if it has one, is known.
 fn read_sealed(seal: Option<&Seal>, folder: &Path, name: &str) -> anyhow::Result<Option<Vec<u8>>> {
     match seal {
         Some(seal) => seal.read_file(folder, name),
@@ -212,7 +211,7 @@ fn read_sealed(seal: Option<&Seal>, folder: &Path, name: &str) -> anyhow::Result
     }
 }
 
-/// Whether a run has a file that counts.
+/// Whether a run has this file, and its seal includes it.
 pub(crate) fn has_file(folder: &Path, name: &str) -> anyhow::Result<bool> {
     match Seal::read(folder)? {
         Some(seal) => seal.knows(folder, name),
@@ -220,11 +219,11 @@ pub(crate) fn has_file(folder: &Path, name: &str) -> anyhow::Result<bool> {
     }
 }
 
-/// The traces of a run in its folder, by step, or those of one side of an encoder-decoder; none if it was not
-/// traced.
+/// The traces of a run in its folder, by step, or those of one side of an encoder-decoder; empty if it was
+/// not traced.
 ///
 /// # Errors
-/// If a file is not what it was when the run ended, or is no trace.
+/// If a file has changed since the run ended, or is not a trace.
 pub fn read_traces(folder: &Path, side: &str) -> anyhow::Result<Vec<Trace>> {
     let seal = Seal::read(folder)?;
     let names = match &seal {
@@ -246,10 +245,10 @@ pub fn read_traces(folder: &Path, side: &str) -> anyhow::Result<Vec<Trace>> {
     Ok(traces)
 }
 
-/// A JSON file of a run, if it has one.
+/// A JSON file of a run, if it exists.
 ///
 /// # Errors
-/// As [`read_file`], or if it has other fields than expected.
+/// The same as [`read_file`], or if the file has other fields than expected.
 pub(crate) fn read_json<T: DeserializeOwned>(
     folder: &Path,
     name: &str,

@@ -45,7 +45,7 @@ fn numbers<T: Element, const N: usize>(view: &TensorView, from: fn([u8; N]) -> T
     TensorData::new(numbers.iter().map(|number| from(*number)).collect(), view.shape())
 }
 
-/// A file of these tensors: numbers as F32, whole numbers as I64.
+/// The bytes of a file with these tensors: numbers as F32, whole numbers as I64.
 pub(crate) fn to_bytes(tensors: &Tensors) -> anyhow::Result<Vec<u8>> {
     let bytes = tensors.values().map(|data| match data.dtype() {
         DType::F32 => (Dtype::F32, data.iter::<f32>().flat_map(f32::to_le_bytes).collect()),
@@ -59,7 +59,7 @@ pub(crate) fn to_bytes(tensors: &Tensors) -> anyhow::Result<Vec<u8>> {
     Ok(serialize(views, None)?)
 }
 
-/// Writes such a file.
+/// Writes a file with these tensors.
 #[cfg(test)]
 pub(crate) fn write(path: &Path, tensors: &Tensors) -> anyhow::Result<()> {
     Ok(std::fs::write(path, to_bytes(tensors)?)?)
@@ -98,7 +98,7 @@ mod tests {
 
     #[test]
     fn a_file_of_another_program_is_read() {
-        // As the Python package writes it: metadata first, numbers in any order.
+        // The form in which the Python package writes: metadata first, numbers in any order.
         let header = r#"{"__metadata__":{"format":"pt"},"b":{"dtype":"F64","shape":[1],"data_offsets":[4,12]},"a":{"dtype":"I32","shape":[],"data_offsets":[0,4]},"c":{"dtype":"BF16","shape":[1],"data_offsets":[12,14]}}"#;
         // The upper half of the bits of the F32 number 1.5.
         let numbers = [&5_i32.to_le_bytes()[..], &0.5_f64.to_le_bytes(), &[0xc0, 0x3f]].concat();

@@ -1,9 +1,9 @@
-//! The seal of a run: `result.json`, which is written last and has the checksums of itself and of every
-//! other file of the run.
+//! The seal of a run: `result.json`, which is written last and has the checksums of itself and of every other
+//! file of the run.
 //!
-//! It has the id of the run, how it ended, the SHA-256 of each file in its folder, and in its last line the
-//! SHA-256 of all bytes before that line. Every reader of a file of a finished run compares it with the
-//! seal, so a flipped bit or a cut in any of them is an error, and never another number.
+//! The seal has the id of the run, its end, the SHA-256 of each file in its folder, and in its last line the
+//! SHA-256 of all bytes before that line. Every reader of a file of a finished run compares it with the seal,
+//! so that a flipped bit or a truncation of any file is an error, and never a wrong number.
 
 use std::{
     collections::BTreeMap,
@@ -25,9 +25,9 @@ use super::{
 
 /// The file of the seal.
 pub(super) const RESULT: &str = "result.json";
-/// Files that the seal is silent about: itself, and the lock, which is empty.
+/// Files that the seal does not include: itself, and the lock, which is empty.
 const LEFT_OUT: [&str; 2] = [RESULT, "lock"];
-/// The folder of images that are made of a run at any time.
+/// The folder of images, which may be made from a run at any time.
 const IMAGES: &str = "analysis/";
 /// The file that has a checksum of its own and is large.
 const CHECKPOINT: &str = "checkpoint.bin";
@@ -35,17 +35,17 @@ const CHECKPOINT: &str = "checkpoint.bin";
 /// The content of `result.json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Seal {
-    /// The id of the run; none where an older version wrote it.
+    /// The id of the run; none if an older version wrote the seal.
     run: Option<String>,
     /// The end of the run: finished or failed.
     #[serde(flatten)]
     pub(super) ended: Ended,
-    /// The SHA-256 of each file of the run; none where an older version wrote it.
+    /// The SHA-256 of each file of the run; none if an older version wrote the seal.
     files: Option<BTreeMap<String, String>>,
 }
 
 impl Seal {
-    /// The seal of a run that has ended so, with what is in its folder now.
+    /// The seal of a run with this end, over the files that are now in its folder.
     pub(super) fn of(id: &str, ended: &Ended, folder: &Path) -> anyhow::Result<Self> {
         let mut files = BTreeMap::new();
         for name in run_files::names(folder)? {
@@ -56,7 +56,7 @@ impl Seal {
         Ok(Self { run: Some(id.into()), ended: ended.clone(), files: Some(files) })
     }
 
-    /// Adds files that came later, and takes those anew that it has already.
+    /// Adds files that were written later, and updates the digests of those that the seal already includes.
     pub(super) fn add(&mut self, folder: &Path, names: &[String]) -> anyhow::Result<()> {
         for name in names {
             let digest = digest(&folder.join(name))?;
@@ -65,7 +65,7 @@ impl Seal {
         Ok(())
     }
 
-    /// The bytes of its file.
+    /// The content of its file.
     pub(super) fn to_bytes(&self) -> anyhow::Result<Vec<u8>> {
         Ok(with_checksum(serde_json::to_string_pretty(self)?))
     }
@@ -73,7 +73,7 @@ impl Seal {
     /// The seal of a run's folder, if it has one.
     ///
     /// # Errors
-    /// If it is damaged, or that of another run.
+    /// If it is damaged, or belongs to another run.
     pub(super) fn read(folder: &Path) -> anyhow::Result<Option<Self>> {
         run_files::is_folder(folder)?;
         let path = folder.join(RESULT);
@@ -97,7 +97,7 @@ impl Seal {
         (whole || is_older(bytes)).then_some(seal).ok_or_else(|| "its checksum is wrong".into())
     }
 
-    /// Whether it vouches for a file; where an older version wrote it, whether the file is there.
+    /// Whether the seal includes a file; if an older version wrote the seal, whether the file exists.
     pub(super) fn knows(&self, folder: &Path, name: &str) -> anyhow::Result<bool> {
         match &self.files {
             Some(files) => Ok(files.contains_key(name)),
@@ -105,7 +105,7 @@ impl Seal {
         }
     }
 
-    /// The names of all files that it vouches for.
+    /// The names of all files that the seal includes.
     pub(super) fn names(&self, folder: &Path) -> anyhow::Result<Vec<String>> {
         match &self.files {
             Some(files) => Ok(files.keys().cloned().collect()),
@@ -113,11 +113,11 @@ impl Seal {
         }
     }
 
-    /// The content of a file that it vouches for; none if it does not: what came later and was not
-    /// finished does not count.
+    /// The content of a file that the seal includes; none for other files: a later file that was not
+    /// completed does not count.
     ///
     /// # Errors
-    /// If the file is missing, or is not what it was.
+    /// If the file is missing, or has changed.
     pub(super) fn read_file(&self, folder: &Path, name: &str) -> anyhow::Result<Option<Vec<u8>>> {
         let path = folder.join(name);
         if !self.knows(folder, name)? {
@@ -135,8 +135,7 @@ impl Seal {
         bail!("{path} {wrong}; remove {folder} to train the run again")
     }
 
-    /// Checks all files of the run but the checkpoint, which has a checksum that is checked when it is
-    /// read.
+    /// Checks all files of the run except the checkpoint, whose own checksum is checked when it is read.
     pub(super) fn check_all(&self, folder: &Path) -> anyhow::Result<()> {
         let names = self.files.iter().flat_map(BTreeMap::keys).filter(|name| *name != CHECKPOINT);
         names.map(|name| self.read_file(folder, name)).try_for_each(|read| read.map(drop))

@@ -1,4 +1,4 @@
-//! Agreement of the routing of two runs. The order of experts is arbitrary, so those of one run are
+//! Agreement of the routing of two runs. The order of experts is arbitrary, so the experts of one run are
 //! first matched to those of the other.
 //!
 //! overlap   = mean_u |A_u ∩ B_u| / |A_u ∪ B_u|       over the experts of a unit, after matching
@@ -14,7 +14,7 @@ use crate::trace::Layer;
 /// Agreement of the routing of two layers.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Agreement {
-    /// For each expert of the one its match in the other.
+    /// For each expert of the first layer, its match in the second.
     pub matched: Vec<usize>,
     /// The mean overlap of the experts of a unit.
     pub overlap: f64,
@@ -24,7 +24,7 @@ pub struct Agreement {
     pub by_chance: f64,
 }
 
-/// Compares two layers on the same units; none if they have other numbers of experts.
+/// Compares two layers on the same units; none if they have different numbers of experts.
 pub fn agreement(a: &Layer, b: &Layer) -> Option<Agreement> {
     let (n, e) = (a.first().len() as f64, a.n_experts);
     if e != b.n_experts || a.first().len() != b.first().len() || n == 0.0 {

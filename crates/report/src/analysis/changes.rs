@@ -6,7 +6,7 @@
 //! Nguyen et al. *LibMoE: A Library for Comprehensive Benchmarking Mixture of Experts in Large Language
 //! Models*. 2024. <https://arxiv.org/abs/2411.00918>
 //!
-//! Not to be confused with: the switch rate, which looks at first choices alone.
+//! Not to be confused with: the switch rate, which uses first choices only.
 
 use crate::trace::Layer;
 
@@ -30,9 +30,9 @@ mod tests {
     fn by_hand() {
         let layers = trace().layers;
         assert_eq!(changes(&layers[0], &layers[0]), 0.0);
-        // All that is assigned after was so before.
+        // Every assignment of the later state is also in the earlier one.
         assert_eq!(changes(&layers[0], &layers[1]), 0.0);
-        // The other way round three of seven were: units 0, 1 and 2 keep one expert each.
+        // In the other direction three of seven are: units 0, 1 and 2 keep one expert each.
         assert!((changes(&layers[1], &layers[0]) - 4.0 / 7.0).abs() < 1e-12);
     }
 }

@@ -1,4 +1,4 @@
-//! Co-activation: the share of units that two experts have in common.
+//! Co-activation: the share of an expert's units that it shares with another expert.
 //!
 //! coactivation(i, j) = N_ij / N_i                        (Muennighoff et al., section 5.2)
 //!
@@ -9,7 +9,7 @@
 
 use crate::trace::Layer;
 
-/// The matrix, row i and column j; 0 for experts without units.
+/// The matrix of co-activation, with row i and column j; 0 for experts without units.
 pub fn coactivation(layer: &Layer) -> Vec<Vec<f64>> {
     let mut both = vec![vec![0.0; layer.n_experts]; layer.n_experts];
     for unit in layer.units() {

@@ -11,18 +11,18 @@
 use super::load;
 use crate::trace::Layer;
 
-/// H_c, over the units that someone works on. Negative weights count by their size.
+/// H_c, over the units that have an expert. Negative weights count by their absolute value.
 pub fn choice_entropy(layer: &Layer) -> f64 {
     mean_entropy(layer, |_| Some(layer.n_experts))
 }
 
-/// H_w, over the units that several experts work on; 0 if there are none.
+/// H_w, over the units that have several experts; 0 if there are none.
 pub fn weight_entropy(layer: &Layer) -> f64 {
     mean_entropy(layer, |choices| (choices > 1).then_some(choices))
 }
 
-/// The mean entropy of units' weights, over that of as many equal ones as `of` says for their number
-/// of choices; units of which it says nothing are left out.
+/// The mean entropy of the units' weights, relative to that of `of(K)` equal weights, with K the number of
+/// choices of the unit; units for which `of` returns none are left out.
 fn mean_entropy(layer: &Layer, of: impl Fn(usize) -> Option<usize>) -> f64 {
     let (mut sum, mut n) = (0.0, 0.0);
     for unit in layer.units().filter(|unit| !unit.is_empty()) {
@@ -39,7 +39,7 @@ pub fn load_entropy(layer: &Layer) -> f64 {
     relative(&load(layer).per_expert, layer.n_experts)
 }
 
-/// The entropy of shares, over that of n equal ones.
+/// The entropy of shares, relative to that of n equal shares.
 pub(crate) fn relative(amounts: &[f64], n: usize) -> f64 {
     let total: f64 = amounts.iter().sum();
     if n < 2 || total <= 0.0 {
@@ -61,7 +61,7 @@ mod tests {
         let expected = (h(0.75) + h(0.5) + 0.0 + h(0.75)) / 4.0 / 3_f64.ln();
         assert!((choice_entropy(&trace.layers[0]) - expected).abs() < 1e-9);
         assert_eq!(choice_entropy(&trace.layers[1]), 0.0);
-        // Unit 2 has one expert; those of the others count (3 : 1), (1 : 1) and (3 : 1).
+        // Unit 2 has one expert; the other units have weights of (3 : 1), (1 : 1) and (3 : 1).
         let expected = (h(0.75) + h(0.5) + h(0.75)) / 3.0 / 2_f64.ln();
         assert!((weight_entropy(&trace.layers[0]) - expected).abs() < 1e-9);
         assert_eq!(weight_entropy(&trace.layers[1]), 0.0);

@@ -7,7 +7,7 @@
 
 use crate::trace::Layer;
 
-/// The mean margin over the units that someone works on.
+/// The mean margin over the units that have an expert.
 pub fn margin(layer: &Layer) -> f64 {
     let of = |unit: Vec<(usize, f64)>| {
         let weight = |at: usize| unit.get(at).map_or(0.0, |(_, weight)| weight.abs());

@@ -3,13 +3,13 @@
 //! Kuhn. *The Hungarian Method for the Assignment Problem*. 1955.
 //! <https://doi.org/10.1002/nav.3800020109>, in the form with potentials, of cubic time.
 //!
-//! That units of two networks are compared after such a matching: Li et al. *Convergent Learning*.
-//! ICLR 2016. <https://arxiv.org/abs/1511.07543>
+//! Units of two networks are compared after such a matching in: Li et al. *Convergent Learning*. ICLR 2016.
+//! <https://arxiv.org/abs/1511.07543>
 
-/// For each row of a square matrix its column, so that the sum is the largest.
+/// The column of each row of a square matrix, such that the sum of the entries is the largest.
 pub fn matching(gain: &[Vec<f64>]) -> Vec<usize> {
     let n = gain.len();
-    // Rows and columns count from 1; 0 is the row that is being placed. Costs are minus gains.
+    // Rows and columns count from 1; row 0 is the row that is being assigned. Costs are negative gains.
     let (mut u, mut v) = (vec![0.0; n + 1], vec![0.0; n + 1]);
     let mut row_of = vec![0; n + 1];
     for row in 1..=n {
@@ -57,7 +57,7 @@ mod tests {
         columns.iter().enumerate().map(|(row, column)| gain[row][*column]).sum()
     }
 
-    /// Every assignment, by trying all.
+    /// The largest sum over all assignments, by exhaustive search.
     fn best(gain: &[Vec<f64>], row: usize, free: &[usize]) -> f64 {
         if free.is_empty() {
             return 0.0;

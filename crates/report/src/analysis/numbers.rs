@@ -5,11 +5,12 @@ use super::{
 };
 use crate::trace::{Layer, Trace};
 
-/// Name and value, the mean over the layers: `load_entropy`, `weight_entropy`, `margin` and `label_bits`,
-/// the mutual information of experts and labels beyond chance, in bits, of the last trace; `early_load`, the
-/// largest load over the mean in the first trace after the start, and `early_saturation`, the share of the
-/// last trace's choices that are in it; `expert_change_rate`, the mean over neighbours among the traces
-/// after the start. The last three need two such traces.
+/// The numbers of a run's traces: name and value, averaged over the layers. From the last trace:
+/// `load_entropy`, `weight_entropy`, `margin` and `label_bits`, the mutual information of experts and labels
+/// beyond chance, in bits. `early_load` is the largest load over the mean in the first trace after the start,
+/// and `early_saturation` is the share of the last trace's choices that are already in that trace.
+/// `expert_change_rate` is averaged over pairs of consecutive traces after the start. The last three require
+/// two such traces.
 pub fn numbers(traces: &[Trace]) -> Vec<(&'static str, f64)> {
     let Some(last) = traces.last() else { return Vec::new() };
     let mut found = vec![
@@ -30,7 +31,7 @@ pub fn numbers(traces: &[Trace]) -> Vec<(&'static str, f64)> {
     found
 }
 
-/// The mutual information of labels and experts less that by chance.
+/// The mutual information of labels and experts minus its value by chance.
 fn label_bits(trace: &Trace, layer: &Layer) -> f64 {
     let (_, whole) = label_name(trace);
     let found = specialisation(layer, &trace.label, whole.then_some(&trace.example[..]));
@@ -64,7 +65,7 @@ mod tests {
     fn by_hand() {
         let found = numbers(&[at(0, true), at(10, false), at(20, true), at(30, true)]);
         let value = |name: &str| found.iter().find(|(known, _)| *known == name).unwrap().1;
-        // From 10 to 20 one layer changes 0, the other 4 of 7; then none does.
+        // From step 10 to 20 one layer changes 0 and the other 4 of 7 choices; after that neither changes.
         assert!((value("expert_change_rate") - 4.0 / 7.0 / 2.0 / 2.0).abs() < 1e-12);
         let layers = trace().layers;
         let early = saturation(&layers[0], &layers[1]) + saturation(&layers[1], &layers[0]);

@@ -28,9 +28,9 @@ mod tests {
     fn by_hand() {
         let layers = trace().layers;
         assert_eq!(saturation(&layers[0], &layers[0]), 1.0);
-        // Units 0 and 1 keep expert 0, unit 2 keeps expert 1; unit 3 has no one at last.
+        // Units 0 and 1 keep expert 0, unit 2 keeps expert 1; unit 3 has no expert in the last state.
         assert_eq!(saturation(&layers[0], &layers[1]), 1.0);
-        // The other way round: half of units 0 and 1, all of 2, nothing of 3.
+        // In the other direction: half of units 0 and 1, all of 2, nothing of 3.
         assert_eq!(saturation(&layers[1], &layers[0]), (0.5 + 0.5 + 1.0 + 0.0) / 4.0);
     }
 }

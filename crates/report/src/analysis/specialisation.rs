@@ -4,11 +4,11 @@
 //!               (Muennighoff et al., section 5.3: domain and vocabulary specialisation)
 //! I(C; E)     = sum_{c,i} p(c, i) log ( p(c, i) / (p(c) p(i)) )       in bits, over all choices
 //!
-//! With few units mutual information is positive by chance, so it is compared with what it is when
-//! labels are dealt out anew: p = (1 + times it is as large) / (1 + permutations), never 0. Units of
-//! one example have one class, so where a label is that of the example, examples are permuted. Neighbours
-//! of one label, such as the frames of a shot, are no observations of their own either, so elsewhere
-//! stretches of equal labels change places as wholes.
+//! With few units mutual information is positive by chance, so it is compared with its value after
+//! permutations of the labels: p = (1 + number of permutations with at least this value) / (1 +
+//! permutations), never 0. All units of one example have the class of the example, so for labels of whole
+//! examples, examples are permuted. Adjacent units with one label, such as the frames of a shot, are not
+//! independent observations either, so for other labels runs of equal labels are permuted as blocks.
 //!
 //! Muennighoff et al. *OLMoE*. 2024. <https://arxiv.org/abs/2409.02060>
 //! Phipson, Smyth. *Permutation P-values Should Never Be Zero*. 2010.
@@ -29,11 +29,11 @@ pub struct Specialisation {
     pub p_value: f64,
 }
 
-/// Shuffles of the labels.
+/// The number of permutations of the labels.
 const PERMUTATIONS: usize = 200;
 
-/// The mutual information of labels and experts, tested. Stretches of equal labels change places if
-/// `blocks` is none, otherwise whole blocks (examples) exchange their labels.
+/// The mutual information of labels and experts, with a permutation test. If `blocks` is none, runs of equal
+/// labels are permuted; otherwise whole blocks (examples) exchange their labels.
 pub fn specialisation(layer: &Layer, labels: &[i32], blocks: Option<&[i32]>) -> Specialisation {
     let bits = information(layer, labels);
     let mut rng = Rng::new(0);
@@ -66,7 +66,8 @@ fn counts(layer: &Layer, labels: &[i32]) -> BTreeMap<i32, Vec<f64>> {
     counts
 }
 
-/// From the sorted pairs of label and expert, not from a table of them: a trace may have thousands of both.
+/// The mutual information, computed from the sorted pairs of label and expert and not from a table of them: a
+/// trace may have thousands of both.
 fn information(layer: &Layer, labels: &[i32]) -> f64 {
     let mut pairs: Vec<(i32, usize)> = Vec::new();
     for (unit, label) in layer.units().zip(labels) {
@@ -139,7 +140,7 @@ mod tests {
 
     #[test]
     fn stretches_of_one_label_are_one_observation() {
-        // Eight shots of ten frames; experts follow the shots and know nothing of their labels.
+        // Eight shots of ten frames; the experts follow the shots and are independent of their labels.
         let experts = [0, 1, 1, 0, 1, 0, 0, 1];
         let labels: Vec<i32> = (0..80).map(|frame| frame / 10 % 2).collect();
         let choices: Vec<Vec<(usize, f32)>> =
@@ -147,7 +148,7 @@ mod tests {
         let layer = Layer::new(2, &choices);
         let found = specialisation(&layer, &labels, None);
         assert!(found.p_value > 0.05, "{found:?}");
-        // As many frames with labels of their own in turn are told apart from chance.
+        // The same number of frames with alternating labels of their own differ from chance.
         let alone: Vec<i32> = (0..80).map(|frame| frame % 2).collect();
         let choices: Vec<Vec<(usize, f32)>> = (0..80).map(|frame| vec![(frame % 2, 1.0)]).collect();
         let found = specialisation(&Layer::new(2, &choices), &alone, None);
@@ -159,7 +160,7 @@ mod tests {
         let choices: Vec<Vec<(usize, f32)>> =
             (0..4096).map(|unit| vec![(unit * 15, 1.0)]).collect();
         let labels: Vec<i32> = (0..4096).collect();
-        // As a table it would be 2 GB, 201 times.
+        // As a table this would take 2 GB, 201 times.
         let found = specialisation(&Layer::new(1 << 16, &choices), &labels, None);
         assert!((found.bits - 12.0).abs() < 1e-9 && found.p_value == 1.0, "{found:?}");
     }

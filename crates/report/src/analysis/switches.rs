@@ -1,5 +1,4 @@
-//! The router switch rate: the share of units whose first expert is another one than at the
-//! trace before.
+//! The router switch rate: the share of units whose first expert differs from that in the previous trace.
 //!
 //! Dai et al. *StableMoE: Stable Routing Strategy for Mixture of Experts*. ACL 2022.
 //! <https://arxiv.org/abs/2204.08396> (routing fluctuation)

@@ -24,7 +24,7 @@ pub const ANALYSES: [(&str, &str); 9] = [
     ("agreement", "agreement with the routing of another run, after matching its experts"),
 ];
 
-/// The tables of one analysis. `traces` are those of one run, by step; `other` is the last of another
+/// The tables of one analysis. `traces` are those of one run, by step; `other` is the last trace of another
 /// run on the same units.
 pub fn tables_of(what: &str, traces: &[Trace], other: Option<&Trace>) -> Result<Vec<Table>, Error> {
     let Some(last) = traces.last() else {
@@ -127,7 +127,7 @@ fn loads(last: &Trace) -> Table {
     }
 }
 
-/// A row for each step and layer; where there are no values there is no row.
+/// A table with a row for each step and layer that has values.
 fn over_steps(
     title: &str,
     columns: &[(&str, &str)],
@@ -156,7 +156,7 @@ fn over_steps(
     }
 }
 
-/// The most cells of the tables of experts of one analysis.
+/// The largest number of cells in the tables of experts of one analysis.
 const CELLS: usize = 1 << 20;
 
 /// Whether tables with `rows` rows and a column for each expert, one for each layer, are too large.
@@ -166,7 +166,8 @@ fn too_large(trace: &Trace, rows: impl Fn(&Layer) -> usize) -> bool {
     all > CELLS
 }
 
-/// The error of an analysis that takes a table of experts by experts of each layer.
+/// The error of an analysis that makes a table of experts by experts for each layer, if these tables are too
+/// large.
 fn check_squares(what: &str, trace: &Trace) -> Result<(), Error> {
     if !too_large(trace, |layer| layer.n_experts) {
         return Ok(());
@@ -218,7 +219,7 @@ pub(crate) fn label_name(trace: &Trace) -> (&'static str, bool) {
     if !trace.about.letters.is_empty() {
         return ("next token", false);
     }
-    // Frames of a video have a class each; of other images the class is that of the whole.
+    // Each frame of a video has its own class; for other images the class is that of the whole example.
     let pairs = trace.example.windows(2).zip(trace.label.windows(2));
     (
         "class",
@@ -270,10 +271,10 @@ fn mutual_information(last: &Trace) -> Table {
     }
 }
 
-/// A name, the labels of the units, and the blocks that permutations keep together, if any.
+/// A name, the labels of the units, and the blocks within which permutations keep units together, if any.
 type Labels<'a> = (&'a str, Vec<i32>, Option<&'a [i32]>);
 
-/// The labels of the units.
+/// The kinds of labels of the units.
 fn labels(last: &Trace) -> Vec<Labels<'_>> {
     let (name, whole) = label_name(last);
     let token = if last.about.letters.is_empty() { "place of the patch" } else { "token" };
@@ -286,8 +287,8 @@ fn labels(last: &Trace) -> Vec<Labels<'_>> {
     all
 }
 
-/// For each layer the share of each expert in the choices of the units of each label; none where that is too
-/// much for a table.
+/// For each layer, the share of each expert in the choices of the units of each label; none if the tables are
+/// too large.
 fn usage_tables(
     last: &Trace,
     of: &str,
@@ -314,8 +315,8 @@ fn of_texts(trace: &Trace) -> Option<String> {
     (!names.is_empty()).then(|| format!("{list}: whole texts exchange theirs in a permutation."))
 }
 
-/// Whether each document has a value of its own. Permuting documents would then change nothing, so
-/// examples are permuted.
+/// Whether each document has a different value. Permuting documents would then change nothing, so examples
+/// are permuted.
 fn singles(property: &Property) -> bool {
     let mut values = property.of.clone();
     values.sort_unstable();
@@ -323,7 +324,7 @@ fn singles(property: &Property) -> bool {
     values.len() == property.of.len()
 }
 
-/// A property with more values than this has no table of them.
+/// The largest number of values of a property for which a table is made.
 const MANY: usize = 40;
 
 /// The value of a property for each unit.
@@ -404,7 +405,7 @@ mod tests {
         let text = render(&tables, Format::Markdown);
         assert!(text.contains("| 0 | party | "), "{text}");
         assert!(text.contains("party: whole texts exchange theirs"), "{text}");
-        // The second text has two choices of expert 1 and one of expert 0, of the first layer.
+        // In the first layer the second text has two choices of expert 1 and one of expert 0.
         assert!(text.contains("| Whig | 0.33 | 0.67 | 0.00 |"), "{text}");
         assert!(text.contains("| none | 0.50 | 0.25 | 0.25 |"), "{text}");
     }

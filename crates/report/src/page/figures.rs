@@ -1,4 +1,4 @@
-//! The plots of a page, each with a name for its file and the words under it.
+//! The plots of a page, each with a file name and a caption.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -18,12 +18,12 @@ pub(super) struct Figures {
     pub(super) learning: Vec<Figure>,
     pub(super) routing: Vec<Figure>,
     pub(super) loads: Vec<Figure>,
-    /// Of single runs.
+    /// Plots of single runs.
     pub(super) inside: Vec<Figure>,
 }
 
 impl Figures {
-    /// Those of a setting.
+    /// The plots of a setting.
     pub(super) fn new(page: &Page, hues: &Hues, setting: &Setting) -> Self {
         let of_traces = traces::curves(&page.traces, setting.task);
         let (learning, routing): (Vec<&Curve>, Vec<&Curve>) = page
@@ -49,7 +49,7 @@ impl Figures {
     }
 }
 
-/// For each metric: the seeds, and the quality against FLOPs and against time.
+/// For each metric: the values of the seeds, and the quality against FLOPs and against time.
 fn quality(query: &Query, setting: &Setting, hues: &Hues) -> Vec<Figure> {
     let mut figures = Vec::new();
     for metric in query.metrics(setting) {
@@ -89,7 +89,7 @@ fn dots(query: &Query, setting: &Setting, metric: &str, hues: &Hues) -> Vec<Dots
     query.methods(setting).into_iter().filter_map(row).collect()
 }
 
-/// Quality against a cost, with the words under it; of two methods or more.
+/// A plot of quality against a cost with its caption; requires at least two methods.
 struct CostPlot<'a> {
     metric: &'a str,
     better: Better,
@@ -141,7 +141,7 @@ pub(super) fn training_curves(all: &[&Curve], task: &str, hues: &Hues) -> Vec<Fi
     names.iter().map(plot).collect()
 }
 
-/// The items of each name, in their order.
+/// The items grouped by name, in their order.
 fn grouped<'a, T>(items: &[&'a T], name: fn(&T) -> &str) -> HashMap<&'a str, Vec<&'a T>> {
     let mut groups: HashMap<&str, Vec<&T>> = HashMap::new();
     for item in items {
@@ -150,7 +150,7 @@ fn grouped<'a, T>(items: &[&'a T], name: fn(&T) -> &str) -> HashMap<&'a str, Vec
     groups
 }
 
-/// One heat map for each method: experts of two seeds are not the same experts, so it is of one.
+/// One heat map for each method, of a single seed: experts of two seeds do not correspond to each other.
 fn loads(page: &Page, task: &str) -> Vec<Figure> {
     let here: Vec<&Load> = page.loads.iter().filter(|load| load.task == task).collect();
     let methods = distinct(here.iter().map(|load| load.method.as_str()));

@@ -3,17 +3,17 @@
 use super::Figure;
 pub(super) use crate::plot::escape;
 
-/// The place of the n-th section in the page.
+/// The HTML id of the n-th section.
 pub(super) fn id(at: usize) -> String {
     format!("section-{}", at + 1)
 }
 
-/// A figure with the words under it.
+/// A figure with its caption.
 fn figure(Figure { svg, caption, .. }: &Figure) -> String {
     format!("<figure>\n{svg}<figcaption>{}</figcaption>\n</figure>\n", escape(caption))
 }
 
-/// A part of a section, or nothing where there is nothing in it.
+/// A part of a section; empty if its body is empty.
 pub(super) fn part(title: &str, body: &str) -> String {
     match body {
         "" => String::new(),
@@ -21,7 +21,7 @@ pub(super) fn part(title: &str, body: &str) -> String {
     }
 }
 
-/// Figures side by side where there is room.
+/// Figures, side by side if there is room.
 pub(super) fn pair(figures: &[Figure]) -> String {
     match figures.is_empty() {
         true => String::new(),

@@ -1,4 +1,4 @@
-//! Quality by the length of training, where a suite has the same method at several lengths.
+//! Quality by the length of training, for suites that have the same method at several lengths.
 
 use super::Figure;
 use crate::{Line, Query, Setting, metric::range, plot::curves, setting::distinct, stats::mean};
@@ -33,7 +33,7 @@ pub(super) fn figure(query: &Query, setting: &Setting, metric: &str) -> Option<F
     })
 }
 
-/// Name and steps of a method that is named by its steps.
+/// Name and steps of a method whose name contains its number of steps.
 fn length<'a>(setting: &Setting<'a>, method: &'a str) -> Option<(&'a str, f64, &'a str)> {
     let steps = setting.rows(method).find_map(|row| row.step)?;
     Some((method.strip_suffix(&format!(", {steps} steps"))?, steps as f64, method))

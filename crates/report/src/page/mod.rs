@@ -1,7 +1,7 @@
 //! The report: one HTML file without scripts and external resources.
 //!
-//! It can be read in light and dark, on paper, and by a screen reader: every plot says in words
-//! what it shows, and its numbers stand in a table. What there are no data for is left out.
+//! It is readable in light and dark mode, on paper, and by a screen reader: every plot has a description in
+//! words, and its numbers are in a table. Parts without data are left out.
 
 mod figures;
 mod html;
@@ -26,10 +26,10 @@ use crate::{
 use figures::Figures;
 use html::{escape, id};
 
-/// Sections that are made at once; all would take much memory.
+/// The number of sections that are rendered at once; all at once would take much memory.
 const AT_ONCE: usize = 4;
 
-/// The most methods that are drawn, over all settings.
+/// The largest number of methods that are drawn, over all settings.
 const DRAWN: usize = 5_000;
 
 /// The contents of a report.
@@ -38,13 +38,13 @@ pub struct Page<'a> {
     pub title: String,
     /// The results.
     pub runs: &'a Runs,
-    /// The selection of them.
+    /// The selection of the results.
     pub query: Query,
-    /// The method against which the verdicts are; none is the first of each setting.
+    /// The method with which the others are compared; if none, the first of each setting.
     pub baseline: Option<String>,
     /// The size below which a difference does not matter.
     pub margin: Option<f64>,
-    /// The training_curves of the runs.
+    /// The training curves of the runs.
     pub curves: Vec<Curve>,
     /// The loads of the experts.
     pub loads: Vec<Load>,
@@ -52,12 +52,12 @@ pub struct Page<'a> {
     pub traces: Vec<Trace>,
     /// The machine and the software, by name.
     pub environment: Vec<(String, String)>,
-    /// The commands that make it all again.
+    /// The commands that reproduce the results.
     pub commands: Vec<String>,
 }
 
 impl<'a> Page<'a> {
-    /// A report of these results and nothing else.
+    /// A report of these results, without curves, traces and environment.
     pub fn new(title: &str, runs: &'a Runs) -> Self {
         Self {
             title: title.into(),
@@ -73,7 +73,7 @@ impl<'a> Page<'a> {
         }
     }
 
-    /// The colour of each method, the same throughout.
+    /// The colour of each method, the same in all plots.
     fn hues(&self) -> Hues<'_> {
         Hues::new(&distinct(self.runs.rows.iter().map(|row| row.method.as_str())))
     }
@@ -82,21 +82,21 @@ impl<'a> Page<'a> {
 /// The report as one HTML file.
 ///
 /// # Errors
-/// If results do not go together, or traces of one run have other numbers of layers.
+/// If results cannot be compared, or traces of one run have different numbers of layers.
 pub fn page(page: &Page) -> Result<String, Error> {
     let mut html = Vec::new();
     page_into(page, &mut html)?.expect("a vector takes every byte");
     Ok(String::from_utf8(html).expect("it is made of text"))
 }
 
-/// Writes the report, section by section: that of very many results is large.
+/// Writes the report section by section, since that of very many results is large.
 ///
 /// # Errors
-/// As of [`page`]; the inner result is that of the writer.
+/// The same as those of [`page`]; the inner result is that of the writer.
 pub fn page_into(page: &Page, to: &mut dyn io::Write) -> Result<io::Result<()>, Error> {
     check_layers(&page.traces)?;
     let (settings, hues) = (page.query.settings(page.runs)?, page.hues());
-    // Without two methods that have results everywhere there is no ranking, and that is no error.
+    // If there are not two methods with results everywhere, there is no ranking, which is not an error.
     let ranking = rank_in(&settings, &page.query, Detail::Page).ok();
     let ranking = ranking.map(|ranking| ranking::section(&ranking, &hues));
     let of_setting = |setting: &Setting| format!("{}, {}", setting.task, setting.backbone);
@@ -132,7 +132,8 @@ pub fn page_into(page: &Page, to: &mut dyn io::Write) -> Result<io::Result<()>, 
     Ok(html.finish())
 }
 
-/// The plots of the traces of one run: its entropy and saturation, and what it does at last.
+/// The plots of the traces of one run: its entropy and saturation over the steps, and its routing at the last
+/// step.
 pub fn trace_figures(traces: &[Trace]) -> Vec<Figure> {
     let Some(last) = traces.last() else { return Vec::new() };
     let curves = traces::curves(traces, &last.about.task);
@@ -143,8 +144,7 @@ pub fn trace_figures(traces: &[Trace]) -> Vec<Figure> {
     distinct_names(figures)
 }
 
-/// The number of settings that are drawn: the first ones, as long as they have at most [`DRAWN`] methods in all, and
-/// the first in any case.
+/// The number of settings that are drawn: the first ones, up to [`DRAWN`] methods in all, and at least one.
 fn drawn(settings: &[Setting]) -> usize {
     let so_far = settings.iter().scan(0, |methods, setting| {
         *methods += setting.methods.len();
@@ -153,11 +153,11 @@ fn drawn(settings: &[Setting]) -> usize {
     so_far.take_while(|methods| *methods <= DRAWN).count().max(1)
 }
 
-/// The plots of the report, for files of their own: they can go into a paper as they are. Of very many
-/// settings only the first are drawn, which hold 5,000 methods in all.
+/// The plots of the report as separate files, which can be used in a paper unchanged. Of very many settings
+/// only the first ones are drawn, up to 5,000 methods in all.
 ///
 /// # Errors
-/// As of [`page`].
+/// The same as those of [`page`].
 pub fn plots(page: &Page) -> Result<Vec<Figure>, Error> {
     check_layers(&page.traces)?;
     let (settings, hues) = (page.query.settings(page.runs)?, page.hues());
@@ -178,15 +178,15 @@ fn environment(facts: &[(String, String)]) -> String {
     format!("<dl>\n{}</dl>\n", facts.iter().map(fact).collect::<String>())
 }
 
-/// The page in the making: each section is written when it is made.
+/// The page while it is written: each section is written as soon as it is made.
 struct Html<'a> {
-    /// The text that is not written yet.
+    /// The text that is not yet written.
     text: String,
     to: &'a mut dyn io::Write,
-    /// Whether all of it could be written so far.
+    /// The result of writing so far.
     written: io::Result<()>,
     titles: &'a [String],
-    /// The sections that are there.
+    /// The number of sections so far.
     sections: usize,
 }
 

@@ -1,4 +1,4 @@
-//! The figure for the head of a page: all methods against the first, in each setting.
+//! The figure at the head of a page: all methods against the first one, in each setting.
 
 use std::collections::HashMap;
 
@@ -11,7 +11,7 @@ use crate::{
     verbs::{Baseline, differences_to_baseline},
 };
 
-/// One panel for each setting, by its first metric; none where no setting has two methods.
+/// A figure with one panel for each setting, by its first metric; none if no setting has two methods.
 pub(super) fn figure(page: &Page, settings: &[Setting]) -> Result<Option<Figure>, Error> {
     let (mut bases, mut panels) = (Vec::new(), Vec::new());
     for setting in settings {
@@ -22,7 +22,7 @@ pub(super) fn figure(page: &Page, settings: &[Setting]) -> Result<Option<Figure>
             panels.push(panel(&found));
         }
     }
-    // Panels share their rows, so they share what they are compared with.
+    // Panels share their rows, so they must have the same baseline.
     let [base] = distinct(bases)[..] else { return Ok(None) };
     let all = panels.iter().flat_map(|panel| panel.rows.iter().map(|row| row.name.as_str()));
     let names: Vec<String> = distinct(all).into_iter().map(String::from).collect();
@@ -33,7 +33,7 @@ pub(super) fn figure(page: &Page, settings: &[Setting]) -> Result<Option<Figure>
     Ok(Some(Figure::new(&["overview"], svg, caption)))
 }
 
-/// The panel of a setting, with the methods that it has.
+/// The panel of a setting with its methods.
 fn panel(found: &Baseline) -> Panel {
     let row = |c: &Comparison| Against {
         name: c.a.clone(),
@@ -52,7 +52,7 @@ fn panel(found: &Baseline) -> Panel {
     }
 }
 
-/// The panel with a row for each name.
+/// The panel with one row for each name.
 fn in_order(panel: Panel, names: &[String]) -> Panel {
     let rows = panel.rows.into_iter().rev().map(|row| (row.name, row.difference));
     let mut known: HashMap<String, _> = rows.collect();
@@ -63,7 +63,7 @@ fn in_order(panel: Panel, names: &[String]) -> Panel {
     Panel { rows: names.iter().map(row).collect(), ..panel }
 }
 
-/// The difference with a sign that makes more better.
+/// The difference, oriented so that higher is better.
 fn difference(c: &Comparison) -> Option<Difference> {
     let paired = match c.better {
         Better::Higher => c.paired?,
@@ -78,7 +78,7 @@ fn difference(c: &Comparison) -> Option<Difference> {
     Some(Difference { mean: paired.difference, interval, finding })
 }
 
-/// The reason why there is no difference: that of the first run, or else the verdict.
+/// The reason why there is no difference: the reason of the first run without a value, or else the verdict.
 fn why_not(found: &Baseline, c: &Comparison) -> String {
     let gaps = found.setting.gaps(&c.a, found.metric, &c.split);
     match gaps.first() {

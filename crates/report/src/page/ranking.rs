@@ -1,4 +1,4 @@
-//! The section over all tasks.
+//! The section on the ranking over all tasks.
 
 use super::{Figure, html::pair};
 use crate::{

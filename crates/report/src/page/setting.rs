@@ -22,7 +22,7 @@ pub(super) fn section(page: &Page, hues: &Hues, setting: &Setting) -> Result<Str
     Ok(body)
 }
 
-/// The tables of a setting that is not drawn, and why it is not.
+/// The tables of a setting that is not drawn, with the reason.
 pub(super) fn tables_alone(page: &Page, setting: &Setting, drawn: usize) -> Result<String, Error> {
     let note = format!(
         "<p class=\"note\">Not drawn: of so many methods and tasks the plots of the first {drawn} settings \
@@ -37,12 +37,12 @@ fn tables(page: &Page, setting: &Setting) -> Result<String, Error> {
     Ok(body + &part("Verdicts", &verdicts(page, setting)?))
 }
 
-/// Those against the baseline; nothing of a single method.
+/// The verdicts relative to the baseline; empty for a single method.
 fn verdicts(page: &Page, setting: &Setting) -> Result<String, Error> {
     if setting.methods.len() < 2 {
         return Ok(String::new());
     }
-    // Each setting has its own methods; the baseline need not be among them.
+    // Each setting has its own methods, which need not include the baseline.
     let baseline = page.baseline.as_deref().filter(|base| setting.methods.contains(base));
     let found = differences_to_baseline(setting, &page.query, baseline, page.margin)?;
     Ok(found.iter().map(|found| found.table(page.margin).to_html()).collect())

@@ -1,4 +1,4 @@
-//! Routing of single units in single runs: co-activation, classes, images, text.
+//! The routing of single units in single runs: co-activation, classes, images, text.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -13,13 +13,13 @@ use crate::{
     trace::{About, Trace},
 };
 
-/// More classes than that make no figure.
+/// The largest number of classes of a figure.
 const CLASSES: usize = 64;
-/// More experts than that make no figure of squares.
+/// The largest number of experts of a matrix figure.
 const EXPERTS: usize = 256;
-/// Layers behind these have no figures and curves.
+/// The largest number of layers with figures and curves.
 const LAYERS: usize = 32;
-/// Characters of text that are shown.
+/// The largest number of characters of text that are shown.
 const LETTERS: usize = 640;
 
 /// The last trace of each method of a task, of its first seed.
@@ -36,7 +36,7 @@ pub(super) fn last_of<'a>(traces: &'a [Trace], task: &str) -> Vec<&'a Trace> {
     last
 }
 
-/// Entropy and saturation over the steps of the traces of a task, as curves.
+/// The entropy and saturation of a task's traces over the steps, as curves.
 pub(super) fn curves(traces: &[Trace], task: &str) -> Vec<Curve> {
     let mut traces: Vec<&Trace> = traces.iter().filter(|trace| trace.about.task == task).collect();
     traces.sort_by_key(|trace| trace.about.step);
@@ -67,7 +67,7 @@ pub(super) fn curves(traces: &[Trace], task: &str) -> Vec<Curve> {
     curves
 }
 
-/// Co-activation, use by class and figures of a trace, of its first layers.
+/// The figures of a trace's first layers: co-activation, use by class, and images.
 pub(super) fn figures(trace: &Trace) -> Vec<Figure> {
     let about = &trace.about;
     let (task, method) = (about.task.as_str(), about.method.as_str());
@@ -114,7 +114,7 @@ pub(super) fn figures(trace: &Trace) -> Vec<Figure> {
     figures
 }
 
-/// The section of all traces of a task; empty if there are none.
+/// The section on all traces of a task; empty if there are none.
 pub(super) fn section(traces: &[Trace], task: &str) -> String {
     let mut body = String::new();
     for trace in last_of(traces, task) {
@@ -125,7 +125,7 @@ pub(super) fn section(traces: &[Trace], task: &str) -> String {
     body
 }
 
-/// Text with each token on the colour of its expert; empty where there is none.
+/// Text in which each token has the background colour of its expert; empty if there is no text.
 fn text(trace: &Trace, number: usize) -> String {
     let letters = &trace.about.letters;
     if letters.is_empty() {

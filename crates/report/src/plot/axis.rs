@@ -12,7 +12,7 @@ pub(super) struct Axis {
 }
 
 impl Axis {
-    /// An axis with room for the values.
+    /// A linear axis with a margin around the values.
     pub(super) fn linear(label: &str, values: impl IntoIterator<Item = f64>) -> Self {
         let (low, high) = ends(values);
         let room = if high > low { 0.05 * (high - low) } else { 0.05 * high.abs().max(1e-3) };
@@ -27,13 +27,13 @@ impl Axis {
         if low <= 0.0 || high <= 4.0 * low {
             return Self::linear(label, values);
         }
-        // The quotient of the ends may be no number.
+        // The quotient of the ends may overflow.
         let room = (0.05 * (high.ln() - low.ln())).exp();
         let (low, high) = ((low / room).max(f64::MIN_POSITIVE), (high * room).min(f64::MAX));
         Self { label: label.into(), low, high, log: true }
     }
 
-    /// An axis from end to end, without room.
+    /// An axis from `low` to `high`, without a margin.
     pub(super) fn exact(label: &str, low: f64, high: f64) -> Self {
         Self {
             label: label.into(),
@@ -43,7 +43,7 @@ impl Axis {
         }
     }
 
-    /// The position of a number, from 0 to 1.
+    /// The position of a number along the axis, from 0 to 1.
     pub(super) fn place(&self, x: f64) -> f64 {
         let (low, high, x) = match self.log {
             true => (self.low.ln(), self.high.ln(), x.ln()),
@@ -52,7 +52,7 @@ impl Axis {
         (x - low) / (high - low)
     }
 
-    /// Round numbers along the axis with their texts, about `wanted` of them.
+    /// About `wanted` round numbers along the axis, with their texts.
     pub(super) fn ticks(&self, wanted: usize) -> Vec<(f64, String)> {
         if self.log { self.log_ticks() } else { self.linear_ticks(wanted) }
     }
@@ -81,7 +81,7 @@ impl Axis {
 }
 
 fn ends(values: impl IntoIterator<Item = f64>) -> (f64, f64) {
-    // So that spans and room are numbers too.
+    // The limit of values, so that spans and margins do not overflow.
     const MOST: f64 = 1e300;
     let least = |x: f64| if x > 0.0 { x.max(1.0 / MOST) } else { x };
     let values = values.into_iter().filter(|x| x.is_finite());

@@ -11,7 +11,7 @@ pub struct MeanRanks<'a> {
     pub methods: Vec<(&'a str, f64)>,
     /// The difference above which two methods differ.
     pub critical: f64,
-    /// The first and the last of neighbours without a significant difference.
+    /// The first and last index of each group of adjacent methods without a significant difference.
     pub cliques: Vec<(usize, usize)>,
 }
 
@@ -58,7 +58,7 @@ fn draw_axis(canvas: &mut Canvas, y: f64, count: usize, place: impl Fn(f64) -> f
     }
 }
 
-/// The critical difference as a length, from rank 1.
+/// Draws the critical difference as a length, from rank 1.
 fn draw_critical(canvas: &mut Canvas, shown: f64, critical: f64, place: impl Fn(f64) -> f64) {
     let (from, to) = (place(1.0), place(1.0 + shown));
     canvas.rule("axis", (from, 14.0), (to, 14.0));

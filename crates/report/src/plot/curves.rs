@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{Line, stats::Interval};
 
-/// Lines, over the steps say. A point of fewer than 3 seeds has no band.
+/// A plot of lines, for example over the steps. A point with fewer than 3 seeds has no band.
 pub fn curves(title: &str, x_label: &str, y_label: &str, lines: &[Line]) -> String {
     let reach = lines.iter().flat_map(|line| {
         let means = line.points.iter().map(|(_, mean)| mean.mean);
@@ -34,12 +34,12 @@ pub fn curves(title: &str, x_label: &str, y_label: &str, lines: &[Line]) -> Stri
     canvas.finish(title, &describe(lines))
 }
 
-/// The intervals of a line's means, cut at its range.
+/// The intervals of a line's means, clipped to its range.
 fn band(line: &Line) -> impl Iterator<Item = (f64, Interval)> {
     line.points.iter().filter_map(|(x, mean)| Some((*x, mean.interval(line.range)?)))
 }
 
-/// The first and the last value of each line.
+/// A description: the first and the last value of each line.
 fn describe(lines: &[Line]) -> String {
     let ends = lines.iter().filter_map(|line| {
         let ((_, first), (step, last)) = (line.points.first()?, line.points.last()?);

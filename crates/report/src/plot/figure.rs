@@ -1,23 +1,23 @@
-//! One plot, with the name of its file and its caption.
+//! A plot with a file name and a caption.
 
 use std::{
     collections::{HashMap, HashSet},
     hash::{DefaultHasher, Hash, Hasher},
 };
 
-/// One plot.
+/// A plot with a file name and a caption.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Figure {
-    /// A name for its file, without an ending.
+    /// The name of its file, without an extension.
     pub name: String,
-    /// The figure.
+    /// The plot as SVG.
     pub svg: String,
     /// The caption.
     pub caption: String,
 }
 
 impl Figure {
-    /// A plot; the words of its name are joined to what every file system takes.
+    /// Makes a figure; the parts of its name are joined to a name that every file system accepts.
     pub(crate) fn new(name: &[&str], svg: String, caption: String) -> Self {
         let name = name.join("-").to_lowercase();
         let plain = |letter: char| if letter.is_alphanumeric() { letter } else { '-' };
@@ -26,7 +26,7 @@ impl Figure {
     }
 }
 
-/// Figures with names of their own: one that is there already gets a number, from 2 on.
+/// Figures with distinct names: a repeated name gets a number, from 2 on.
 pub(crate) fn distinct_names(mut figures: Vec<Figure>) -> Vec<Figure> {
     let (mut taken, mut counts) = (HashSet::new(), HashMap::new());
     for figure in &mut figures {
@@ -40,7 +40,8 @@ pub(crate) fn distinct_names(mut figures: Vec<Figure>) -> Vec<Figure> {
     figures
 }
 
-/// A name that file systems take: of one that is too long the beginning, and a number that tells it from others.
+/// A name that file systems accept: a name that is too long is cut, and gets a number that distinguishes it
+/// from others.
 fn of_file(name: String) -> String {
     const MOST: usize = 200;
     if name.len() <= MOST {

@@ -5,7 +5,7 @@ use super::{
     svg::{Anchor, Canvas, text_width},
 };
 
-/// The room on the left, for numbers.
+/// The default margin on the left, for the numbers of the axis.
 pub(super) const LEFT: f64 = 64.0;
 const TOP: f64 = 12.0;
 const BOTTOM: f64 = 46.0;
@@ -20,7 +20,7 @@ pub(super) struct Frame {
 }
 
 impl Frame {
-    /// A frame of this inner size with a legend to its right, and the canvas with both on it.
+    /// Makes a frame of this inner size with a legend on its right, and the canvas on which both are drawn.
     pub(super) fn new(
         x: Axis,
         y: Axis,
@@ -30,7 +30,7 @@ impl Frame {
         Self::with_left(x, y, size, names, LEFT)
     }
 
-    /// The same with another room on the left.
+    /// The same with another margin on the left.
     pub(super) fn with_left(
         x: Axis,
         y: Axis,
@@ -61,7 +61,7 @@ impl Frame {
             canvas.rule("grid", (at, TOP), (at, bottom));
             canvas.text((at, bottom + 17.0), Anchor::Middle, &text);
         }
-        // An axis without a name has names in the place of numbers, which the plot writes itself.
+        // An axis without a label has names instead of numbers, which the plot writes itself.
         if !self.y.label.is_empty() {
             for (y, text) in self.y.ticks((self.height / 45.0) as usize) {
                 let at = TOP + self.height * (1.0 - self.y.place(y));

@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::svg::{Anchor, Canvas};
 use crate::Load;
 
-/// From an idle expert over the mean load to one with four times the mean.
+/// The shades from an idle expert, over the mean load, to four times the mean.
 const SHADES: [&str; 7] =
     ["#8c2d04", "#d95f0e", "#fdae6b", "#ececec", "#9ecae1", "#3182bd", "#08306b"];
-/// A shade is taken below this load over the mean.
+/// The upper bound of each shade, as load over the mean.
 const BELOW: [f64; 6] = [0.125, 0.5, 0.8, 1.25, 2.0, 4.0];
 /// The legend of the shades.
 const MEANING: [&str; 7] = ["idle", "< 1/2", "< 0.8", "even", "> 1.25", "> 2", "> 4"];
@@ -17,7 +17,7 @@ const COLUMNS: usize = 60;
 const WIDTH: f64 = 520.0;
 const LEFT: f64 = 64.0;
 
-/// A heat map in words and figure.
+/// A heat map with the numbers for its description.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Heat {
     /// The figure.
@@ -26,7 +26,7 @@ pub struct Heat {
     pub last: Vec<(usize, f64)>,
 }
 
-/// The loads of one run. Columns are equal spans of steps, averaged.
+/// Draws the loads of one run. Columns are equal ranges of steps, averaged.
 pub fn heat(title: &str, loads: &[&Load]) -> Heat {
     let mut layers: BTreeMap<usize, Vec<&Load>> = BTreeMap::new();
     for load in loads {
@@ -56,7 +56,8 @@ pub fn heat(title: &str, loads: &[&Load]) -> Heat {
     Heat { svg: canvas.finish(title, &describe(&last)), last }
 }
 
-/// The load over the mean of each expert of a layer, in `count` columns. A column without data repeats the one before.
+/// The load over the mean of each expert of a layer, in `count` columns. A column without data repeats the
+/// previous one.
 fn strip(loads: &[&Load], count: usize, first: u64, last: u64) -> Vec<Vec<f64>> {
     let mut sums: BTreeMap<usize, Vec<f64>> = BTreeMap::new();
     for load in loads {
@@ -88,7 +89,7 @@ fn strip_height(columns: &[Vec<f64>]) -> f64 {
     row_height(experts) * experts as f64
 }
 
-/// One path for each shade, and neighbours of one shade joined: that keeps the file small.
+/// Draws one path for each shade, with adjacent cells of the same shade merged, which keeps the file small.
 fn draw(canvas: &mut Canvas, columns: &[Vec<f64>], top: f64) {
     let (width, height) = (WIDTH / columns.len() as f64, row_height(columns[0].len()));
     let mut paths = vec![String::new(); SHADES.len()];
@@ -164,7 +165,7 @@ mod tests {
         let loads: Vec<Load> = (0..20_000).map(|at| load(at, at as u64, &[1.0])).collect();
         let start = std::time::Instant::now();
         assert_eq!(heat("t", &loads.iter().collect::<Vec<_>>()).last.len(), 20_000);
-        // A walk through all loads for each layer takes a minute.
+        // Iterating over all loads for each layer would take a minute.
         assert!(start.elapsed().as_secs() < 20, "{:?}", start.elapsed());
     }
 

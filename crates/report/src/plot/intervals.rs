@@ -1,5 +1,5 @@
-//! Means with their intervals and every seed beside them: dots, because a bar would have to begin
-//! at 0 to be honest, and then shows no difference.
+//! Means with their intervals and every seed beside them, as dots: a bar would have to begin at 0 to be
+//! honest, and would then show no difference.
 
 use super::{
     axis::Axis,
@@ -19,8 +19,8 @@ pub struct Dots {
     pub values: Vec<f64>,
 }
 
-/// One row for each method, from above: its seeds, its mean and the 95 % t interval, within the range of
-/// the metric that `x_label` names.
+/// One row for each method, from top to bottom: its seeds, its mean and the 95 % t interval, clipped to the
+/// range of the metric that `x_label` names.
 pub fn intervals(title: &str, x_label: &str, rows: &[Dots]) -> String {
     let reach = rows.iter().flat_map(|row| {
         let interval = mean(&row.values).and_then(|mean| mean.interval(range(x_label)));

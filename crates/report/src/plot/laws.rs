@@ -1,4 +1,4 @@
-//! Points with the power law through them, both axes logarithmic, and the 95 % band of the curve.
+//! Points with a fitted power law and its 95 % band, on two logarithmic axes.
 
 use super::{
     axis::Axis,
@@ -7,7 +7,7 @@ use super::{
 };
 use crate::stats::PowerLaw;
 
-/// Points and their law, if there is one.
+/// Points and their power law, if there is one.
 #[derive(Clone, Debug)]
 pub struct Law {
     /// Its name in the legend.
@@ -20,10 +20,10 @@ pub struct Law {
     pub law: Option<PowerLaw>,
 }
 
-/// Places of a curve.
+/// The number of points by which a curve is drawn.
 const PLACES: usize = 40;
 
-/// The laws on one plot.
+/// Draws the laws in one plot.
 pub fn laws(title: &str, x_label: &str, y_label: &str, laws: &[Law]) -> String {
     let names: Vec<_> = laws.iter().map(|law| (law.name.as_str(), law.hue)).collect();
     let x = Axis::fitting(x_label, laws.iter().flat_map(|l| l.points.iter().map(|p| p.0)));
@@ -55,7 +55,7 @@ pub fn laws(title: &str, x_label: &str, y_label: &str, laws: &[Law]) -> String {
     canvas.finish(title, &describe(laws))
 }
 
-/// Places along x, from the first point to the last.
+/// Values of x along the curve, from the first point to the last.
 fn places(law: &Law) -> Vec<f64> {
     let x = || law.points.iter().map(|point| point.0);
     let (low, high) = (x().fold(f64::INFINITY, f64::min), x().fold(0.0, f64::max));

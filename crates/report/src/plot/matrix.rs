@@ -1,11 +1,11 @@
-//! A matrix of shares as shades: which experts work together, or for which class.
+//! A matrix of shares as shades, for example of experts that are active together, or of experts by class.
 
 use super::svg::{Anchor, Canvas, text_width};
 
-/// From nothing to the most.
+/// The shades from 0 to the largest share.
 const SHADES: [&str; 6] = ["#f2f2f2", "#c6dbef", "#9ecae1", "#6baed6", "#2171b5", "#08306b"];
 
-/// The matrix of one layer, with names for its rows; columns are experts.
+/// Draws the matrix of one layer, with names for its rows; columns are experts.
 pub fn matrix(title: &str, row_label: &str, names: &[String], rows: &[Vec<f64>]) -> String {
     let columns = rows.first().map_or(0, Vec::len);
     let side = (300.0 / columns.max(names.len()).max(1) as f64).clamp(8.0, 24.0);
@@ -50,7 +50,7 @@ fn legend(canvas: &mut Canvas, x: f64, most: f64) {
     }
 }
 
-/// The largest entry of each row.
+/// A description: the largest entry of each row.
 fn describe(row_label: &str, names: &[String], rows: &[Vec<f64>]) -> String {
     let most = |(name, row): (&String, &Vec<f64>)| {
         let (expert, share) = row.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1))?;

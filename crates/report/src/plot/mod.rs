@@ -1,5 +1,5 @@
-//! Plots as SVG, written by hand: they stand alone in a paper, and take the colours of the page
-//! that they are put into. Every plot carries its description for those who cannot see it.
+//! Plots as SVG without a plotting library: they can be used alone in a paper, and take the colours of a page
+//! in which they are embedded. Every plot contains a description for readers who cannot see it.
 
 mod axis;
 mod cd;

@@ -1,7 +1,8 @@
-//! All methods against one, task by task: differences with their intervals, better to the right.
+//! All methods against one, task by task: differences with their intervals, with better methods further to
+//! the right.
 //!
-//! The colours are in a style sheet that follows `prefers-color-scheme`, for light and dark pages, also
-//! where a page only embeds the file.
+//! The colours are in a style sheet that follows `prefers-color-scheme`, for light and dark pages, even if a
+//! page only links to the file as an image.
 
 use std::cmp::Ordering;
 
@@ -18,7 +19,7 @@ pub struct Panel {
     pub title: String,
     /// The label of the axis: the metric and its direction.
     pub label: String,
-    /// A row for each method, in an order that all panels share.
+    /// A row for each method, in an order that is the same for all panels.
     pub rows: Vec<Against>,
 }
 
@@ -27,11 +28,11 @@ pub struct Panel {
 pub struct Against {
     /// The method.
     pub name: String,
-    /// Its difference; none where there is none, with the reason.
+    /// The difference, or the reason why there is none.
     pub difference: Result<Difference, String>,
 }
 
-/// A difference that is larger where the method is better.
+/// A difference that is oriented so that higher is better.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Difference {
     /// The mean.
@@ -65,16 +66,16 @@ const STYLE: &str = "<style>\n\
 
 const ROW: f64 = 30.0;
 const TOP: f64 = 40.0;
-/// The least width of a panel.
+/// The smallest width of a panel.
 const WIDTH: f64 = 300.0;
-/// The least width of all: that of the legend.
+/// The smallest width of the whole figure: that of the legend.
 const ALL: f64 = 700.0;
 const GAP: f64 = 28.0;
 const MARGIN: f64 = 24.0;
 /// The height of a line of the note.
 const LINE: f64 = 16.0;
 
-/// The panels beside each other. All have the same methods.
+/// Draws the panels side by side. All have the same methods.
 pub fn overview(title: &str, baseline: &str, panels: &[Panel]) -> String {
     let names: Vec<&str> = panels
         .first()
@@ -111,7 +112,7 @@ pub fn overview(title: &str, baseline: &str, panels: &[Panel]) -> String {
     canvas.finish(title, &describe(baseline, panels))
 }
 
-/// A panel from `left` on, so wide.
+/// Draws a panel of this width from `left` on.
 fn draw(canvas: &mut Canvas, panel: &Panel, [left, width]: [f64; 2], bottom: f64) {
     let known = || panel.rows.iter().filter_map(|row| row.difference.as_ref().ok());
     let reach = known().flat_map(|d| [d.interval.low, d.interval.high, d.mean]).chain([0.0]);
@@ -149,7 +150,7 @@ fn draw(canvas: &mut Canvas, panel: &Panel, [left, width]: [f64; 2], bottom: f64
     }
 }
 
-/// An interval with its mean.
+/// Draws an interval with its mean.
 fn mark(canvas: &mut Canvas, finding: OverviewFinding, (x, y): (f64, f64), [low, high]: [f64; 2]) {
     let class = class(finding);
     canvas.add(format_args!(
@@ -184,7 +185,7 @@ fn styled(
     ));
 }
 
-/// The meaning of the colours, and the note below it.
+/// Draws the meaning of the colours, and the note below it.
 fn legend(canvas: &mut Canvas, note: &[String], y: f64) {
     let entries = [
         (OverviewFinding::Better, "better"),
@@ -233,7 +234,7 @@ mod tests {
             rows: vec![against("a", difference), against("b", Err("refused".into()))],
         };
         let svg = overview("t", "dense", &[panel(difference.clone()), panel(difference)]);
-        // Two marks, three in the legend.
+        // Two means, and three marks in the legend.
         assert_eq!(svg.matches("<circle").count(), 5);
         assert_eq!(svg.matches(">refused</text>").count(), 2);
         assert!(svg.contains("a +0.1000 (-0.1000 to +0.3000), b refused"), "{svg}");

@@ -21,13 +21,13 @@ pub struct CostPoint {
     pub name: String,
     /// The colour index: the same method has the same one in every plot.
     pub hue: usize,
-    /// The cost: less is better.
+    /// The cost; less is better.
     pub cost: f64,
     /// The quality.
     pub quality: Mean,
 }
 
-/// The positions of the points that no other beats in cost and quality, by rising cost.
+/// The indices of the points that no other point beats in both cost and quality, by increasing cost.
 pub fn front(points: &[CostPoint], better: Better) -> Vec<usize> {
     let quality = |at: usize| better.oriented(points[at].quality.mean);
     let mut order: Vec<usize> = (0..points.len()).collect();
@@ -43,7 +43,8 @@ pub fn front(points: &[CostPoint], better: Better) -> Vec<usize> {
     order
 }
 
-/// Quality against cost: means with their 95 % t intervals within the range of the metric that `y_label` names, and the front as steps.
+/// Draws quality against cost: means with their 95 % t intervals, clipped to the range of the metric that
+/// `y_label` names, and the front as steps.
 pub fn pareto(
     title: &str,
     x_label: &str,
@@ -77,7 +78,7 @@ pub fn pareto(
     }
     let mut labels = Vec::new();
     for CostPoint { name, cost, quality, .. } in front.iter().map(|at| &points[*at]) {
-        // The legend has the names of those for which there is no room.
+        // Names without room beside their points are only in the legend.
         if let Some(label) = Label::beside(frame.place(*cost, quality.mean), name, &labels) {
             canvas.text(label.place, label.anchor, name);
             labels.push(label);
@@ -90,7 +91,7 @@ pub fn pareto(
 struct Label {
     place: (f64, f64),
     anchor: Anchor,
-    /// From left to right.
+    /// The left and the right end.
     span: [f64; 2],
 }
 
@@ -98,7 +99,7 @@ impl Label {
     /// The height of a line of text.
     const LINE: f64 = 13.0;
 
-    /// One beside a point, above it or below, where no other label is.
+    /// A label beside, above or below a point, at a position without another label.
     fn beside((x, y): (f64, f64), name: &str, others: &[Label]) -> Option<Self> {
         let width = text_width(name);
         let right = |step| Self {
@@ -170,7 +171,7 @@ mod tests {
         let points: Vec<CostPoint> =
             (0..7).map(|at| point(&format!("method {at}"), cost[at], quality[at])).collect();
         let svg = pareto("t", "FLOPs", "accuracy", &points, Better::Higher);
-        // All names stand in the legend.
+        // All names are in the legend.
         let shown = |at: usize| svg.matches(&format!(">method {at}<")).count();
         assert!((0..7).all(|at| (1..=2).contains(&shown(at))));
         let labels = (0..7).filter(|at| shown(*at) == 2).count();

@@ -1,25 +1,25 @@
-//! Figures whose patches are tinted by the expert that works on them.
+//! Images whose patches are tinted by the expert that processes them.
 
 use super::svg::{Anchor, Canvas};
 use crate::trace::Trace;
 
-/// Colours of experts; after twelve they come again.
+/// The colours of experts; they repeat after twelve.
 const TINTS: [&str; 12] = [
     "#e6194b", "#3cb44b", "#ffcc00", "#4363d8", "#f58231", "#911eb4", "#42d4f4", "#f032e6",
     "#9a6324", "#808000", "#469990", "#a9a9a9",
 ];
 
-/// The colour of an expert, the same in figures and in text.
+/// The colour of an expert, the same in images and in text.
 pub(crate) fn tint(expert: usize) -> &'static str {
     TINTS[expert % TINTS.len()]
 }
 
 const SIDE: f64 = 64.0;
 const ACROSS: usize = 8;
-/// The most pixels of the images of a figure.
+/// The largest number of pixels of all images in a figure.
 const PIXELS: usize = 1 << 16;
 
-/// The figures of a trace, for one layer, as many as have 65,536 pixels; none where there are no figures or no
+/// Draws the images of a trace for one layer, up to 65,536 pixels in all; none if there are no images or no
 /// patches.
 pub fn patches(title: &str, trace: &Trace, layer: usize) -> Option<String> {
     let (pixels, [rows, columns]) = (trace.pixels.as_ref()?, trace.about.patches?);
@@ -67,7 +67,7 @@ fn corner(at: usize) -> (f64, f64) {
     ((at % ACROSS) as f64 * (SIDE + 8.0) + 4.0, (at / ACROSS) as f64 * (SIDE + 22.0) + 4.0)
 }
 
-/// A grey figure, pixels of one grey and one line joined.
+/// Draws a grey image, with adjacent pixels of the same grey in a row merged.
 fn figure(
     canvas: &mut Canvas,
     (left, top): (f64, f64),
@@ -89,7 +89,7 @@ fn figure(
     }
 }
 
-/// Sixteen greys are enough.
+/// The grey of a pixel, quantised to sixteen levels.
 fn level(grey: f32) -> u8 {
     (grey.clamp(0.0, 1.0) * 15.0).round() as u8
 }

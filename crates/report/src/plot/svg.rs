@@ -1,7 +1,7 @@
-//! The few elements of SVG that a plot is made of.
+//! The SVG elements of which a plot consists.
 //!
-//! Colours are attributes, so that a file stands alone; classes let a page with another background
-//! overrule them, because a style sheet goes before attributes.
+//! Colours are attributes, so that a file can be used alone; elements also have classes, by which a page with
+//! another background can override the colours, since a style sheet takes precedence over attributes.
 
 use std::fmt::Write;
 
@@ -9,12 +9,12 @@ use unicode_width::UnicodeWidthChar;
 
 use crate::visible;
 
-/// Colours that most kinds of eyes can tell apart (Okabe and Ito,
-/// <https://jfly.uni-koeln.de/color/>), none too faint on white or on black.
+/// Colours that are distinguishable with most kinds of colour vision (Okabe and Ito,
+/// <https://jfly.uni-koeln.de/color/>), with enough contrast on white and on black.
 const COLOURS: [&str; 8] =
     ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c6d46", "#808080"];
 
-/// The colour of the n-th method. After 8 they come again, with another dash.
+/// The colour of the n-th method. Colours repeat after 8, with another dash.
 pub(super) fn colour(at: usize) -> &'static str {
     COLOURS[at % COLOURS.len()]
 }
@@ -33,7 +33,7 @@ pub(super) enum Anchor {
 }
 
 impl Anchor {
-    /// As SVG writes it.
+    /// The name of the anchor in SVG.
     pub(super) fn name(self) -> &'static str {
         match self {
             Anchor::Start => "start",
@@ -43,7 +43,7 @@ impl Anchor {
     }
 }
 
-/// A drawing in the making. Lengths are pixels at its natural size.
+/// A drawing that is being made. Lengths are pixels at its natural size.
 pub(super) struct Canvas {
     width: f64,
     height: f64,
@@ -65,7 +65,7 @@ impl Canvas {
         self.turned_text((x, y), anchor, text, "");
     }
 
-    /// Text up along an axis.
+    /// Adds text that runs upwards, along an axis.
     pub(super) fn upright_text(&mut self, (x, y): (f64, f64), text: &str) {
         let turn = format!(r#" transform="rotate(-90 {x:.1} {y:.1})""#);
         self.turned_text((x, y), Anchor::Middle, text, &turn);
@@ -95,7 +95,7 @@ impl Canvas {
         ));
     }
 
-    /// A disc in the colour of the n-th method; a ring where the colours come again.
+    /// A disc in the colour of the n-th method; a ring if the colours have repeated.
     pub(super) fn disc(&mut self, at: usize, (x, y): (f64, f64), radius: f64, opacity: f64) {
         let colour = colour(at);
         let fill = if at < COLOURS.len() { colour } else { "none" };
@@ -104,7 +104,7 @@ impl Canvas {
         ));
     }
 
-    /// The file, with its title and what there is to see.
+    /// The content of the file, with its title and its description.
     pub(super) fn finish(self, title: &str, description: &str) -> String {
         let Self { width, height, body } = self;
         let (title, label) = (escape(title), escape(&format!("{title}. {description}")));
@@ -127,7 +127,7 @@ pub(super) fn path(points: &[(f64, f64)]) -> String {
     d
 }
 
-/// An estimate of the width of a text, without font metrics: in DejaVu Sans, the widest of the usual fonts.
+/// An estimate of the width of a text without font metrics, for DejaVu Sans, the widest of the usual fonts.
 pub(super) fn text_width(text: &str) -> f64 {
     let share = |letter: char| match letter {
         ' '..='!'
@@ -151,14 +151,14 @@ pub(super) fn text_width(text: &str) -> f64 {
     12.0 * text.chars().map(share).sum::<f64>()
 }
 
-/// Text that is no markup, also within quotes.
+/// Escapes a text so that it contains no markup, also within quotes.
 pub(crate) fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     escape_into(&mut escaped, text);
     escaped
 }
 
-/// The same, added to a text.
+/// Escapes a text and appends it.
 pub(crate) fn escape_into(to: &mut String, text: &str) {
     for letter in text.chars() {
         match letter {

@@ -1,11 +1,11 @@
 //! The bootstrap: the spread of a statistic over resampled seeds.
 //!
-//! Strata are the tasks: seeds are drawn within each task, and the tasks stay as they are, so the
-//! interval speaks of these tasks (Agarwal et al., <https://arxiv.org/abs/2108.13264>, section 4.1).
-//! With the few seeds that there are, the quantiles of the drawn statistics lie too near to each
-//! other: for 5 seeds they hold the truth 82 to 92 times in 100. The interval is therefore a t interval
-//! with the standard deviation of the drawn statistics as standard error (Efron, Tibshirani. *An
-//! Introduction to the Bootstrap*. 1993, section 12.2); `scripts/coverage` measures both.
+//! Strata are the tasks: seeds are resampled within each task, and the tasks are fixed, so the interval holds
+//! for these tasks only (Agarwal et al., <https://arxiv.org/abs/2108.13264>, section 4.1). With few seeds,
+//! the quantiles of the resampled statistics are too close to each other: for 5 seeds they contain the true
+//! value 82 to 92 times in 100. The interval is therefore a t interval with the standard deviation of the
+//! resampled statistics as standard error (Efron, Tibshirani. *An Introduction to the Bootstrap*. 1993,
+//! section 12.2); `scripts/coverage` measures both.
 
 #[cfg(test)]
 use super::rng::Rng;
@@ -17,9 +17,8 @@ use super::{
 /// The number of bootstrap resamples. The width has a relative error of about two hundredths.
 pub const RESAMPLES: usize = 2_000;
 
-/// The 95 % interval of a statistic of the strata. None where a stratum has fewer than 3 values,
-/// from which nothing can be drawn anew. The interquartile mean has a faster form, which is tested against
-/// this one.
+/// The 95 % interval of a statistic of the strata. None if a stratum has fewer than 3 values, which are too
+/// few to resample. The interquartile mean has a faster implementation, which is tested against this one.
 #[cfg(test)]
 pub(super) fn stratified_bootstrap(
     strata: &[Vec<f64>],
@@ -40,7 +39,7 @@ pub(super) fn stratified_bootstrap(
     })
 }
 
-/// The interval around a statistic of strata of these sizes, from the statistics of samples drawn anew.
+/// The interval around a statistic of strata of these sizes, from the statistics of resamples.
 pub(super) fn of_statistics(
     sizes: &[usize],
     statistic: f64,
@@ -48,7 +47,7 @@ pub(super) fn of_statistics(
 ) -> Option<Interval> {
     let least = sizes.iter().min().filter(|least| **least >= 3)?;
     let least = *least as f64;
-    // n drawn values have (n - 1) / n of the variance of n new ones.
+    // n resampled values have (n - 1) / n of the variance of n new ones.
     let error = (variance(&drawn()) * least / (least - 1.0)).sqrt();
     let df = sizes.iter().map(|size| size - 1).sum::<usize>() as f64;
     let half = t_quantile(0.975, df) * error;
@@ -99,7 +98,7 @@ mod tests {
 
     #[test]
     fn seeds_are_drawn_within_their_task() {
-        // No spread within a task: however far apart the tasks are, nothing moves.
+        // There is no variance within a task: however far apart the tasks are, the statistic does not vary.
         let interval = of_means(&[vec![1.0; 3], vec![3.0; 5]], 0);
         assert_eq!(interval, Some(Interval { low: 2.0, high: 2.0 }));
         assert_eq!(of_means(&[vec![1.0, 2.0]], 0), None);

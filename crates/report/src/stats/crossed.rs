@@ -6,9 +6,9 @@
 //! the degrees of freedom of their sum follow Satterthwaite. *An approximate distribution of
 //! estimates of variance components*. Biometrics Bulletin 1946. <https://doi.org/10.2307/3002019>
 //!
-//! The bootstrap that draws seeds and examples anew (Owen. *The pigeonhole bootstrap*. Ann. Appl.
-//! Stat. 2007. <https://doi.org/10.1214/07-AOAS122>) estimates the same variance, but counts the
-//! interaction three times and the seeds (n - 1) / n times: `scripts/coverage` measures both.
+//! The bootstrap that resamples seeds and examples (Owen. *The pigeonhole bootstrap*. Ann. Appl. Stat. 2007.
+//! <https://doi.org/10.1214/07-AOAS122>) estimates the same variance, but counts the interaction three times
+//! and the seeds (n - 1) / n times: `scripts/coverage` measures both.
 
 use super::{
     interval::Interval,
@@ -31,9 +31,9 @@ pub struct Crossed {
 }
 
 /// The ratio of sums `sum(values) / sum(weights)`, over seeds and examples: `values[seed][example]`,
-/// `weights[example]`. With weights of 1 it is the mean. None where there are fewer than 3 seeds or
-/// examples, where the seeds differ in their number of examples, where the weights sum to 0, or where the
-/// numbers are so large that their squares are none.
+/// `weights[example]`. With weights of 1 it is the mean. None if there are fewer than 3 seeds or examples, if
+/// the seeds differ in their number of examples, if the weights sum to 0, or if squares of the numbers
+/// overflow.
 pub fn crossed(values: &[Vec<f64>], weights: &[f64]) -> Option<Crossed> {
     let (seeds, examples) = (values.len(), weights.len());
     let even = values.iter().all(|of_seed| of_seed.len() == examples);
@@ -42,7 +42,7 @@ pub fn crossed(values: &[Vec<f64>], weights: &[f64]) -> Option<Crossed> {
         return None;
     }
     let mean = average(&values.concat())? / weight;
-    // What each value adds to the ratio, to first order; for weights of 1 it is the value itself.
+    // The contribution of each value to the ratio, to first order; for weights of 1 it is the value itself.
     let linear = |of_seed: &Vec<f64>| -> Vec<f64> {
         of_seed.iter().zip(weights).map(|(x, w)| (x - mean * w) / weight).collect()
     };
@@ -60,7 +60,7 @@ impl Crossed {
     }
 }
 
-/// The mean squares of a two-way table with one value in each cell, whose mean is 0.
+/// The mean squares of a two-way table with one value in each cell and mean 0.
 struct MeanSquares {
     seeds: f64,
     examples: f64,
@@ -85,8 +85,8 @@ impl MeanSquares {
         }
     }
 
-    /// The variance of the mean and its degrees of freedom. The sum of the parts can come out below
-    /// one of them by chance; the mean is no surer than either factor alone says.
+    /// The variance of the mean and its degrees of freedom. By chance the sum of the parts can be smaller
+    /// than one of them; the variance is never smaller than that of either factor alone.
     fn of_the_mean(&self, seeds: usize, examples: usize) -> (f64, f64) {
         let (s, e) = (seeds as f64, examples as f64);
         let [by_seeds, by_examples, by_both] =
@@ -136,7 +136,7 @@ mod tests {
         }
     }
 
-    /// Without differences between examples what is left is the t interval over seeds.
+    /// Without differences between examples the result is the t interval over seeds.
     #[test]
     fn equal_examples_leave_the_seeds() {
         let of_seeds = [0.3, 0.1, 0.4, 0.2, 0.6];

@@ -5,7 +5,7 @@
 use serde::Serialize;
 use statrs::distribution::{ChiSquared, ContinuousCDF};
 
-/// Mean ranks and the test that they are all alike.
+/// Mean ranks, and the test that they are equal.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Friedman {
     /// The mean rank of each method; 1 is the best.
@@ -18,8 +18,8 @@ pub struct Friedman {
     pub blocks: usize,
 }
 
-/// Friedman's test on `scores[block][method]`, higher is better. None where there are fewer than
-/// 2 blocks or 3 methods.
+/// Friedman's test on `scores[block][method]`, where higher is better. None if there are fewer than 2 blocks
+/// or 3 methods.
 pub fn friedman(scores: &[Vec<f64>]) -> Option<Friedman> {
     let (n, k) = (scores.len(), scores.first()?.len());
     if n < 2 || k < 3 {
@@ -38,7 +38,7 @@ pub fn friedman(scores: &[Vec<f64>]) -> Option<Friedman> {
     Some(Friedman { ranks, statistic, p_value: chi.sf(statistic), blocks: n })
 }
 
-/// The ranks of the values from 1 for the lowest; equals share the mean of their ranks.
+/// The ranks of the values, from 1 for the lowest; ties share the mean of their ranks.
 pub fn ranks(values: &[f64]) -> Vec<f64> {
     let mut order: Vec<usize> = (0..values.len()).collect();
     order.sort_by(|a, b| values[*a].total_cmp(&values[*b]));

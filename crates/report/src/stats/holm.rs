@@ -3,7 +3,7 @@
 //! Holm. *A simple sequentially rejective multiple test procedure*. Scand. J. Statist. 1979.
 //! <https://www.jstor.org/stable/4615733>
 
-/// The p values corrected for their number, in the given order.
+/// The p values after correction for their number, in the given order.
 pub fn holm(p_values: &[f64]) -> Vec<f64> {
     let m = p_values.len();
     let mut order: Vec<usize> = (0..m).collect();

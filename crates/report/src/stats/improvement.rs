@@ -1,8 +1,9 @@
-//! The probability of improvement: how often a run of A beats a run of B on the same task.
-//! Agarwal et al. 2021, <https://arxiv.org/abs/2108.13264>, section 4.3.
+//! The probability of improvement: the probability that a run of A beats a run of B on the same task. Agarwal
+//! et al. 2021, <https://arxiv.org/abs/2108.13264>, section 4.3.
 
-/// The chance that a run of `a` is higher than one of `b`, ties as half, every task alike.
-/// Both have one list of runs for each task. None where a list is empty. The reference of [`improvements`].
+/// The probability that a run of `a` is higher than one of `b`, with ties counted as half and all tasks
+/// weighted equally. Both arguments have one list of runs for each task. None if a list is empty. This is the
+/// reference for [`improvements`].
 #[cfg(test)]
 fn probability_of_improvement(a: &[Vec<f64>], b: &[Vec<f64>]) -> Option<f64> {
     let mut tasks = a.iter().zip(b).map(|(a, b)| chance(a, b));
@@ -10,9 +11,9 @@ fn probability_of_improvement(a: &[Vec<f64>], b: &[Vec<f64>]) -> Option<f64> {
     (n > 0).then(|| sum / f64::from(n))
 }
 
-/// The mean of the probabilities of improvement of each method over each of the others, from the runs
-/// `scores[method][task]` of at least two methods, as many in a task for each of them: one search of a run
-/// among the runs of all methods in place of one for each method.
+/// The mean of the probabilities of improvement of each method over each other method, from the runs
+/// `scores[method][task]` of at least two methods, with the same number of runs per task for each method.
+/// Each run is searched for once among the runs of all methods, and not once for each other method.
 pub(crate) fn improvements(scores: &[Vec<Vec<f64>>]) -> Vec<f64> {
     let tasks = scores.first().map_or(0, Vec::len);
     let mut sums = vec![0.0; scores.len()];
@@ -22,7 +23,7 @@ pub(crate) fn improvements(scores: &[Vec<Vec<f64>>]) -> Vec<f64> {
         for (sum, of_method) in sums.iter_mut().zip(scores) {
             let own = &of_method[task];
             let n = own.len() as f64;
-            // Of the duels of a method's runs with each other half are won.
+            // A method's runs win half of the comparisons among themselves.
             *sum += (won(own, &all) - n * n / 2.0) / (n * n * (scores.len() - 1) as f64);
         }
     }
@@ -35,7 +36,7 @@ fn sorted(values: &[f64]) -> Vec<f64> {
     sorted
 }
 
-/// The duels that the runs of `a` win against runs in order, ties as half.
+/// The number of comparisons that the runs of `a` win against sorted runs, with ties counted as half.
 fn won(a: &[f64], sorted: &[f64]) -> f64 {
     let won = |a: &f64| {
         let below = sorted.partition_point(|b| b < a);
@@ -58,7 +59,7 @@ mod tests {
 
     #[test]
     fn by_hand() {
-        // 3 beats 1 and 2; 2 beats 1 and ties with 2: 3.5 of 4. The second task is lost.
+        // 3 beats 1 and 2; 2 beats 1 and ties with 2: 3.5 of 4. In the second task the run loses.
         let (a, b) = ([vec![3.0, 2.0], vec![0.0]], [vec![1.0, 2.0], vec![1.0]]);
         assert_eq!(probability_of_improvement(&a, &b), Some(3.5 / 4.0 / 2.0));
         assert_eq!(probability_of_improvement(&[vec![]], &[vec![1.0]]), None);

@@ -12,7 +12,7 @@ pub struct Interval {
 }
 
 impl Interval {
-    /// The part of the interval that lies within a range.
+    /// The interval, clipped to a range.
     #[must_use]
     pub fn within(self, [low, high]: [f64; 2]) -> Self {
         Self { low: self.low.clamp(low, high), high: self.high.clamp(low, high) }

@@ -1,5 +1,5 @@
-//! The interquartile mean: the mean of the middle half, which neither a lucky nor a broken run
-//! moves. Agarwal et al. 2021, <https://arxiv.org/abs/2108.13264>, section 4.3.
+//! The interquartile mean: the mean of the middle half, on which outliers have little effect. Agarwal et al.
+//! 2021, <https://arxiv.org/abs/2108.13264>, section 4.3.
 
 use super::{
     bootstrap::{RESAMPLES, of_statistics},
@@ -8,7 +8,7 @@ use super::{
     rng::Rng,
 };
 
-/// The mean without the lowest and the highest quarter (each rounded down); none of no values.
+/// The mean without the lowest and the highest quarter (each rounded down); none without values.
 pub fn iqm(values: &[f64]) -> Option<f64> {
     let mut values = values.to_vec();
     let (n, cut) = (values.len(), values.len() / 4);
@@ -20,11 +20,10 @@ pub fn iqm(values: &[f64]) -> Option<f64> {
     average(&values[cut..n - cut])
 }
 
-/// The stratified bootstrap interval of the interquartile mean of all values. None where a stratum has
-/// fewer than 3.
+/// The stratified bootstrap interval of the interquartile mean of all values. None if a stratum has fewer
+/// than 3.
 ///
-/// Places in the order of the values are drawn in place of the values, and counted, so that no sample is
-/// sorted.
+/// Instead of values, indices into the sorted values are drawn and counted, so that no resample is sorted.
 pub(crate) fn iqm_interval(strata: &[Vec<f64>]) -> Option<Interval> {
     let mut all = strata.concat();
     all.sort_by(f64::total_cmp);
@@ -49,7 +48,7 @@ pub(crate) fn iqm_interval(strata: &[Vec<f64>]) -> Option<Interval> {
     of_statistics(&sizes, middle, || (0..RESAMPLES).map(drawn).collect())
 }
 
-/// The interquartile mean of values in order, each as often as its count; NaN of none.
+/// The interquartile mean of sorted values, each repeated by its count; NaN if all counts are 0.
 fn iqm_of_counts(values: &[f64], counts: &[usize]) -> f64 {
     let n: usize = counts.iter().sum();
     let (cut, mut before, mut sum) = (n / 4, 0, 0.0);

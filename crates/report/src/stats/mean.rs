@@ -10,7 +10,7 @@ use super::interval::Interval;
 pub struct Mean {
     /// The mean.
     pub mean: f64,
-    /// Half the width of the interval; none of fewer than 3 values: with 2 values it is 12.7 standard
+    /// Half the width of the interval; none with fewer than 3 values: with 2 values it is 12.7 standard
     /// errors, too wide to be useful.
     pub half: Option<f64>,
     /// The number of values.
@@ -18,8 +18,8 @@ pub struct Mean {
 }
 
 impl Mean {
-    /// The part of its 95 % interval that lies in a range; none with fewer than 3 values. A metric's
-    /// mean lies in the metric's range, so the part holds it as often as the whole interval does.
+    /// Its 95 % interval, clipped to a range; none with fewer than 3 values. A metric's mean lies in the
+    /// metric's range, so the clipped interval contains it as often as the whole one.
     pub fn interval(&self, range: [f64; 2]) -> Option<Interval> {
         let half = self.half?;
         Some(Interval { low: self.mean - half, high: self.mean + half }.within(range))
@@ -32,7 +32,7 @@ impl Mean {
     }
 }
 
-/// The mean of the values with its 95 % t interval; none of no values.
+/// The mean of the values with its 95 % t interval; none without values.
 pub fn mean(values: &[f64]) -> Option<Mean> {
     let n = values.len();
     let mean = average(values)?;
@@ -41,12 +41,12 @@ pub fn mean(values: &[f64]) -> Option<Mean> {
     Some(Mean { mean, half, n })
 }
 
-/// The plain average; none of no values.
+/// The plain average; none without values.
 pub(crate) fn average(values: &[f64]) -> Option<f64> {
     (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
 }
 
-/// The unbiased variance, over n - 1; 0 where there is no spread to see.
+/// The unbiased variance, over n - 1; 0 if there is no spread to estimate.
 pub(crate) fn variance(values: &[f64]) -> f64 {
     let Some(mean) = average(values).filter(|_| values.len() > 1) else { return 0.0 };
     let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();

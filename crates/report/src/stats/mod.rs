@@ -1,4 +1,4 @@
-//! One statistic a file. Each is checked by hand, and against another program's numbers: see
+//! Statistics, one per file. Each is checked by hand, and against the numbers of another program: see
 //! `scripts/golden-statistics`.
 
 mod bootstrap;
@@ -66,7 +66,7 @@ fn integral(f: impl Fn(f64) -> f64, from: f64, to: f64) -> f64 {
     (0..=STEPS).map(term).sum::<f64>() * width / 3.0
 }
 
-/// The values of other programs: one entry of the fixture.
+/// The values of other programs from one entry of the fixture.
 #[cfg(test)]
 fn golden(entry: &str) -> serde_json::Value {
     let all = include_str!("../../fixtures/statistics.json");
@@ -81,7 +81,7 @@ mod tests {
     use super::*;
 
     proptest! {
-        /// The order of the seeds says nothing.
+        /// The order of the seeds has no effect.
         #[test]
         fn order_does_not_matter(mut values in prop::collection::vec(-1e3..1e3_f64, 3..20)) {
             let before = (mean(&values).unwrap(), iqm(&values).unwrap(), wilcoxon(&values));
@@ -93,7 +93,7 @@ mod tests {
             prop_assert!((before.2 - after.2).abs() < 1e-12);
         }
 
-        /// The verdict is reversed if the sides are exchanged.
+        /// The verdict is reversed if the two methods are exchanged.
         #[test]
         fn sides_can_be_changed(values in prop::collection::vec(-1e3..1e3_f64, 3..20)) {
             let turned: Vec<f64> = values.iter().map(|value| -value).collect();

@@ -5,7 +5,7 @@ use std::f64::consts::SQRT_2;
 
 use statrs::distribution::{Continuous, ContinuousCDF, Normal};
 
-/// The critical difference at 5 % of the mean ranks of `k` methods over `n` blocks.
+/// The critical difference at 5 % between the mean ranks of `k` methods over `n` blocks.
 pub fn critical_difference(k: usize, n: usize) -> f64 {
     let q = range_quantile(0.95, k) / SQRT_2;
     q * ((k * (k + 1)) as f64 / (6 * n) as f64).sqrt()
@@ -14,7 +14,7 @@ pub fn critical_difference(k: usize, n: usize) -> f64 {
 /// The quantile of the range of `k` standard normal numbers, by bisection.
 fn range_quantile(p: f64, k: usize) -> f64 {
     let (mut low, mut high) = (0.0, 20.0);
-    // 60 halvings of 20 leave less than the last bit of the result.
+    // 60 halvings of an interval of 20 leave less than the last bit of the result.
     for _ in 0..60 {
         let middle = (low + high) / 2.0;
         if range_cdf(middle, k) < p { low = middle } else { high = middle }

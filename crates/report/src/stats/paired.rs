@@ -8,8 +8,8 @@ use super::{
     mean::{average, student, t_quantile, variance},
 };
 
-/// Differences whose standard deviation is a smaller share of their mean than this are equal: what
-/// is left is rounding.
+/// Differences are considered equal if their standard deviation is a smaller share of their mean than this,
+/// which is due to rounding.
 const ROUNDING: f64 = 1e-10;
 
 /// A mean difference with its interval and p value.
@@ -21,7 +21,7 @@ pub struct Paired {
     pub low: f64,
     /// The upper end.
     pub high: f64,
-    /// Two-sided, of the hypothesis that there is no difference. None where all differences are
+    /// The two-sided p value of the hypothesis that there is no difference. None if all differences are
     /// equal: without variance there is no test.
     pub p_value: Option<f64>,
     /// The standard error of the difference.
@@ -36,8 +36,7 @@ pub struct Paired {
     pub examples: Option<usize>,
 }
 
-/// The paired t test on the differences; none where there are fewer than 3, or where they are so large that
-/// their squares are no numbers.
+/// The paired t test on the differences; none with fewer than 3, or if their squares overflow.
 pub fn paired_t(differences: &[f64]) -> Option<Paired> {
     let n = differences.len();
     let [difference, deviation] = moments(differences)?;
@@ -45,11 +44,12 @@ pub fn paired_t(differences: &[f64]) -> Option<Paired> {
     Some(Paired::new(difference, error, df, n).with_deviation(deviation))
 }
 
-/// Less than the 97.5 % quantile of the t distribution, whatever its degrees of freedom: 1.95996 with many.
+/// A lower bound of the 97.5 % quantile of the t distribution for all degrees of freedom; the limit is
+/// 1.95996.
 const LEAST_T: f64 = 1.9599;
 
-/// Whether the paired t test shows a difference at 5 %, or all differences are equal: what `paired_t` says, in a
-/// fraction of the time. There is no test of fewer than 3 differences.
+/// Whether the paired t test shows a difference at 5 %, or all differences are equal: the same answer as from
+/// `paired_t`, in a fraction of the time. There is no test with fewer than 3 differences.
 pub(crate) fn differs(differences: &[f64]) -> bool {
     let Some([difference, deviation]) = moments(differences) else { return false };
     let n = differences.len() as f64;
@@ -60,7 +60,7 @@ pub(crate) fn differs(differences: &[f64]) -> bool {
     p_value(difference, error, n - 1.0).is_none_or(|p| p < 0.05)
 }
 
-/// Mean and standard deviation of at least 3 differences.
+/// The mean and standard deviation of at least 3 differences.
 fn moments(differences: &[f64]) -> Option<[f64; 2]> {
     let difference = average(differences).filter(|_| differences.len() >= 3)?;
     let deviation = variance(differences).sqrt();
@@ -73,7 +73,7 @@ fn moments(differences: &[f64]) -> Option<[f64; 2]> {
     })
 }
 
-/// Two-sided; none without an error.
+/// The two-sided p value; none if the error is 0.
 fn p_value(difference: f64, error: f64, df: f64) -> Option<f64> {
     (error > 0.0).then(|| 2.0 * student(df).cdf(-(difference / error).abs()))
 }
@@ -99,7 +99,7 @@ impl Paired {
         Self { examples, deviation: self.deviation, ..wide }
     }
 
-    /// The same with the sides changed, so that b - a becomes a - b.
+    /// The same test with exchanged methods, so that b - a becomes a - b.
     #[must_use]
     pub fn turned(self) -> Self {
         Self { difference: -self.difference, low: -self.high, high: -self.low, ..self }
@@ -129,7 +129,7 @@ mod tests {
     fn equal_differences_have_no_test() {
         assert_eq!(paired_t(&[0.0; 4]).unwrap().p_value, None);
         assert_eq!(paired_t(&[0.5; 4]).unwrap().p_value, None);
-        // Equal but for rounding: 0.97 - 0.95, 0.96 - 0.94, 0.95 - 0.93.
+        // Equal up to rounding: 0.97 - 0.95, 0.96 - 0.94, 0.95 - 0.93.
         let rounded = [0.97 - 0.95, 0.96 - 0.94, 0.95 - 0.93];
         assert!(rounded[0] != rounded[2]);
         let test = paired_t(&rounded).unwrap();
@@ -144,7 +144,7 @@ mod tests {
         for some in [&[0.0; 4][..], &[0.5; 2], &[1.0, 2.0, 4.0], &[], &[1e200, -1e200, 0.0]] {
             assert_eq!(differs(some), slow(some), "{some:?}");
         }
-        // Around the quantile, with few seeds and with many.
+        // Values around the quantile, with few seeds and with many.
         for n in [3, 4, 30, 1000] {
             for at in 0..400 {
                 let shift = f64::from(at) / 100.0 / f64::from(n).sqrt();

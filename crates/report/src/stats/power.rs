@@ -9,36 +9,35 @@ use statrs::{
 
 use super::mean::t_quantile;
 
-/// More seeds than this are out of reach, and not counted further.
+/// The largest number of seeds that is searched for; more are out of reach.
 pub const MOST_SEEDS: usize = 100_000;
 
-/// Quantiles of the normal distribution, with which numbers of seeds are guessed.
+/// Quantiles of the normal distribution, from which the number of seeds is first guessed.
 const Z_80: f64 = 0.841_621;
 const Z_90: f64 = 1.281_552;
 const Z_95: f64 = 1.644_854;
 const Z_975: f64 = 1.959_964;
 
-/// The chance that a paired t test of `n` seeds at 5 % sees a difference of `effect` standard
-/// deviations of the differences, on either side. `n` is at least 3.
+/// The probability that a paired t test of `n` seeds at 5 % detects a difference of `effect` standard
+/// deviations of the differences, in either direction. `n` is at least 3.
 pub fn power(effect: f64, n: usize) -> f64 {
     let (shift, t) = (effect.abs() * (n as f64).sqrt(), t_quantile(0.975, (n - 1) as f64));
     let normal = Normal::standard();
-    // T > t exactly if Z + shift > t S.
+    // T > t if and only if Z + shift > t S.
     over_deviations(n, f64::INFINITY, |s| normal.cdf(shift - t * s) + normal.cdf(-shift - t * s))
 }
 
-/// The chance that two one-sided t tests of `n` seeds at 5 % show that there is no difference as
-/// large as `margin` standard deviations of the differences, where there is none at all. `n` is at
-/// least 3.
+/// The probability that two one-sided t tests of `n` seeds at 5 % show that there is no difference as large
+/// as `margin` standard deviations of the differences, if there is no difference at all. `n` is at least 3.
 pub fn power_of_equivalence(margin: f64, n: usize) -> f64 {
     let (room, t) = (margin.abs() * (n as f64).sqrt(), t_quantile(0.95, (n - 1) as f64));
     let normal = Normal::standard();
-    // Both tests reject exactly if |Z| < room - t S.
+    // Both tests reject if and only if |Z| < room - t S.
     over_deviations(n, room / t, |s| 2.0 * normal.cdf(room - t * s) - 1.0)
 }
 
-/// The mean of a chance over S, the estimated standard deviation of `n` values over the true one.
-/// The chance is 0 from `end` on.
+/// The mean of a probability over S, the ratio of the estimated standard deviation of `n` values to the true
+/// one. The probability is 0 from `end` on.
 fn over_deviations(n: usize, end: f64, chance: impl Fn(f64) -> f64) -> f64 {
     let df = (n - 1) as f64;
     let constant = (2.0_f64).ln() + df / 2.0 * (df / 2.0).ln() - ln_gamma(df / 2.0);
@@ -51,23 +50,22 @@ fn over_deviations(n: usize, end: f64, chance: impl Fn(f64) -> f64) -> f64 {
     super::integral(|s| density(s) * chance(s), start, (1.0 + reach).min(end).max(start))
 }
 
-/// The least number of seeds, at least 3, with which a difference of `effect` standard deviations
-/// is seen four times in five. None where it is more than [`MOST_SEEDS`].
+/// The smallest number of seeds, at least 3, with which a difference of `effect` standard deviations is
+/// detected four times in five. None if it is more than [`MOST_SEEDS`].
 pub fn seeds_needed(effect: f64) -> Option<usize> {
     let guess = ((Z_975 + Z_80) / effect).powi(2);
     least_seeds(guess, |n| power(effect, n) >= 0.8)
 }
 
-/// The least number of seeds, at least 3, with which equivalence within `margin` standard deviations
-/// is shown four times in five, where there is no difference. None where it is more than
-/// [`MOST_SEEDS`].
+/// The smallest number of seeds, at least 3, with which equivalence within `margin` standard deviations is
+/// shown four times in five, if there is no difference. None if it is more than [`MOST_SEEDS`].
 pub fn seeds_for_equivalence(margin: f64) -> Option<usize> {
     let guess = ((Z_95 + Z_90) / margin).powi(2);
     least_seeds(guess, |n| power_of_equivalence(margin, n) >= 0.8)
 }
 
-/// The least number that is enough, if every larger one is. The search begins at a guess, goes from
-/// it in steps that double, and halves what it has enclosed.
+/// The smallest number that is enough, provided that every larger one is too. The search starts at a guess,
+/// continues in steps that double, and then bisects the enclosed range.
 fn least_seeds(guess: f64, enough: impl Fn(usize) -> bool) -> Option<usize> {
     let (mut too_few, mut enough_at) = (2, MOST_SEEDS + 1);
     let (mut at, mut step) = ((guess.ceil() as usize).clamp(3, MOST_SEEDS), 1);
@@ -91,7 +89,7 @@ thread_local! {
     static LEAST_EFFECTS: RefCell<HashMap<usize, f64>> = RefCell::default();
 }
 
-/// The least effect that `n` seeds, at least 3, see four times in five.
+/// The smallest effect that `n` seeds, at least 3, detect four times in five.
 pub fn least_effect(n: usize) -> f64 {
     LEAST_EFFECTS.with_borrow_mut(|known| *known.entry(n).or_insert_with(|| search_effect(n)))
 }

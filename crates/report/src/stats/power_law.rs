@@ -1,22 +1,22 @@
 //! Power laws, y = factor x^exponent: straight lines in the logarithms.
 //!
-//! As the laws of the best learning rate and batch over the training FLOPs are fitted in *Every FLOP
-//! Counts*, Ling team, 2025, <https://arxiv.org/abs/2503.05139>, section 3.2, and the FLOPs that it
-//! takes to come to a loss.
+//! In this form the laws of the best learning rate and batch over the training FLOPs are fitted in *Every
+//! FLOP Counts*, Ling team, 2025, <https://arxiv.org/abs/2503.05139>, section 3.2, and also the FLOPs that
+//! are needed to reach a loss.
 
 use super::{
     interval::Interval,
     regression::{Straight, least_squares},
 };
 
-/// y = factor x^exponent, with what is known of it.
+/// The fit of y = factor x^exponent with its uncertainty.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct PowerLaw {
     line: Straight,
 }
 
-/// The law through points, by least squares of the logarithms. None if a number is not above 0, or
-/// if there are fewer than two different x.
+/// The law through points, by least squares of the logarithms. None if a number is not above 0, or if there
+/// are fewer than two distinct x.
 pub fn power_law(points: &[(f64, f64)]) -> Option<PowerLaw> {
     if !points.iter().all(|(x, y)| *x > 0.0 && *y > 0.0 && x.is_finite() && y.is_finite()) {
         return None;
@@ -42,18 +42,18 @@ impl PowerLaw {
         self.line.n
     }
 
-    /// y on the curve.
+    /// The value y of the curve at x.
     pub fn at(&self, x: f64) -> f64 {
         self.line.at(x.ln()).exp()
     }
 
-    /// The 95 % t interval of the exponent; none of fewer than 4 points.
+    /// The 95 % t interval of the exponent; none with fewer than 4 points.
     pub fn exponent_t(&self) -> Option<Interval> {
         let half = self.line.slope_half()?;
         Some(Interval { low: self.line.slope - half, high: self.line.slope + half })
     }
 
-    /// The 95 % t interval of the curve at x; none of fewer than 4 points.
+    /// The 95 % t interval of the curve at x; none with fewer than 4 points.
     pub fn t_at(&self, x: f64) -> Option<Interval> {
         let (y, half) = (self.line.at(x.ln()), self.line.half_at(x.ln())?);
         Some(Interval { low: (y - half).exp(), high: (y + half).exp() })
@@ -69,12 +69,12 @@ pub struct Lever {
     pub t: Option<Interval>,
 }
 
-/// The efficiency lever: how many times the FLOPs of the sparse networks the dense ones need to come
-/// to the loss that they have with `flops`. Points are FLOPs and losses; both families are fitted as
-/// ln FLOPs = a + b / loss. None if a family has fewer than two different losses, or none above 0.
+/// The efficiency lever: the ratio of the FLOPs that dense networks need to those of the sparse networks, for
+/// the loss that the sparse ones reach with `flops`. Points are FLOPs and losses; both families are fitted as
+/// ln FLOPs = a + b / loss. None if a family has fewer than two distinct losses, or none above 0.
 ///
-/// The interval is that of the difference of the two lines at this loss: the half-widths of the t
-/// intervals of both, added in quadrature, which is a little wide where both have few points.
+/// The interval is that of the difference of the two lines at this loss: the half-widths of both t intervals
+/// are added in quadrature, which is slightly too wide if both have few points.
 pub fn lever(dense: &[(f64, f64)], sparse: &[(f64, f64)], flops: f64) -> Option<Lever> {
     let family = |points: &[(f64, f64)]| {
         let valid = points.iter().all(|(flops, loss)| *flops > 0.0 && *loss > 0.0);
@@ -116,7 +116,7 @@ mod tests {
 
     #[test]
     fn noise_widens_the_interval_which_holds_the_truth() {
-        // Residuals that are orthogonal to a line, 10 % up and down.
+        // Residuals that are orthogonal to a line, alternating 10 % up and down.
         let noisy = |(i, c): (usize, &f64)| {
             let sign = [1.0, -1.0, -1.0, 1.0][i % 4];
             (*c, 0.2008 * c.powf(0.3447) * 1.1_f64.powf(sign))
@@ -150,8 +150,9 @@ mod tests {
 
     #[test]
     fn the_interval_of_a_lever_by_hand() {
-        // As above, with residuals of 0.01 that are orthogonal to a line. In the middle of four points the
-        // half-width of each line is t(0.975, 2) 0.01 sqrt(2) / sqrt(4), and that of both sqrt(2) as much.
+        // The same as above, with residuals of 0.01 that are orthogonal to a line. In the middle of four
+        // points the half-width of each line is t(0.975, 2) 0.01 sqrt(2) / sqrt(4), and that of the
+        // difference sqrt(2) times as much.
         let family = |a: f64| {
             let points = [(0.2, 0.01), (0.3, -0.01), (0.4, -0.01), (0.5, 0.01)];
             points.map(|(x, off): (f64, f64)| ((a + 20.0 * x + off).exp(), x.recip()))

@@ -3,7 +3,8 @@
 
 use super::mean::average;
 
-/// The share of runs above `threshold`, every task alike: `tasks[task][run]`. None of no runs.
+/// The share of runs above `threshold`, with all tasks weighted equally: `tasks[task][run]`. None without
+/// runs.
 pub fn profile(tasks: &[Vec<f64>], threshold: f64) -> Option<f64> {
     let share = |runs: &Vec<f64>| {
         let above = runs.iter().filter(|score| **score > threshold).count();

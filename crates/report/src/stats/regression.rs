@@ -18,7 +18,7 @@ pub struct Straight {
     deviation: f64,
 }
 
-/// The line with the least sum of squares; none of fewer than two different x.
+/// The line with the smallest sum of squares; none with fewer than two distinct x.
 pub fn least_squares(points: &[(f64, f64)]) -> Option<Straight> {
     let (x, y): (Vec<f64>, Vec<f64>) = points.iter().copied().unzip();
     let (mean_x, mean_y) = (average(&x)?, average(&y)?);
@@ -36,18 +36,18 @@ pub fn least_squares(points: &[(f64, f64)]) -> Option<Straight> {
 }
 
 impl Straight {
-    /// y on the line.
+    /// The value y of the line at x.
     pub fn at(&self, x: f64) -> f64 {
         self.intercept + self.slope * x
     }
 
-    /// Half the width of the 95 % t interval of the slope; none of fewer than 4 points: with 3 points it
-    /// is 12.7 standard errors, too wide to be useful.
+    /// Half the width of the 95 % t interval of the slope; none with fewer than 4 points: with 3 points it is
+    /// 12.7 standard errors, too wide to be useful.
     pub fn slope_half(&self) -> Option<f64> {
         Some(self.t()? * self.deviation / self.spread.sqrt())
     }
 
-    /// The same of the line at x: of the mean y there, not of one more point.
+    /// The same for the line at x: for the mean y at that point, not for one more observation.
     pub fn half_at(&self, x: f64) -> Option<f64> {
         let share = 1.0 / self.n as f64 + (x - self.mean_x).powi(2) / self.spread;
         Some(self.t()? * self.deviation * share.sqrt())

@@ -3,7 +3,7 @@
 //! Steele, Lea, Flood. *Fast splittable pseudorandom number generators*. OOPSLA 2014.
 //! <https://doi.org/10.1145/2660193.2660195>
 
-/// SplitMix64. Written out here so that no update of a library moves an interval.
+/// SplitMix64. It is implemented here so that no update of a library changes an interval.
 pub(crate) struct Rng(u64);
 
 impl Rng {
@@ -18,7 +18,7 @@ impl Rng {
         z ^ (z >> 31)
     }
 
-    /// Below `n`; its bias is less than n / 2^64.
+    /// A random number below `n`; its bias is less than n / 2^64.
     pub(crate) fn below(&mut self, n: usize) -> usize {
         ((u128::from(self.next()) * n as u128) >> 64) as usize
     }

@@ -5,8 +5,8 @@
 
 use super::ranks;
 
-/// The correlation of the ranks of pairs, from -1 to 1; equals share the mean of their ranks. None of
-/// fewer than two pairs, or where all values of one side are equal.
+/// The correlation of the ranks of pairs, from -1 to 1; ties share the mean of their ranks. None with fewer
+/// than two pairs, or if all values of one side are equal.
 pub fn spearman(pairs: &[(f64, f64)]) -> Option<f64> {
     let side = |of: fn(&(f64, f64)) -> f64| ranks(&pairs.iter().map(of).collect::<Vec<_>>());
     let (a, b) = (side(|pair| pair.0), side(|pair| pair.1));

@@ -1,6 +1,6 @@
-//! The mean over tasks of a mean over seeds, with equal weights of tasks.
+//! The mean over tasks of a mean over seeds, with equal weights for the tasks.
 //!
-//! The variance of the mean is the sum of those of the tasks; its degrees of freedom are those of
+//! The variance of the mean is the sum of the variances of the tasks; its degrees of freedom are those of
 //! Welch. *The generalization of 'Student's' problem when several different population variances are
 //! involved*. Biometrika 1947. <https://doi.org/10.1093/biomet/34.1-2.28>
 
@@ -9,9 +9,8 @@ use super::{
     mean::{average, t_quantile, variance},
 };
 
-/// The mean over strata of the mean of their values, with its 95 % t interval, which speaks of these
-/// strata. None without strata, where one has fewer than 3 values, or where they are so large that squares of
-/// their variances are no numbers.
+/// The mean over strata of the mean of their values, with its 95 % t interval, which holds for these strata.
+/// None without strata, if one has fewer than 3 values, or if squares of the variances overflow.
 pub fn stratified_mean(strata: &[Vec<f64>]) -> Option<(f64, Interval)> {
     if strata.is_empty() || strata.iter().any(|values| values.len() < 3) {
         return None;
@@ -21,7 +20,7 @@ pub fn stratified_mean(strata: &[Vec<f64>]) -> Option<(f64, Interval)> {
     let part = |values: &Vec<f64>| variance(values) / values.len() as f64 / count.powi(2);
     let error: f64 = strata.iter().map(part).sum();
     let doubt = strata.iter().map(|v| part(v).powi(2) / (v.len() - 1) as f64).sum::<f64>();
-    // It is at least 2; the squares of tiny numbers are 0.
+    // The degrees of freedom are at least 2; squares of tiny numbers underflow to 0.
     let df = if doubt > 0.0 { (error.powi(2) / doubt).max(1.0) } else { 1.0 };
     if !(mean.is_finite() && doubt.is_finite()) {
         return None;
@@ -59,7 +58,8 @@ mod tests {
         assert_eq!((of(1e100), of(1e308)), (None, None));
     }
 
-    /// Half of the difference of two independent means is the mean of the one and the turned other.
+    /// Half of the difference of two independent means is the mean of the first sample and the negated second
+    /// one.
     #[test]
     fn welch_in_scipy_agrees() {
         for case in golden("welch").as_array().unwrap() {

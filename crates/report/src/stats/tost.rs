@@ -7,8 +7,8 @@ use statrs::distribution::ContinuousCDF;
 
 use super::{Paired, mean::student};
 
-/// The p value of the two one-sided tests: small if the difference is inside ± margin. None where
-/// all differences are equal: without variance there is no test.
+/// The p value of the two one-sided tests: small if the difference is within ± margin. None if all
+/// differences are equal: without variance there is no test.
 pub fn tost(paired: &Paired, margin: f64) -> Option<f64> {
     let outside = |room: f64| student(paired.df).cdf(-room / paired.error);
     let (above, below) = (margin - paired.difference, margin + paired.difference);
@@ -27,7 +27,7 @@ mod tests {
         let paired = paired_t(&[-1.0, 0.0, 1.0]).unwrap();
         let wanted = (1.0 - (12.0_f64 / 14.0).sqrt()) / 2.0;
         assert!((tost(&paired, 2.0).unwrap() - wanted).abs() < 1e-12);
-        // At the margin itself it is even.
+        // If the difference equals the margin, the p value is one half.
         let at_the_margin = tost(&paired_t(&[1.0, 2.0, 3.0]).unwrap(), 2.0).unwrap();
         assert!((at_the_margin - 0.5).abs() < 1e-12);
         assert_eq!(tost(&paired_t(&[1.0; 3]).unwrap(), 2.0), None);

@@ -12,13 +12,13 @@ pub enum Verdict {
     Better,
     /// Different at 5 %, and on the worse side.
     Worse,
-    /// The difference is shown to be smaller than the margin, at 5 %. This goes before better and
-    /// worse: a difference that is real and too small to care about is equivalence.
+    /// The difference is shown to be smaller than the margin, at 5 %. This takes precedence over better and
+    /// worse: a difference that is real but smaller than the margin is equivalence.
     Equivalent,
     /// The difference is the same on every seed, so there is no variance to test it by.
     NoVariance,
-    /// A run of one of the two failed where the other's did not, so what the other seeds show does
-    /// not decide: a failed run is worse than any other.
+    /// A run of one method failed on a seed on which the other's did not, so the other seeds do not decide: a
+    /// failed run is worse than any other.
     Failed,
     /// Fewer than 3 seeds are shared.
     Untested {
@@ -29,19 +29,19 @@ pub enum Verdict {
     Undecided(Sight),
 }
 
-/// The power of the seeds, independent of the observed difference: planning by the observed difference
-/// would use the data twice.
+/// The power of the seeds, independent of the observed difference: using the observed difference would use
+/// the data twice.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Sight {
-    /// Without a margin: the least difference that the present seeds show four times in five.
+    /// Without a margin: the smallest difference that the present seeds detect four times in five.
     Detects {
         /// The difference, in the units of the metric.
         difference: f64,
         /// The seeds.
         seeds: usize,
     },
-    /// With a margin: the seeds that show equivalence four times in five where there is no
-    /// difference; none where it is too many to count.
+    /// With a margin: the number of seeds that show equivalence four times in five if there is no difference;
+    /// none if it is too large to count.
     Equivalence {
         /// The margin.
         margin: f64,
@@ -61,7 +61,7 @@ pub struct TestEvidence {
     pub margin: Option<f64>,
 }
 
-/// The verdict at 5 % on differences that are oriented so that more is better.
+/// The verdict at 5 % on differences that are oriented so that higher is better.
 pub fn verdict(paired: &Paired, evidence: TestEvidence) -> Verdict {
     let shown = |p: Option<f64>| p.is_some_and(|p| p < 0.05);
     if paired.p_value.is_none() {
@@ -136,7 +136,7 @@ mod tests {
         assert_eq!(word(&[0.02, 0.03, 0.025, 0.022], None), "better");
         assert_eq!(word(&[-0.02, -0.03, -0.025, -0.022], None), "worse");
         assert_eq!(word(&[0.001, -0.001, 0.002, 0.0], Some(0.01)), "equivalent");
-        // Real, and smaller than what matters.
+        // The difference is real, and smaller than the margin.
         assert_eq!(word(&[0.002, 0.003, 0.0025, 0.0022], None), "better");
         assert_eq!(word(&[0.002, 0.003, 0.0025, 0.0022], Some(0.01)), "equivalent");
         assert_eq!(word(&[0.0; 4], None), "no variance, no test");
@@ -145,8 +145,8 @@ mod tests {
     }
 
     /// The deviation is 0.018257: 4 pairs detect 2.128 deviations four times in five (statsmodels:
-    /// `TTestPower().solve_power(nobs=4, power=0.8, alpha=0.05)`). Moving all differences moves no
-    /// plan.
+    /// `TTestPower().solve_power(nobs=4, power=0.8, alpha=0.05)`). Shifting all differences does not change
+    /// the plan.
     #[test]
     fn what_the_seeds_can_show_does_not_follow_the_observed_difference() {
         let differences = [0.02, 0.0, 0.03, -0.01];

@@ -1,41 +1,42 @@
-//! Wilcoxon's signed-rank test: up to 100 differences exact, with ties up to 25, by counting every assignment
-//! of signs to the ranks; beyond that by the normal distribution. Each kind of ties has a count of its own, so
-//! that half a million tests with many ties would take minutes.
-//! Wilcoxon. *Individual comparisons by ranking methods*. 1945. <https://doi.org/10.2307/3001968>
+//! Wilcoxon's signed-rank test. Up to 100 differences without ties, or 25 with ties, it is exact, by counting
+//! every assignment of signs to the ranks; with more it uses the normal distribution. Each pattern of ties
+//! needs a separate count, so half a million exact tests with many ties would take minutes. Wilcoxon.
+//! *Individual comparisons by ranking methods*. 1945. <https://doi.org/10.2307/3001968>
 
 use std::collections::HashMap;
 
 use statrs::distribution::{ContinuousCDF, Normal};
 
-/// The two-sided p value that differences are as often above as below 0. Zeros are left out, ties
-/// share their ranks; 1 where nothing is left.
+/// The two-sided p value of the hypothesis that differences are as often above as below 0. Zeros are left
+/// out, and ties share their ranks; 1 if no difference remains.
 pub fn wilcoxon(differences: &[f64]) -> f64 {
     SignedRanks::default().wilcoxon(differences)
 }
 
-/// Many of these tests: as long as there are no other ties, the chances of sums are counted once.
+/// A cache for many of these tests: the probabilities of sums are counted once per pattern of ties.
 #[derive(Default)]
 pub(crate) struct SignedRanks {
-    /// Of sorted ranks, twice each: the chances of each sum or less, and of each sum or more.
+    /// For sorted ranks, each doubled: the probabilities of each sum or less, and of each sum or more.
     chances: HashMap<Vec<usize>, [Vec<f64>; 2]>,
-    /// The same by the number of ranks, without ties.
+    /// The same without ties, by the number of ranks.
     untied: HashMap<usize, [Vec<f64>; 2]>,
-    /// The differences of a test as whole numbers: the size above, the sign in the last bit.
+    /// The differences of a test as whole numbers: the absolute value in the upper bits, the sign in the last
+    /// bit.
     sorted: Vec<u64>,
     ranks: Vec<f64>,
 }
 
 impl SignedRanks {
-    /// Tables that are kept; there are as many as there are kinds of ties.
+    /// The largest number of tables that are kept; there is one for each pattern of ties.
     const MOST: usize = 1000;
-    /// The most differences that are counted without ties.
+    /// The largest number of differences that are counted without ties.
     const COUNTED: usize = 100;
-    /// The most differences that are counted with ties.
+    /// The largest number of differences that are counted with ties.
     const COUNTED_WITH_TIES: usize = 25;
 
-    /// As [`wilcoxon`].
+    /// The same as [`wilcoxon`].
     pub(crate) fn wilcoxon(&mut self, differences: &[f64]) -> f64 {
-        // Numbers of one sign are ordered as their bits are.
+        // Numbers of one sign have the same order as their bits.
         let moved = differences.iter().filter(|d| **d != 0.0);
         self.sorted.clear();
         self.sorted.extend(moved.map(|d| d.to_bits().rotate_left(1)));
@@ -58,9 +59,9 @@ impl SignedRanks {
         }
     }
 
-    /// By counting, from ranks in order.
+    /// The p value by counting, from sorted ranks.
     fn exact(&mut self, sum: f64) -> f64 {
-        // Twice the ranks are whole also with ties.
+        // Doubled ranks are whole numbers even with ties.
         let twice: Vec<usize> = self.ranks.iter().map(|rank| (2.0 * rank) as usize).collect();
         if self.chances.len() > Self::MOST {
             self.chances.clear();
@@ -68,7 +69,7 @@ impl SignedRanks {
         two_sided(self.chances.entry(twice).or_insert_with_key(|twice| tails(twice)), sum)
     }
 
-    /// The same where the ranks are 1, 2, 3 and so on.
+    /// The same for the ranks 1, 2, 3 and so on.
     fn exact_untied(&mut self) -> f64 {
         let ranks = (1..).zip(&self.sorted);
         let sum: usize = ranks.map(|(rank, d)| if d & 1 == 0 { rank } else { 0 }).sum();
@@ -77,13 +78,14 @@ impl SignedRanks {
     }
 }
 
-/// Twice the chance of a sum that is as far out or farther.
+/// Twice the probability of a sum that is at least as extreme.
 fn two_sided([below, above]: &[Vec<f64>; 2], sum: f64) -> f64 {
     let observed = (2.0 * sum) as usize;
     (2.0 * below[observed].min(above[observed])).min(1.0)
 }
 
-/// Each rank is in the sum or not, so the variance is a quarter of their squares, ties or not.
+/// The p value by the normal distribution. Each rank is in the sum or not, so the variance is a quarter of
+/// the sum of squares, with ties or without.
 fn normal(ranks: &[f64], sum: f64) -> f64 {
     let (mean, variance) = ranks.iter().fold((0.0, 0.0), |(mean, variance), rank| {
         (mean + rank / 2.0, variance + rank * rank / 4.0)
@@ -91,7 +93,7 @@ fn normal(ranks: &[f64], sum: f64) -> f64 {
     2.0 * Normal::standard().cdf(-((sum - mean) / variance.sqrt()).abs())
 }
 
-/// The chances of each sum or less, and of each sum or more.
+/// The probabilities of each sum or less, and of each sum or more.
 fn tails(twice: &[usize]) -> [Vec<f64>; 2] {
     let chances = sum_chances(twice);
     let mut above = running_sums(chances.iter().rev());
@@ -108,7 +110,7 @@ fn running_sums<'a>(chances: impl Iterator<Item = &'a f64>) -> Vec<f64> {
     chances.map(add).collect()
 }
 
-/// The chance of each sum, where each rank is in it or not, like the toss of a coin.
+/// The probability of each sum, if each rank is in the sum with probability 1/2.
 fn sum_chances(twice: &[usize]) -> Vec<f64> {
     let mut chances = vec![0.0; twice.iter().sum::<usize>() + 1];
     chances[0] = 1.0;
@@ -128,9 +130,9 @@ mod tests {
 
     #[test]
     fn by_hand() {
-        // All of 5 positive: 1 of 32 assignments on each side.
+        // All 5 are positive: 1 of 32 assignments on each side.
         assert_eq!(wilcoxon(&[1.0, 2.0, 3.0, 4.0, 5.0]), 2.0 / 32.0);
-        // The lowest rank of 3 negative: sums 0 and 1 below (or 5 and 6 above), 2 of 8 on a side.
+        // The lowest rank of 3 is negative: sums 0 and 1 below (or 5 and 6 above), 2 of 8 on a side.
         assert_eq!(wilcoxon(&[-1.0, 2.0, 3.0]), 0.5);
         assert_eq!(wilcoxon(&[0.0, 0.0]), 1.0);
     }
@@ -156,7 +158,7 @@ mod tests {
 
     #[test]
     fn ties_are_seen() {
-        // With 26 differences, two of them alike, the normal distribution; without ties counting.
+        // 26 differences with a tie use the normal distribution; without ties they are counted.
         let differences = |last: f64| (1..26).map(f64::from).chain([last]).collect::<Vec<_>>();
         let (tied, apart) = (wilcoxon(&differences(25.0)), wilcoxon(&differences(26.0)));
         assert_eq!(apart, 2.0_f64.powi(-25));
@@ -166,7 +168,7 @@ mod tests {
     #[test]
     fn both_ways_meet() {
         let ranks: Vec<f64> = (1..=100).map(f64::from).collect();
-        // The exact chance counts the observed sum on both sides: half a step is the difference.
+        // The exact probability includes the observed sum on both sides, so the two differ by half a step.
         let mut known = SignedRanks { ranks: ranks.clone(), ..SignedRanks::default() };
         assert!((known.exact(3000.0) - normal(&ranks, 2999.5)).abs() < 1e-3);
         // The ranks from 64 on are positive.

@@ -1,5 +1,5 @@
-//! Csv for machines: full precision, and an interval in columns of its own. Words that a spreadsheet would
-//! take for a formula have a quote before them, and letters that cannot be shown are escapes.
+//! Csv for machines: full precision, with an interval in separate columns. A text that a spreadsheet would
+//! take for a formula gets a quote in front, and characters that cannot be displayed are escaped.
 
 use super::{Cell, Kind, Table};
 use crate::{field::written, setting::distinct};
@@ -39,8 +39,7 @@ fn rows(table: &Table) -> impl Iterator<Item = Vec<(String, String)>> {
     })
 }
 
-/// Mean, half-width, the interval's ends and the number of values, and in the last column what there
-/// is to say.
+/// The mean, half-width, ends of the interval and number of values; the last column has remarks.
 fn estimate(key: &str, cell: &Cell) -> [(String, String); 6] {
     let none = String::new;
     let [mean, half, low, high, n, note] = match cell {

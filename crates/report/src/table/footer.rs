@@ -4,10 +4,10 @@ use std::collections::{HashMap, HashSet};
 
 use super::Table;
 
-/// The notes of each table that no other one has, and those that several have, each once.
+/// The notes that only one table has, for each table, and the notes that several tables share, each once.
 pub(super) fn footers(tables: &[Table], mark: &str) -> (Vec<Vec<String>>, Vec<String>) {
     let all: Vec<Vec<String>> = tables.iter().map(|table| table.notes(mark)).collect();
-    // In how many tables each note is; one that a table has twice counts once.
+    // The number of tables with each note; a note that a table has twice counts once.
     let mut count: HashMap<&String, usize> = HashMap::new();
     for notes in &all {
         let each: HashSet<&String> = notes.iter().collect();
@@ -45,7 +45,7 @@ mod tests {
                 ["one", "mine", "two", "yours", "the best"].map(|word| text.find(word)).into();
             assert!(places.is_sorted(), "{text}");
         }
-        // One table keeps all of its notes.
+        // A single table keeps all of its notes.
         assert_eq!(footers(&tables[..1], "*").0, [["*: the best", "same", "mine"]]);
     }
 }

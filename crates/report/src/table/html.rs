@@ -5,8 +5,8 @@ use std::borrow::Cow;
 use super::{Cell, Column, Table};
 use crate::plot::{escape, escape_into};
 
-/// Adds the table with its caption, and its notes below. Rows come in parts, so that a large table need not be
-/// held beside its text.
+/// Adds the table with its caption and its notes. Rows are passed in parts, so that a large table need not be
+/// in memory beside its text.
 pub(super) fn render(to: &mut String, table: &Table, rows: impl IntoIterator<Item = String>) {
     let names: String = table
         .columns
@@ -25,7 +25,7 @@ pub(super) fn render(to: &mut String, table: &Table, rows: impl IntoIterator<Ite
     }
 }
 
-/// Rows one after the other.
+/// The rows as HTML.
 pub(super) fn rows<'a>(columns: &[Column], rows: impl Iterator<Item = Cow<'a, [Cell]>>) -> String {
     let mut html = String::new();
     rows.for_each(|cells| row(&mut html, columns, &cells));

@@ -1,4 +1,4 @@
-//! Json for machines.
+//! JSON for machines.
 
 use serde::{Serialize, Serializer, ser::SerializeMap};
 use serde_json::json;
@@ -6,7 +6,7 @@ use serde_json::json;
 use super::{Cell, Column, Estimate, Table};
 use crate::visible::in_json;
 
-/// An array with one object for each table. Cells are written one by one: a tree of a large table takes
+/// An array with one object for each table. Cells are written one by one: a tree of a large table would take
 /// several times the memory of its text.
 pub(super) fn render(tables: &[Table]) -> String {
     let objects: Vec<Object> = tables.iter().map(Object).collect();
@@ -42,7 +42,7 @@ impl Serialize for JsonRows<'_> {
     }
 }
 
-/// One row, by the keys of its columns.
+/// One row as an object with the keys of the columns.
 struct JsonRow<'a>(&'a [Column], &'a [Cell]);
 
 impl Serialize for JsonRow<'_> {

@@ -34,7 +34,7 @@ fn line(columns: &[Column], row: &[Cell]) -> String {
     cells.join(" & ") + " \\\\"
 }
 
-/// Text that LaTeX prints as it is.
+/// Escapes a text so that LaTeX prints it unchanged.
 fn escape(text: &str) -> String {
     let mut escaped = String::new();
     for letter in text.chars() {

@@ -40,7 +40,7 @@ fn line(cells: &[String]) -> String {
     format!("| {} |", cells.join(" | "))
 }
 
-/// Text in which nothing is markup of Markdown, in one line.
+/// Escapes a text so that Markdown finds no markup in it, as one line.
 pub fn escape(text: &str) -> String {
     let mut escaped = String::new();
     for letter in text.chars() {

@@ -1,4 +1,4 @@
-//! One table, many forms: a `Table` is a value, and each form is a function of it.
+//! One table in several formats: a `Table` is a value, and each format is a function of it.
 
 mod csv;
 mod footer;
@@ -17,10 +17,10 @@ use crate::{
     stats::{Interval, Mean},
 };
 
-/// The forms of a table.
+/// The formats of a table.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Format {
-    /// Aligned for a terminal.
+    /// Text, aligned for a terminal.
     #[default]
     Text,
     /// A Markdown table.
@@ -29,7 +29,7 @@ pub enum Format {
     Latex,
     /// Csv with full precision; several tables become one.
     Csv,
-    /// An array of objects.
+    /// A JSON array of objects.
     Json,
 }
 
@@ -58,22 +58,22 @@ impl FromStr for Format {
 pub struct Table {
     /// The title, in one line.
     pub title: String,
-    /// Values that all rows share, by name: suite, task, backbone. Csv has them as columns.
+    /// Values that all rows share, by name: suite, task, backbone. In csv they are columns.
     pub about: Vec<(&'static str, String)>,
     /// The columns.
     pub columns: Vec<Column>,
     /// The rows: one cell for each column.
     pub rows: Vec<Vec<Cell>>,
-    /// The rule for bold; none if nothing is in bold.
+    /// The rule for bold; none if no cell is in bold.
     pub bold: Option<String>,
     /// Notes below the table, in sentences.
     pub notes: Vec<String>,
 }
 
-/// A column: its names, and how its numbers look.
+/// A column: its names, and the form of its numbers.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Column {
-    /// Its name for machines.
+    /// Its name in csv and JSON.
     pub key: String,
     /// The displayed name.
     pub name: String,
@@ -92,12 +92,12 @@ pub enum Kind {
     Estimates(NumberForm),
 }
 
-/// The displayed digits of numbers. Csv and JSON always have all digits.
+/// The number of displayed digits. Csv and JSON always have all digits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NumberForm {
-    /// This number of decimals.
+    /// A fixed number of decimals.
     Fixed(usize),
-    /// Three digits and a letter: `12.3 k`.
+    /// Three digits and a suffix: `12.3 k`.
     Short,
     /// A p value.
     P,
@@ -110,11 +110,11 @@ pub enum Cell {
     Words(String),
     /// A number.
     Number(f64),
-    /// Numbers that should be one and are not: the least and the largest.
+    /// Numbers that should be equal and are not: the smallest and the largest.
     Range(f64, f64),
-    /// A mean. In a box, since large tables are mostly of words and numbers.
+    /// A mean. It is boxed, since large tables consist mostly of words and numbers.
     Estimate(Box<Estimate>),
-    /// No number, and why.
+    /// No number, with the reason.
     Gap(String),
     /// No number, without a known reason.
     Missing,
@@ -129,14 +129,14 @@ pub struct Estimate {
     pub interval: Option<Interval>,
     /// Whether it is printed in bold.
     pub bold: bool,
-    /// Whether the number of values is printed. If not, another column of the row has it.
+    /// Whether the number of values is printed. If not, another column of the row shows it.
     pub says_n: bool,
     /// The number of failed runs, which have no value.
     pub failed: usize,
 }
 
 impl Estimate {
-    /// A mean of a metric that lies in a range, with its number of values and not in bold.
+    /// The estimate of a metric with this range, which prints its number of values and is not in bold.
     pub(crate) fn new(mean: Mean, range: [f64; 2]) -> Self {
         Self { mean, interval: mean.interval(range), bold: false, says_n: true, failed: 0 }
     }
@@ -154,7 +154,7 @@ impl Column {
         Self { key: key.into(), name: name.into(), kind }
     }
 
-    /// Whether it holds words.
+    /// Whether the column holds words.
     fn is_words(&self) -> bool {
         self.kind == Kind::Words
     }
@@ -212,7 +212,7 @@ impl Column {
 }
 
 impl Cell {
-    /// The number on which all agree, or from where to where they go.
+    /// The number if all agree, or else their range.
     pub(crate) fn span(values: impl Iterator<Item = f64>) -> Self {
         let ends = values.fold(None, |ends: Option<(f64, f64)>, value| {
             let (low, high) = ends.unwrap_or((value, value));
@@ -232,12 +232,12 @@ impl Cell {
 }
 
 impl Table {
-    /// The table in a form.
+    /// Renders the table in a format.
     pub fn render(&self, format: Format) -> String {
         render(std::slice::from_ref(self), format)
     }
 
-    /// The table as a part of a page, with its notes.
+    /// The table as part of an HTML page, with its notes.
     pub fn to_html(&self) -> String {
         let rows = html::rows(&self.columns, self.rows.iter().map(|row| Cow::from(&row[..])));
         let mut html = String::new();
@@ -245,30 +245,30 @@ impl Table {
         html
     }
 
-    /// Its rows alone, these ones in place of its own.
+    /// The table's rows in HTML, with `rows` instead of its own.
     pub(crate) fn rows_html(&self, rows: impl Iterator<Item = Vec<Cell>>) -> String {
         html::rows(&self.columns, rows.map(Cow::from))
     }
 
-    /// Adds the table to a page with rows that are HTML already.
+    /// Adds the table to a page, with rows that are already HTML.
     pub(crate) fn html_of(&self, to: &mut String, rows: impl IntoIterator<Item = String>) {
         html::render(to, self, rows);
     }
 
-    /// The displayed notes, the rule for bold first; `mark` is the name of bold in the format.
+    /// The displayed notes, with the rule for bold first; `mark` is the description of bold in the format.
     fn notes(&self, mark: &str) -> Vec<String> {
         let rule = self.bold.iter().map(|rule| format!("{mark}: {rule}"));
         rule.chain(self.notes.iter().cloned()).collect()
     }
 }
 
-/// Several tables in a form, as one text that ends with a line end. In text and Markdown the notes that
-/// several tables share stand once, under the last one.
+/// Renders several tables in a format, as one text with a final line break. In text and Markdown, notes that
+/// several tables share are printed once, below the last table.
 pub fn render(tables: &[Table], format: Format) -> String {
     match format {
         Format::Text => text::render(tables),
         Format::Markdown => markdown::render(tables),
-        // Each stands on a page of its own.
+        // Each table is on a separate page.
         Format::Latex => tables.iter().map(latex::render).collect::<Vec<_>>().join("\n"),
         Format::Csv => csv::render(tables),
         Format::Json => json::render(tables),

@@ -1,4 +1,4 @@
-//! Aligned for a terminal, also where letters are two columns wide.
+//! Text tables, aligned for a terminal, even with letters that are two columns wide.
 
 use unicode_width::UnicodeWidthStr;
 
@@ -27,7 +27,7 @@ pub(super) fn render(tables: &[Table]) -> String {
     text
 }
 
-/// Adds notes, in lines no wider than this.
+/// Adds notes, in lines of at most this width.
 fn footer(notes: &[String], width: usize, text: &mut String) {
     let lines = notes.iter().flat_map(|note| wrap(&in_one_line(note), width));
     lines.for_each(|line| add(text, &line));
@@ -38,8 +38,8 @@ fn add(text: &mut String, line: &str) {
     text.push('\n');
 }
 
-/// Adds a table without its notes; gives its width. Cells are made twice, for the width of their column and for
-/// their line: of a large table they take more memory than its lines.
+/// Adds a table without its notes, and returns its width. The text of cells is made twice, for the width of
+/// their column and for their line: in a large table the texts of all cells take more memory than the lines.
 fn body(table: &Table, text: &mut String) -> usize {
     let columns: Vec<TextColumn> =
         (0..table.columns.len()).map(|at| TextColumn::new(table, at)).collect();
@@ -58,16 +58,16 @@ fn body(table: &Table, text: &mut String) -> usize {
     rule
 }
 
-/// The words of a note in lines no wider than the table, the further ones indented.
+/// The words of a note in lines of at most the width of the table, with all lines but the first indented.
 fn wrap(note: &str, to: usize) -> Vec<String> {
     wrapped(note, to as f64, "  ", |text| width(text) as f64)
 }
 
-/// A column as it is shown.
+/// A column as displayed.
 struct TextColumn<'a> {
     at: usize,
     column: &'a Column,
-    /// Whether any of its cells is in bold, so that all have room for a star.
+    /// Whether any of its cells is in bold, so that all cells leave room for a star.
     starred: bool,
     width: usize,
 }

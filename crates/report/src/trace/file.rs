@@ -1,17 +1,17 @@
-//! The bytes of a trace, in the safetensors format.
+//! The file format of a trace, based on safetensors.
 
 use safetensors::{Dtype, SafeTensorError, SafeTensors, serialize, tensor::TensorView};
 
 use super::{About, Layer, Pixels, Property, Trace};
 
-/// The most experts of all layers together. A file needs no byte for an expert, so it could name as many as
-/// fill the memory.
+/// The largest number of experts of all layers together. A file needs no byte for an expert, so it could
+/// otherwise declare enough to fill the memory.
 const MOST_EXPERTS: usize = 1 << 20;
 
 /// A tensor's name, kind, shape and numbers.
 type NamedTensor = (String, Dtype, Vec<usize>, Vec<u8>);
 
-/// The file of a trace.
+/// The content of the file of a trace.
 pub(super) fn encode(trace: &Trace) -> Result<Vec<u8>, String> {
     check(&trace.about)?;
     let n = trace.len();
@@ -47,7 +47,7 @@ fn floats<const D: usize>(name: String, shape: [usize; D], values: &[f32]) -> Na
     (name, Dtype::F32, shape.into(), values.iter().flat_map(|x| x.to_le_bytes()).collect())
 }
 
-/// The trace of a file, or what is wrong with it.
+/// The trace in a file, or the fault of the file.
 pub(super) fn decode(bytes: &[u8]) -> Result<Trace, String> {
     let (_, header) = SafeTensors::read_metadata(bytes).map_err(|err| err.to_string())?;
     let file = SafeTensors::deserialize(bytes).map_err(|err| err.to_string())?;
@@ -87,7 +87,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Trace, String> {
     Ok(Trace { about, layers, example, position, token, label, text, pixels })
 }
 
-/// Checks the sizes that a trace has without tensors of them.
+/// Checks sizes for which the file has no tensors.
 fn check(about: &About) -> Result<(), String> {
     let experts = about.experts.iter().fold(0, |sum: usize, n| sum.saturating_add(*n));
     if experts > MOST_EXPERTS {
@@ -101,7 +101,7 @@ fn check(about: &About) -> Result<(), String> {
     }
 }
 
-/// One layer, of `n` units and `n_experts` experts.
+/// Reads one layer with `n` units and `n_experts` experts.
 fn layer(file: &SafeTensors, at: usize, n: usize, n_experts: usize) -> Result<Layer, String> {
     let (shape, experts) =
         values(file, &format!("layer.{at}.experts"), Dtype::I32, i32::from_le_bytes)?;
@@ -129,7 +129,7 @@ fn pixels((shape, grey): (Vec<usize>, Vec<f32>)) -> Result<Pixels, String> {
     }
 }
 
-/// The shape and the numbers of a tensor of this kind.
+/// The shape and the numbers of a tensor with this dtype.
 fn values<T>(
     file: &SafeTensors,
     name: &str,
@@ -186,7 +186,7 @@ mod tests {
         assert_eq!(err, "layer 0 does not fit 4 units and 3 experts");
     }
 
-    /// A trace whose header says what `change` makes of it.
+    /// A trace whose header was modified by `change`.
     fn with(change: fn(&mut Value)) -> Vec<u8> {
         let bytes = trace().to_bytes().unwrap();
         let length = u64::from_le_bytes(*bytes.first_chunk().unwrap()) as usize;

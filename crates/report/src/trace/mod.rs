@@ -14,9 +14,9 @@
 //! | `text` | I32 | `[N]` | the document of the unit, if documents are known |
 //! | `pixels` | F32 | `[P, H, W]` | for images: the first P examples, grey from 0 to 1 |
 //!
-//! The metadata of the header have one entry `trace`, JSON: run, method, task, seed, split, step,
-//! the number of experts of each layer, rows and columns of patches, what each token id stands for, and
-//! what is known of the texts.
+//! The metadata of the header has one entry `trace`, in JSON: run, method, task, seed, split, step, the
+//! number of experts of each layer, rows and columns of patches, the text of each token id, and the
+//! properties of the documents.
 
 mod file;
 
@@ -30,7 +30,7 @@ use crate::Error;
 /// The routing of some units of a network at one step.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Trace {
-    /// Of which run, and when.
+    /// The metadata: run, step and so on.
     pub about: About,
     /// The MoE layers, in order.
     pub layers: Vec<Layer>,
@@ -38,13 +38,13 @@ pub struct Trace {
     pub example: Vec<i32>,
     /// The position of each unit in its example, -1 where units are no tokens.
     pub position: Vec<i32>,
-    /// The token of each unit, -1 if none.
+    /// The token of each unit; -1 if none.
     pub token: Vec<i32>,
     /// The target of each unit: its example's class, or the next token.
     pub label: Vec<i32>,
-    /// The whole text that each unit is from; empty where that is not known.
+    /// The document of each unit; empty if unknown.
     pub text: Vec<i32>,
-    /// The first examples, if they are images.
+    /// The images of the first examples, if they are images.
     pub pixels: Option<Pixels>,
 }
 
@@ -59,11 +59,11 @@ pub struct About {
     pub task: String,
     /// The seed.
     pub seed: u64,
-    /// Of which split the examples are.
+    /// The split of the examples.
     pub split: String,
-    /// After how many steps.
+    /// The number of completed training steps.
     pub step: u64,
-    /// Experts of each layer.
+    /// The number of experts of each layer.
     pub experts: Vec<usize>,
     /// Rows and columns of patches, for images.
     pub patches: Option<[usize; 2]>,
@@ -74,7 +74,7 @@ pub struct About {
     pub properties: Vec<Property>,
 }
 
-/// Something that is known of each whole text, as the party of a speech.
+/// A property of whole documents, such as the party of a speech.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Property {
     /// Its name.
@@ -88,13 +88,13 @@ pub struct Property {
 /// The choices of one layer.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Layer {
-    /// E.
+    /// The number of experts E.
     pub n_experts: usize,
-    /// K.
+    /// The number of choices K.
     pub k: usize,
-    /// `[N, K]`; -1 is the null expert.
+    /// The expert of each choice, `[N, K]`; -1 is the null expert.
     pub experts: Vec<i32>,
-    /// `[N, K]`.
+    /// The weight of each choice, `[N, K]`.
     pub weights: Vec<f32>,
 }
 
@@ -103,12 +103,12 @@ pub struct Layer {
 pub struct Pixels {
     /// Number of images, rows, columns.
     pub shape: [usize; 3],
-    /// From 0 to 1, row by row.
+    /// Values from 0 to 1, row by row.
     pub grey: Vec<f32>,
 }
 
 impl Layer {
-    /// From the choices of each unit, the heaviest first.
+    /// Makes a layer from the choices of each unit, the heaviest first.
     pub fn new(n_experts: usize, choices: &[Vec<(usize, f32)>]) -> Self {
         let k = choices.iter().map(Vec::len).max().unwrap_or(0).max(1);
         let mut layer = Self { n_experts, k, ..Self::default() };
@@ -149,16 +149,16 @@ impl Trace {
         self.example.is_empty()
     }
 
-    /// The bytes of its file.
+    /// The content of its file.
     ///
     /// # Errors
     ///
-    /// If the fields do not have the lengths that belong to each other.
+    /// If the lengths of the fields do not match.
     pub fn to_bytes(&self) -> Result<Vec<u8>, Error> {
         file::encode(self).map_err(|why| Error::Query(format!("not a whole trace: {why}")))
     }
 
-    /// Reads the content of a file; `name` stands for it in messages.
+    /// Parses the content of a file; `name` is its name in messages.
     pub fn parse(name: &str, bytes: &[u8]) -> Result<Self, Error> {
         file::decode(bytes).map_err(|why| Error::Query(format!("{name} is not a trace: {why}")))
     }
@@ -169,10 +169,10 @@ impl Trace {
         Self::parse(&path.display().to_string(), &bytes)
     }
 
-    /// All traces of a folder, by step; none if the folder is not there.
+    /// Reads all traces of a folder, by step; empty if the folder does not exist.
     ///
     /// # Errors
-    /// If a file is no trace, or traces of one run have other numbers of layers.
+    /// If a file is not a trace, or traces of one run have different numbers of layers.
     pub fn read_all(folder: &Path) -> Result<Vec<Self>, Error> {
         let files = std::fs::read_dir(folder).into_iter().flatten().flatten();
         let mut traces = Vec::new();
@@ -192,7 +192,7 @@ impl Trace {
         format!("trace/step-{step:08}.safetensors")
     }
 
-    /// Whether two traces have the same units in the same order, and as many layers.
+    /// Whether two traces have the same units in the same order, and the same number of layers.
     pub fn same_units(&self, other: &Self) -> bool {
         self.about.task == other.about.task
             && (&self.example, &self.position, &self.token)

@@ -1,4 +1,4 @@
-//! Every method against one: the verdicts beside a comparison table.
+//! Every method against one: the verdicts that accompany a comparison table.
 
 use super::{
     cmp_table::{covers, failures, undecided},
@@ -17,12 +17,11 @@ pub(crate) struct Baseline<'a> {
     pub(crate) metric: &'a str,
     /// The method that the others are compared with.
     pub(crate) base: &'a str,
-    /// One for each other method.
+    /// The comparison of each other method with it.
     pub(crate) rows: Vec<Comparison>,
 }
 
-/// The comparisons with `baseline`, or else with the first method, in each metric of which it is
-/// known which way is better.
+/// The comparisons with `baseline`, or else with the first method, in each metric whose direction is known.
 pub(crate) fn differences_to_baseline<'a>(
     setting: &'a Setting<'a>,
     query: &'a Query,

@@ -11,11 +11,12 @@ use crate::{
     stats::{Mean, mean},
 };
 
-/// The mean of a metric over the runs that fit lies between two bounds: `[[expect]]` of a suite.
+/// An expectation, `[[expect]]` of a suite: the mean of a metric over the matching runs lies between two
+/// bounds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Expect {
-    /// Column and value of the runs that it is about; empty is all of them.
+    /// Columns with the values of the runs that it applies to; empty means all runs.
     #[serde(rename = "where", default)]
     pub place: BTreeMap<String, Value>,
     /// The metric.
@@ -23,7 +24,7 @@ pub struct Expect {
     /// The split.
     #[serde(default = "test")]
     pub split: String,
-    /// The least and the largest mean, both allowed.
+    /// The smallest and the largest allowed mean.
     pub between: [f64; 2],
 }
 
@@ -36,15 +37,16 @@ fn test() -> String {
 pub struct CheckOutcome {
     /// The expectation.
     pub expect: Expect,
-    /// The mean of the runs that fit; none where there are none.
+    /// The mean of the matching runs; none if there are none.
     pub mean: Option<Mean>,
-    /// Runs that fit and failed or were refused. They break an expectation.
+    /// The number of matching runs that failed or were refused. If there are any, the expectation does not
+    /// hold.
     pub lost: usize,
-    /// Whether it holds.
+    /// Whether the expectation holds.
     pub holds: bool,
 }
 
-/// Looks whether the runs are as expected.
+/// Checks expectations on runs.
 pub fn check(runs: &Runs, expects: &[Expect]) -> Result<Vec<CheckOutcome>, Error> {
     expects.iter().map(|expect| outcome(runs, expect)).collect()
 }

@@ -22,7 +22,7 @@ use crate::{
     stats::{Interval, Paired, holm, mean, paired_t, student, t_quantile},
 };
 
-/// A sentence of a paper, and what has to be seen here if it is true.
+/// A claim of a paper, and the result that is required here if it is true.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Claim {
@@ -30,21 +30,21 @@ pub struct Claim {
     pub claim: String,
     /// The size of the effect in the paper.
     pub effect: String,
-    /// Column and value of the runs that it is about; empty is all of them.
+    /// Columns with the values of the runs that it applies to; empty means all runs.
     #[serde(rename = "where", default)]
     pub place: BTreeMap<String, Value>,
-    /// The metric, or a cost that stands beside all metrics of a run, one of [`COSTS`].
+    /// The metric, or a cost that is recorded with all metrics of a run, one of [`COSTS`].
     pub metric: String,
     /// The split; costs have none.
     #[serde(default = "test")]
     pub split: String,
-    /// The method that it is about.
+    /// The method that the claim is about.
     pub method: String,
-    /// The method that it is compared with, seed by seed; if left out, the metric itself counts.
+    /// The method with which it is compared, seed by seed; if left out, the metric itself is tested.
     #[serde(default)]
     pub against: Option<String>,
-    /// Two other methods, whose difference is subtracted from the first: by how much a gain is larger
-    /// than another one. It is taken seed by seed, over the seeds alone.
+    /// Two other methods, whose difference is subtracted from the first one: the amount by which one gain is
+    /// larger than another. It is taken seed by seed, over the seeds alone.
     #[serde(default)]
     pub beyond: Option<OtherGain>,
     /// The claim holds above this.
@@ -53,15 +53,14 @@ pub struct Claim {
     /// The claim holds below this.
     #[serde(default)]
     pub below: Option<f64>,
-    /// The claim holds if the difference lies within this share of the mean of `against`, to either
-    /// side.
+    /// The claim holds if the absolute difference is at most this share of the mean of `against`.
     #[serde(default)]
     pub within: Option<f64>,
-    /// The paper's effect in the unit and direction of the metric here, where it can be converted. An
-    /// effect that is smaller than this with its whole interval is called so.
+    /// The paper's effect in the unit and direction of the metric here, if it can be converted. An effect
+    /// whose whole interval is smaller than this is reported as smaller.
     #[serde(default)]
     pub paper: Option<f64>,
-    /// Whether the claim follows from how the runs are set up. Then it is no evidence.
+    /// Whether the claim follows from the setup of the runs. Then it is no evidence.
     #[serde(default)]
     pub by_construction: bool,
     /// A remark on the outcome, for example why it differs from the paper.
@@ -70,14 +69,14 @@ pub struct Claim {
 }
 
 impl Claim {
-    /// The methods whose results it compares.
+    /// The methods whose results the claim compares.
     fn methods(&self) -> impl Iterator<Item = &str> {
         let beyond = self.beyond.iter().flat_map(|gain| [&gain.method, &gain.against]);
         std::iter::once(&self.method).chain(&self.against).chain(beyond).map(String::as_str)
     }
 }
 
-/// The difference of two methods, that another difference is compared with.
+/// The difference of two methods with which another difference is compared.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct OtherGain {
@@ -91,21 +90,21 @@ fn test() -> String {
     "test".into()
 }
 
-/// The outcome of a claim. Every kind of claim is judged by the same 95 % interval: each of its ends
-/// is wrong in 2.5 % of cases.
+/// The outcome of a claim. All kinds of claims are judged by the same 95 % interval, each end of which is
+/// wrong in 2.5 % of cases.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Finding {
-    /// The whole interval lies where the claim holds.
+    /// The claim holds for the whole interval.
     Reproduced,
-    /// The whole interval lies where it does not hold.
+    /// The claim does not hold for any point of the interval.
     NotReproduced,
-    /// The interval lies on both sides, or there is none, or a run failed.
+    /// The interval lies on both sides, there is no interval, or a run failed.
     Undecided,
-    /// The claim is not refuted, and the whole interval lies short of the paper's effect.
+    /// The claim is not refuted, and the whole interval is smaller than the paper's effect.
     Smaller,
-    /// It follows from how the runs are set up.
+    /// The claim follows from the setup of the runs.
     ByConstruction,
-    /// A condition of its gate does not hold, or these runs are too few for the paper's effect.
+    /// A condition of its gate does not hold, or the runs are too few to detect the paper's effect.
     NotTestable,
 }
 
@@ -122,23 +121,23 @@ impl fmt::Display for Finding {
     }
 }
 
-/// A claim with what was measured.
+/// A claim with its measurements.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Tested {
     /// The claim.
     pub claim: Claim,
     /// The mean difference, or the mean; none without runs.
     pub measured: Option<ClaimEvidence>,
-    /// The least share of the other method's mean that the whole interval lies within, for a claim
-    /// that there is no difference.
+    /// For a claim that there is no difference, the smallest share of the other method's mean that contains
+    /// the whole interval.
     pub least: Option<f64>,
     /// The verdict.
     pub finding: Finding,
-    /// The p value of the claim's opposite, one-sided; none where there is no interval or no variance.
+    /// The one-sided p value of the opposite of the claim; none if there is no interval or no variance.
     pub p: Option<f64>,
     /// The same, corrected for the number of claims tested together (Holm).
     pub corrected: Option<f64>,
-    /// Whether a gate is about it.
+    /// Whether a gate applies to the claim.
     pub gated: bool,
     /// The condition that does not hold.
     pub gate: Option<String>,
@@ -151,8 +150,8 @@ impl Tested {
         Self { claim, measured, least, finding, p, corrected, gated: false, gate }
     }
 
-    /// The reason why the paper's effect could have been missed here, or found by luck: these runs detect
-    /// larger effects only. An interval that excludes the paper's effect needs no power.
+    /// The reason why the paper's effect could have been missed here, or found by chance: these runs detect
+    /// larger effects only. If the interval excludes the paper's effect, no power is required.
     fn too_few(&self) -> Option<String> {
         let open = matches!(self.finding, Finding::Reproduced | Finding::Undecided);
         let paper = self.claim.paper.filter(|_| open)?.abs();
@@ -164,53 +163,54 @@ impl Tested {
         ))
     }
 
-    /// Whether the claim is still reproduced when all claims tested together have one chance of 2.5 %
-    /// of a false "reproduced".
+    /// Whether the claim is still reproduced if the probability of a false "reproduced" among all claims
+    /// tested together is 2.5 %.
     pub fn survives_correction(&self) -> bool {
         self.corrected.is_some_and(|p| p <= LEVEL)
     }
 }
 
-/// The costs of a run, columns of its rows, that a claim may be about as about a metric.
+/// The costs of a run, which are columns of its rows, that a claim may use in place of a metric.
 pub const COSTS: [&str; 3] = ["peak_memory", "seconds", "train_flops"];
 
-/// The chance on each side of an interval of 95 %.
+/// The probability on each side of a 95 % interval.
 const LEVEL: f64 = 0.025;
 
-/// The evidence of the runs on a claim.
+/// The results of the runs for a claim.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ClaimEvidence {
     /// The mean over seeds of the metric, or of the difference on shared seeds.
     pub mean: f64,
-    /// Its 95 % interval, within the range of the metric; none with fewer than 3 seeds.
+    /// Its 95 % interval, clipped to the range of the metric; none with fewer than 3 seeds.
     pub interval: Option<Interval>,
-    /// The seeds, or those that both methods have.
+    /// The number of seeds, or of those that both methods have.
     pub seeds: usize,
     /// The number of test examples that the interval covers; none if it covers the seeds alone.
     pub examples: Option<usize>,
-    /// Standard error and degrees of freedom of the mean; none where there is no interval.
+    /// The standard error and degrees of freedom of the mean; none if there is no interval.
     pub error: Option<[f64; 2]>,
-    /// The number of failed runs. With any the claim is undecided: a failed run is worse than any other.
+    /// The number of failed runs. If there are any the claim is undecided: a failed run is worse than any
+    /// other.
     pub failed: usize,
 }
 
 impl ClaimEvidence {
-    /// The distance from a bound at which four of five experiments like this one show on
-    /// which side the true value is: the minimum detectable effect, with t quantiles (Bloom. *Minimum detectable
-    /// effects*. Evaluation Review 1995. <https://doi.org/10.1177/0193841X9501900504>). None without variance, or
-    /// with a failed run.
+    /// The distance of the true value from a bound at which four of five experiments like this one show its
+    /// side: the minimum detectable effect, with t quantiles (Bloom. *Minimum detectable effects*. Evaluation
+    /// Review 1995. <https://doi.org/10.1177/0193841X9501900504>). None without variance, or with a failed
+    /// run.
     pub fn detects(&self) -> Option<f64> {
         let [error, df] = self.error.filter(|[error, _]| *error > 0.0 && self.failed == 0)?;
         Some(error * (t_quantile(1.0 - LEVEL, df) + t_quantile(0.8, df)))
     }
 }
 
-/// Tests claims, each by itself, and again with Holm's correction for their number. Intervals cover the
-/// choice of test examples too, where the results have the values of single examples. A claim whose gate
-/// has a condition that does not hold is not testable.
+/// Tests claims, each by itself, and again with Holm's correction for their number. Intervals also cover the
+/// choice of test examples, if the values of single examples are known. A claim is not testable if a
+/// condition of its gate does not hold.
 ///
 /// # Errors
-/// If a claim says nothing that can be tested, or names runs of which several have one seed.
+/// If a claim has no testable criterion, or applies to several runs with the same seed.
 pub fn claims(runs: &Runs, claims: &[Claim], gates: &[Gated]) -> Result<Vec<Tested>, Error> {
     let mut tested: Vec<Tested> =
         claims.iter().map(|claim| tested(runs, claim, gates)).collect::<Result<_, _>>()?;
@@ -218,8 +218,8 @@ pub fn claims(runs: &Runs, claims: &[Claim], gates: &[Gated]) -> Result<Vec<Test
     Ok(tested)
 }
 
-/// Corrects the p values of claims for their number (Holm), in place of an earlier correction: those of one
-/// paper belong together, in whichever suites they are.
+/// Corrects the p values of claims for their number (Holm), replacing an earlier correction: the claims of
+/// one paper are corrected together, in whichever suites they are.
 pub fn correct<'a>(tested: impl IntoIterator<Item = &'a mut Tested>) {
     let with_p: Vec<_> = tested.into_iter().filter(|one| one.p.is_some()).collect();
     let p_values: Vec<f64> = with_p.iter().filter_map(|one| one.p).collect();
@@ -261,7 +261,7 @@ fn tested(runs: &Runs, claim: &Claim, gates: &[Gated]) -> Result<Tested, Error> 
     Ok(behind(gate, Some(margin), tested))
 }
 
-/// Between which numbers a claim holds.
+/// The bounds between which a claim holds.
 #[derive(Clone, Copy)]
 struct Bounds {
     above: Option<f64>,
@@ -269,7 +269,8 @@ struct Bounds {
 }
 
 impl Bounds {
-    /// The p value of the hypothesis that the true value lies outside, the larger of one for each side.
+    /// The p value of the hypothesis that the true value lies outside of the bounds, the larger of one for
+    /// each side.
     fn p_value(&self, measured: &ClaimEvidence) -> Option<f64> {
         let [error, df] = measured.error.filter(|[error, _]| *error > 0.0)?;
         let beyond = |room: f64| student(df).cdf(-room / error);
@@ -281,8 +282,8 @@ impl Bounds {
     }
 }
 
-/// The verdict: from whether the whole interval lies between the bounds, wholly elsewhere, or short of
-/// the paper's effect.
+/// The verdict from the position of the interval: within the bounds, outside of them, or short of the paper's
+/// effect.
 fn judged(claim: &Claim, measured: Option<ClaimEvidence>, bounds: Bounds) -> Tested {
     let whole = measured.filter(|measured| measured.failed == 0);
     let above = bounds.above.unwrap_or(f64::NEG_INFINITY);
@@ -298,7 +299,7 @@ fn judged(claim: &Claim, measured: Option<ClaimEvidence>, bounds: Bounds) -> Tes
     Tested { p, ..Tested::new(claim, measured, finding) }
 }
 
-/// Whether a whole interval lies short of the paper's effect, seen from no effect.
+/// Whether the whole interval lies between no effect and the paper's effect.
 fn falls_short(interval: Interval, paper: Option<f64>) -> bool {
     match paper {
         Some(effect) if effect > 0.0 => interval.high < effect,
@@ -307,9 +308,9 @@ fn falls_short(interval: Interval, paper: Option<f64>) -> bool {
     }
 }
 
-/// The same, not testable if a condition of the gate does not hold, if the margin does not separate
-/// a network without routing from the reference, or if these runs are too few for the paper's effect; a claim
-/// without runs is undecided.
+/// The verdict with a gate: not testable if a condition of the gate does not hold, if the margin does not
+/// separate a network without routing from the reference, or if these runs are too few for the paper's
+/// effect; a claim without runs is undecided.
 fn behind(gate: Option<&Gated>, margin: Option<f64>, tested: Tested) -> Tested {
     if tested.measured.is_none() || tested.finding == Finding::ByConstruction {
         return tested;
@@ -342,7 +343,7 @@ fn sensible(claim: &Claim) -> Result<(), Error> {
     }
 }
 
-/// The runs of a method that a claim is about.
+/// The runs of a method to which a claim applies.
 struct Results<'a> {
     runs: &'a Runs,
     /// The row of each seed that has a value.
@@ -426,7 +427,7 @@ impl<'a> Results<'a> {
         })
     }
 
-    /// Contributions of single examples on these seeds; none where a run has none recorded.
+    /// The contributions of single examples on these seeds; none if a run has none recorded.
     fn examples<'s>(&self, seeds: impl Iterator<Item = &'s u64>) -> Option<Vec<&'a ExampleRow>> {
         let examples = |seed: &u64| {
             let row = &self.rows[seed];
@@ -455,7 +456,8 @@ fn beyond(all: [&Results; 4]) -> Option<ClaimEvidence> {
     })
 }
 
-/// A row of a run with one of its costs in the place of its metric, if it has that. A failed run stays one.
+/// A row with one of the run's costs in place of its metric, if it has that cost. The row of a failed run
+/// stays one.
 fn with_cost<'a>(row: &'a Row, cost: &str) -> Cow<'a, Row> {
     let value = match cost {
         "peak_memory" => row.peak_memory.map(|bytes| bytes as f64),
@@ -468,7 +470,7 @@ fn with_cost<'a>(row: &'a Row, cost: &str) -> Cow<'a, Row> {
     }
 }
 
-/// The value of a row that has one.
+/// The value of a row, which must have one.
 fn value(row: &Row) -> f64 {
     row.value.unwrap_or(f64::NAN)
 }

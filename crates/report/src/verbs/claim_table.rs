@@ -96,7 +96,7 @@ fn row(tested: &Tested) -> Vec<Cell> {
     cells.map(Cell::Words).into()
 }
 
-/// The effect that the runs of an undecided claim detect.
+/// The smallest effect that the runs of an undecided claim detect.
 fn detects(tested: &Tested) -> Option<f64> {
     tested.measured.filter(|_| tested.finding == Finding::Undecided)?.detects()
 }
@@ -112,7 +112,7 @@ fn gate(tested: &Tested) -> &'static str {
     }
 }
 
-/// The verdict when all claims of the paper are tested together.
+/// The verdict if all claims of the paper are tested together.
 fn corrected(tested: &Tested) -> String {
     match (tested.finding, tested.corrected) {
         (Finding::Reproduced, Some(_)) if tested.survives_correction() => "reproduced".into(),
@@ -148,7 +148,7 @@ fn ours(measured: Option<ClaimEvidence>, difference: bool) -> String {
     }
 }
 
-/// The note on intervals that cover different sources of variation; none if all cover the same.
+/// The note on the different sources of variation that intervals cover; none if all cover the same.
 fn covers(tested: &[Tested]) -> Option<String> {
     let measured =
         tested.iter().filter_map(|tested| tested.measured).filter(|m| m.interval.is_some());

@@ -11,8 +11,8 @@ use crate::{Error, Format, Query, Runs, setting::distinct, table, visible::in_js
 /// Compares two methods in each setting that has both, and in each metric requested.
 ///
 /// # Errors
-/// If there is no method of a name, if the two share no task, if it is not known which way a metric
-/// is better, or if the margin is not above 0.
+/// If a method is unknown, if the two share no task, if the direction of a metric is unknown, or if the
+/// margin is not above 0.
 pub fn cmp(
     runs: &Runs,
     query: &Query,
@@ -44,7 +44,7 @@ pub fn cmp(
     }
 }
 
-/// The comparisons in a form. Json is one flat object if there is one comparison, or else an array.
+/// Renders the comparisons in a format. JSON is one flat object for one comparison, or else an array.
 pub fn render_cmp(comparisons: &[Comparison], format: Format) -> String {
     let json: Value = match (format, comparisons) {
         (Format::Json, [one]) => one.to_json(),
@@ -120,7 +120,7 @@ mod tests {
         runs
     }
 
-    /// The largest numbers of a file, the smallest ones, and those at the edge of what statistics take.
+    /// The largest numbers of a file, the smallest ones, and those at the limit of what statistics accept.
     #[test]
     fn values_of_any_size_have_an_answer() {
         for size in [5e-324, 1e-160, 1e-81, 1e60, 1e61, 1e155, 1e308] {

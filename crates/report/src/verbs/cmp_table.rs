@@ -130,7 +130,7 @@ pub(super) fn covers(comparisons: &[Comparison]) -> Option<String> {
     })
 }
 
-/// Failed runs, if there are any.
+/// A description of failed runs, if there are any.
 pub(super) fn failures(comparisons: &[Comparison]) -> Option<String> {
     let failed = comparisons.iter().flat_map(|c| [(&c.a, c.failed[0]), (&c.b, c.failed[1])]);
     let mut named: Vec<(&str, usize)> = Vec::new();

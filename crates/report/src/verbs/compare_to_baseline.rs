@@ -1,4 +1,4 @@
-//! A sentence for each task with the comparison of every method with the reference.
+//! A sentence for each task that compares every method with the reference.
 
 use super::comparison::{Comparison, judge};
 use crate::{
@@ -7,12 +7,12 @@ use crate::{
     stats::Verdict,
 };
 
-/// A sentence for each setting that has the reference: which methods are better or worse than it in the
-/// first metric, with the mean difference and its 95 % interval, after Holm's correction over all that is
-/// said. Methods without a shared seed are left out.
+/// A sentence for each setting that has the reference: the methods that are better or worse than it in the
+/// first metric, with the mean difference and its 95 % interval, after Holm's correction over all sentences.
+/// Methods without a shared seed are left out.
 ///
 /// # Errors
-/// If a column of the query is unknown, or it is not known which way the metric is better.
+/// If a column of the query is unknown, or the direction of the metric is unknown.
 pub fn compare_to_baseline(
     runs: &Runs,
     query: &Query,

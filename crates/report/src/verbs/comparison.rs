@@ -25,9 +25,9 @@ pub struct Comparison {
     pub metric: String,
     /// The direction in which the metric improves.
     pub better: Better,
-    /// The one method; the verdict is about it.
+    /// The first method, which the verdict is about.
     pub a: String,
-    /// The other.
+    /// The second method.
     pub b: String,
     /// The mean of `a` over its own seeds.
     pub mean_a: Option<Mean>,
@@ -35,16 +35,16 @@ pub struct Comparison {
     pub mean_b: Option<Mean>,
     /// The differences on the shared seeds, in the units of the metric.
     pub differences: Vec<f64>,
-    /// On how many seeds `a` failed and `b` did not, and the other way round.
+    /// The number of seeds on which only `a` failed, and the number on which only `b` did.
     pub failed: [usize; 2],
-    /// Whether test examples were asked to be covered; `paired` has the number that are.
+    /// Whether covering the test examples was requested; `paired` has the number that is covered.
     pub examples: bool,
-    /// The paired t test on them; none with fewer than 3.
+    /// The paired t test on the differences; none with fewer than 3.
     pub paired: Option<Paired>,
-    /// The test's p value with Holm's correction over what is asked at once.
+    /// The test's p value with Holm's correction over all comparisons of one request.
     pub p_holm: Option<f64>,
-    /// The p value of equivalence within the margin, with Holm's correction over what is asked at
-    /// once.
+    /// The p value of equivalence within the margin, with Holm's correction over all comparisons of one
+    /// request.
     pub p_equivalence: Option<f64>,
     /// The size below which a difference does not matter.
     pub margin: Option<f64>,
@@ -106,7 +106,7 @@ impl Comparison {
         mean(&self.differences).map(|mean| mean.mean)
     }
 
-    /// Everything in one flat object.
+    /// All fields in one flat object.
     pub(super) fn to_json(&self) -> Value {
         let Self { paired, .. } = self;
         json!({
@@ -126,7 +126,7 @@ impl Comparison {
     }
 }
 
-/// Gives the verdicts, with Holm's correction over all of them: of the tests of a difference, and of
+/// Sets the verdicts, with Holm's correction over all of them: separately for the tests of a difference and
 /// those of equivalence.
 ///
 /// # Errors
@@ -150,7 +150,7 @@ pub(super) fn judge(comparisons: &mut [Comparison], margin: Option<f64>) -> Resu
     Ok(())
 }
 
-/// The p values of a test after Holm's correction, where there is one.
+/// The p values of a test after Holm's correction, for comparisons that have one.
 fn corrected(comparisons: &[Comparison], p: impl Fn(&Paired) -> Option<f64>) -> Vec<Option<f64>> {
     let raw: Vec<Option<f64>> =
         comparisons.iter().map(|c| c.paired.as_ref().and_then(&p)).collect();
@@ -163,7 +163,7 @@ mod tests {
     use super::*;
     use crate::{Runs, fixture};
 
-    /// Three methods that are equivalent to the fourth at 5 % each, and not after Holm's correction.
+    /// Three methods, each of which is equivalent to the fourth at 5 %, but not after Holm's correction.
     #[test]
     fn equivalence_of_several_is_corrected() {
         let mut rows = Vec::new();

@@ -1,9 +1,9 @@
 //! Scaling laws: the best learning rate and batch, and their loss, as power laws of the training
 //! FLOPs.
 //!
-//! Runs of equal training FLOPs make a size. Of each size the learning rate and batch with the least
-//! mean loss count; where the rates beside it were tried as well, the rate is the vertex of the
-//! parabola through the three, over the logarithm of the rate. Sizes make the points of a power law.
+//! Runs with equal training FLOPs form a size. For each size the learning rate and batch with the smallest
+//! mean loss are used; if both adjacent rates were tried as well, the rate is the vertex of the parabola
+//! through the three points, over the logarithm of the rate. The sizes are the points of a power law.
 
 use std::collections::BTreeMap;
 
@@ -17,39 +17,40 @@ use crate::{
     stats::{PowerLaw, lever, mean, power_law},
 };
 
-/// Two sizes are the same if their training FLOPs differ by less than this share.
+/// The relative difference of training FLOPs below which two sizes are the same.
 const SAME: f64 = 0.01;
 
-/// The best of one size.
+/// The best setting of one size.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Best {
-    /// FLOPs of its training.
+    /// The FLOPs of its training.
     pub flops: f64,
     /// The best learning rate.
     pub lr: f64,
     /// The best batch, in examples.
     pub batch: f64,
-    /// The least mean loss.
+    /// The smallest mean loss.
     pub loss: f64,
-    /// Whether the rate is the smallest or the largest that was tried, so that a better one may lie beyond.
+    /// Whether the rate is the smallest or the largest that was tried, so that a better one may be outside of
+    /// the range.
     pub at_the_edge: bool,
 }
 
 /// The fit of one setting.
 #[derive(Clone, Debug)]
 pub struct Fit {
-    /// The laws and what is known of them.
+    /// The laws with their intervals and notes.
     pub table: Table,
     /// One plot for each quantity that varies.
     pub figures: Vec<Figure>,
 }
 
-/// The laws of each setting, for each kind of router by itself. `dense` names the router against
-/// which the efficiency lever of the others is taken; `none` are networks without MoE layers.
+/// The laws of each setting, separately for each kind of router. `dense` names the router relative to which
+/// the efficiency lever of the others is computed; `none` means networks without MoE layers.
 ///
 /// # Errors
-/// If the metric requested is one of which more is better, if runs do not say their learning rate,
-/// batch and FLOPs, or if there is no router of that name.
+/// If higher values of the requested metric are better, if runs lack their learning rate, batch or FLOPs, or
+/// if there is no router of that name.
 pub fn fit(runs: &Runs, query: &Query, dense: Option<&str>) -> Result<Vec<Fit>, Error> {
     let mut fits = Vec::new();
     for setting in query.settings(runs)? {
@@ -66,7 +67,7 @@ pub fn fit(runs: &Runs, query: &Query, dense: Option<&str>) -> Result<Vec<Fit>, 
     Ok(fits)
 }
 
-/// The metric to fit: one of which less is better.
+/// The metric to fit, for which lower must be better.
 fn loss_of<'a>(query: &'a Query, setting: &Setting<'a>) -> Result<&'a str, Error> {
     let split = query.split(setting);
     let lower = |metric: &&&str| {
@@ -94,7 +95,7 @@ fn routers<'a>(setting: &Setting<'a>, query: &Query) -> Vec<&'a str> {
     distinct(routers)
 }
 
-/// The best of each size, by rising FLOPs.
+/// The best setting of each size, by increasing FLOPs.
 fn best(
     setting: &Setting,
     query: &Query,
@@ -107,7 +108,7 @@ fn best(
     });
     let mut tried = Vec::new();
     for method in methods {
-        // A failed run has not counted its FLOPs; another seed of its method has.
+        // A failed run has no recorded FLOPs, but another seed of its method has.
         let flops = setting.rows(method).find_map(|row| row.train_flops);
         for row in setting.rows(method).filter(|row| row.router == router) {
             let measured = row.metric == metric && row.split == split;
@@ -150,7 +151,7 @@ impl Tried {
 }
 
 fn best_of_size(tried: &[Tried]) -> Option<Best> {
-    // Numbers above 0 are ordered as their bits are.
+    // Positive numbers have the same order as their bits.
     let mut losses: BTreeMap<(u64, u64), Vec<f64>> = BTreeMap::new();
     for run in tried {
         losses.entry((run.batch.to_bits(), run.lr.to_bits())).or_default().push(run.loss);
@@ -163,7 +164,7 @@ fn best_of_size(tried: &[Tried]) -> Option<Best> {
         .collect();
     let (batch, lr, loss) =
         means.iter().copied().filter(|m| m.2.is_finite()).min_by(|a, b| a.2.total_cmp(&b.2))?;
-    // Those of the same batch, by rising rate.
+    // The settings with the same batch, by increasing rate.
     let beside: Vec<(f64, f64)> =
         means.iter().filter(|m| m.0 == batch).map(|m| (m.1, m.2)).collect();
     let at = beside.iter().position(|(other, _)| *other == lr)?;
@@ -173,12 +174,13 @@ fn best_of_size(tried: &[Tried]) -> Option<Best> {
         true => lr,
         false => vertex([beside[at - 1], beside[at], beside[at + 1]]),
     };
-    // Of a single rate nothing is known: others may have been tried elsewhere, as by `[tune]`.
+    // A single rate says nothing about the edge: other rates may have been tried elsewhere, for example by
+    // `[tune]`.
     let at_the_edge = is_end && beside.len() > 1;
     Some(Best { flops, lr, batch, loss, at_the_edge })
 }
 
-/// The minimum of the parabola through three losses over ln x, of which the middle one is the least.
+/// The minimum of the parabola through three losses over ln x, of which the middle one is the smallest.
 fn vertex(points: [(f64, f64); 3]) -> f64 {
     let [(a, fa), (b, fb), (c, fc)] = points.map(|(x, loss)| (x.ln(), loss));
     let (left, right) = ((b - a) * (fb - fc), (b - c) * (fb - fa));
@@ -187,7 +189,7 @@ fn vertex(points: [(f64, f64); 3]) -> f64 {
     if at.is_finite() { at.clamp(a, c).exp() } else { b.exp() }
 }
 
-/// A quantity that follows from the FLOPs.
+/// A quantity that is modelled as a function of the FLOPs.
 type Quantity = (&'static str, fn(&Best) -> f64);
 
 const QUANTITIES: [Quantity; 3] =
@@ -223,14 +225,14 @@ fn fit_of(
     Fit { table: table(setting, rows, notes), figures }
 }
 
-/// The power law of a quantity of a router's best runs, with its points.
+/// The power law of a quantity of a router's best settings, with its points.
 fn law_of(name: &str, hue: usize, best: &[Best], of: fn(&Best) -> f64) -> Law {
     let points: Vec<_> = best.iter().map(|best| (best.flops, of(best))).collect();
     let law = power_law(&points);
     Law { name: name.into(), hue, points, law }
 }
 
-/// A note for each best learning rate that is at an end of the range.
+/// A note for each best learning rate at an end of the range.
 fn rates_at_the_edge(families: &[(&str, Vec<Best>)]) -> Vec<String> {
     let all = families.iter().flat_map(|(name, best)| best.iter().map(move |best| (name, best)));
     let note = |(name, best): (&&str, &Best)| {
@@ -300,7 +302,7 @@ fn notes(metric: &str) -> Vec<String> {
     )]
 }
 
-/// The efficiency lever at the most FLOPs of the dense networks.
+/// The efficiency lever at the largest FLOPs of the dense networks.
 fn levers(families: &[(&str, Vec<Best>)], dense: Option<&str>) -> Vec<String> {
     let points = |best: &[Best]| best.iter().map(|b| (b.flops, b.loss)).collect::<Vec<_>>();
     let Some((name, base)) = families.iter().find(|(name, _)| Some(*name) == dense) else {
@@ -337,7 +339,7 @@ mod tests {
         }
     }
 
-    /// The best rate is 1.5552 C^-0.1579, the loss there is 40 C^-0.1.
+    /// Runs whose best rate is 1.5552 C^-0.1579, with a loss there of 40 C^-0.1.
     fn law(sizes: usize, noise: f64) -> Runs {
         let mut rows = Vec::new();
         for size in 0..sizes {
@@ -387,7 +389,7 @@ mod tests {
         assert!(text.contains("the best lr, 0.4, is the smallest or largest"), "{text}");
     }
 
-    /// A rate at which one seed fails is not the best, however good the other seed is.
+    /// A rate at which one seed fails is not the best, even if the other seed is good.
     #[test]
     fn a_failed_run_counts_against_its_rate() {
         let rates = [(0.1, 3.0), (0.2, 2.5), (0.4, 2.0)];

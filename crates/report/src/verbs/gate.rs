@@ -1,8 +1,8 @@
 //! Conditions under which claims are tested on results: `[[gate]]` of a suite.
 //!
-//! A network that loses to counting, that has not finished learning, or on which routing changes nothing,
-//! can neither confirm nor refute what a paper says of routing. A claim behind a gate that does not hold
-//! is not testable on these results.
+//! A network that is worse than a trivial baseline, that has not finished learning, or for which routing
+//! makes no difference can neither confirm nor refute a paper's claims on routing. A claim behind a gate that
+//! does not hold is not testable on these results.
 
 use std::{collections::BTreeMap, fmt};
 
@@ -18,10 +18,10 @@ use crate::{
 
 /// The prefix of a metric's value for a baseline without a network, on the same split.
 pub const TRIVIAL: &str = "trivial_";
-/// By which share the last tenth of training changed the loss on the validation split.
+/// The relative change of the validation loss in the last tenth of training.
 pub const LATE_CHANGE: &str = "late_change";
-/// The number of learning rates that were tried for the method of a run: 0 if the suite states it and tunes
-/// others.
+/// The number of learning rates that were tried for the method of a run: 0 if the suite states the rate and
+/// tunes those of others.
 pub const RATES_TRIED: &str = "learning_rates_tried";
 /// 1 if the best learning rate was the smallest or the largest that was tried, else 0.
 pub const RATE_AT_EDGE: &str = "learning_rate_at_edge";
@@ -30,26 +30,26 @@ pub const RATE_AT_EDGE: &str = "learning_rate_at_edge";
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SuiteGate {
-    /// The metric that it and its claims look at.
+    /// The metric of the gate and of its claims.
     pub metric: String,
-    /// Other metrics of the quality of the same networks, whose claims it is for too.
+    /// Other metrics of the same networks' quality, to whose claims the gate also applies.
     #[serde(default)]
     pub also: Vec<String>,
     /// The split.
     #[serde(default = "test")]
     pub split: String,
-    /// Column and value of the runs that it is about; empty is all of them.
+    /// Columns with the values of the runs that it applies to; empty means all runs.
     #[serde(rename = "where", default)]
     pub place: BTreeMap<String, Value>,
-    /// The method that the claims are measured against, a plain MoE say.
+    /// The method with which the claims compare others, for example a plain MoE.
     pub reference: String,
-    /// The method without learned routing, a dense network or a frozen gate: a claim that two methods
-    /// are equal can only be tested if this one is shown to differ from the reference.
+    /// The method without learned routing, a dense network or a frozen gate. A claim that two methods are
+    /// equal can only be tested if this method is shown to differ from the reference.
     pub control: String,
-    /// The largest share by which the last tenth of training may change the validation loss.
+    /// The largest allowed relative change of the validation loss in the last tenth of training.
     #[serde(default = "one_percent", deserialize_with = "share")]
     pub late_change: f64,
-    /// The least number of learning rates that were tried for each method.
+    /// The smallest number of learning rates that must be tried for each method.
     #[serde(default = "three", deserialize_with = "count")]
     pub rates: usize,
 }
@@ -66,7 +66,7 @@ fn three() -> usize {
     3
 }
 
-/// With 0 or less the condition could not hold, and above 1 it would be none.
+/// Parses a share. With 0 or less the condition could not hold, and above 1 it would not restrict anything.
 fn share<'de, D: Deserializer<'de>>(from: D) -> Result<f64, D::Error> {
     let share = f64::deserialize(from)?;
     match share > 0.0 && share <= 1.0 {
@@ -87,13 +87,13 @@ fn count<'de, D: Deserializer<'de>>(from: D) -> Result<usize, D::Error> {
 pub struct GateCondition {
     /// Its name.
     pub name: &'static str,
-    /// Whether it holds; a condition that was not measured does not.
+    /// Whether it holds; a condition that was not measured does not hold.
     pub holds: bool,
-    /// The measurement in words.
+    /// The measurement as text.
     pub text: String,
 }
 
-/// A gate with what was measured.
+/// A gate with its measurements.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Gated {
     /// The gate.
@@ -102,7 +102,8 @@ pub struct Gated {
     pub conditions: Vec<GateCondition>,
     /// The mean of the reference minus the control on shared seeds, with its 95 % interval.
     pub gap: Option<[f64; 3]>,
-    /// The methods whose learning rate the suite states while it tunes others: no claim is about them.
+    /// The methods whose learning rate the suite states while it tunes those of others: no claim may be about
+    /// them.
     pub stated: Vec<String>,
 }
 
@@ -112,7 +113,8 @@ impl Gated {
         self.conditions.iter().find(|condition| !condition.holds)
     }
 
-    /// The reason why a claim on these methods is not testable, if the suite states the learning rate of one.
+    /// The reason why a claim on these methods is not testable, if the suite states the learning rate of one
+    /// of them.
     pub fn not_tuned<'a>(&self, methods: impl IntoIterator<Item = &'a str>) -> Option<String> {
         let is_stated = |method: &&str| self.stated.iter().any(|stated| stated == method);
         let method = methods.into_iter().find(is_stated)?;
@@ -139,15 +141,15 @@ impl Gated {
     }
 }
 
-/// Judges gates on results.
+/// Evaluates gates on results.
 ///
 /// # Errors
-/// If a gate's metric has no known direction, or a column is unknown.
+/// If the direction of a gate's metric is unknown, or a column is unknown.
 pub fn gates(runs: &Runs, gates: &[SuiteGate]) -> Result<Vec<Gated>, Error> {
     gates.iter().map(|gate| judged(runs, gate)).collect()
 }
 
-/// The gate of a claim on this metric and these runs, the most particular one; none if no gate is.
+/// The most specific gate for a claim on this metric and these runs; none if no gate applies.
 pub(super) fn gate_of<'a>(
     gates: &'a [Gated],
     metric: &str,
@@ -176,7 +178,7 @@ fn judged(runs: &Runs, gate: &SuiteGate) -> Result<Gated, Error> {
     Ok(Gated { gate: gate.clone(), conditions, gap, stated: values.stated() })
 }
 
-/// The rows that a gate is about.
+/// The rows to which a gate applies.
 struct Values<'a> {
     rows: Vec<&'a Row>,
     gate: &'a SuiteGate,
@@ -190,7 +192,7 @@ impl Values<'_> {
         self.rows.iter().filter(fits).filter_map(value).collect()
     }
 
-    /// Mean and 95 % interval of the differences on shared seeds; none with fewer than 3.
+    /// The mean and 95 % interval of the differences on shared seeds; none with fewer than 3.
     fn difference(&self, a: &str, metric: &str, b: &str, other: &str) -> Option<[f64; 3]> {
         let [a, b] = [(a, metric), (b, other)]
             .map(|(method, metric)| self.of(method, &self.gate.split, metric));
@@ -200,9 +202,9 @@ impl Values<'_> {
     }
 
     /// The methods that have the metric and were trained, and the networks whose weights the candidates of a
-    /// search have: their rows are of no run of the suite and have no step. Those that only evaluate the
-    /// network of another run are not among them, but for the reference, whose numbers are those of the
-    /// network that it evaluates.
+    /// search have: their rows belong to no run of the suite and have no step. Methods that only evaluate the
+    /// network of another run are left out, except the reference, whose numbers are those of the network that
+    /// it evaluates.
     fn trained(&self) -> Vec<&str> {
         self.methods(|row| {
             let of_search = row.metric == LATE_CHANGE && row.step.is_none();
@@ -211,7 +213,7 @@ impl Values<'_> {
         })
     }
 
-    /// The methods that have such a row.
+    /// The methods with a row that satisfies `fits`.
     fn methods(&self, fits: impl Fn(&Row) -> bool) -> Vec<&str> {
         let mut methods: Vec<&str> = Vec::new();
         for row in self.rows.iter().filter(|row| fits(row)) {
@@ -222,7 +224,7 @@ impl Values<'_> {
         methods
     }
 
-    /// The reference is better than a baseline without a network, interval and all.
+    /// The condition that the reference is better than a trivial baseline, with its whole interval.
     fn beats_counting(&self, better: Better) -> GateCondition {
         let SuiteGate { reference, metric, .. } = self.gate;
         let name = "beats a trivial baseline";
@@ -239,8 +241,8 @@ impl Values<'_> {
         }
     }
 
-    /// The largest mean change over the methods. One that only evaluates a network has the change of the run
-    /// that trained it.
+    /// The condition on the largest mean change over the methods. A method that only evaluates a network has
+    /// the change of the run that trained it.
     fn is_trained(&self) -> GateCondition {
         let name = "is trained";
         let change = |method: &&str| {
@@ -249,7 +251,7 @@ impl Values<'_> {
         };
         let mut methods = self.trained();
         let evaluated = self.methods(|row| row.metric == LATE_CHANGE && row.step == Some(0));
-        // The reference can be both.
+        // The reference may be both.
         methods.retain(|method| !evaluated.contains(method));
         methods.extend(evaluated);
         let changes: Option<Vec<_>> = methods.iter().map(change).collect();
@@ -272,8 +274,9 @@ impl Values<'_> {
         self.methods(is_stated).into_iter().map(String::from).collect()
     }
 
-    /// Enough rates for each method, and the best between two others. A method whose rate the suite states is
-    /// asked only if it is the reference: it prepares others, as a teacher does, and no claim is about it.
+    /// The condition that each method was tuned over enough rates, and that the best rate is between two
+    /// others. A method whose rate the suite states is only required to meet this if it is the reference:
+    /// otherwise it prepares other runs, as a teacher does, and no claim is about it.
     fn is_tuned(&self) -> GateCondition {
         let name = "is tuned";
         let stated = self.stated();

@@ -11,8 +11,8 @@ use crate::{
     setting::distinct,
 };
 
-/// One table with a row for each setting and method, or for each run. Where the runs of a method
-/// differ in what should be equal, its row shows the span.
+/// One table with a row for each setting and method, or for each run. If the runs of a method differ in a
+/// value that should be equal, the row shows the range.
 pub fn ledger(runs: &Runs, each_run: bool) -> Result<Table, Error> {
     Ok(ledger_of(&Setting::all(runs, true)?, each_run))
 }
@@ -26,7 +26,7 @@ pub(crate) fn ledger_of(settings: &[Setting], each_run: bool) -> Table {
 pub(crate) fn ledger_html(settings: &[Setting], to: &mut String) {
     let frame = frame(settings);
     let of_setting = |setting| frame.rows_html(rows(slice::from_ref(setting), false));
-    // Some settings at a time, so that not all of their rows are held beside the page.
+    // A few settings at a time, so that not all of their rows are in memory together with the page.
     let parts =
         settings.chunks(64).flat_map(|some| some.par_iter().map(of_setting).collect::<Vec<_>>());
     frame.html_of(to, parts);
@@ -92,7 +92,7 @@ fn made_by(settings: &[Setting]) -> String {
     )
 }
 
-/// For each run the step at which it ended, and a row: every row repeats the facts of its run.
+/// The last step of each run, and a row: every row repeats the facts of its run.
 fn ends<'a>(setting: &Setting<'a>, method: &str) -> Vec<(u64, &'a Row)> {
     let mut runs: BTreeMap<(u64, &str), (u64, &Row)> = BTreeMap::new();
     for row in setting.rows(method) {

@@ -1,4 +1,4 @@
-//! The number of seeds needed for a difference.
+//! The number of seeds needed to detect a difference.
 
 use super::{
     baseline::{Baseline, differences_to_baseline},
@@ -12,12 +12,12 @@ use crate::{
     stats::{MOST_SEEDS, least_effect, seeds_for_equivalence, seeds_needed},
 };
 
-/// One table for each setting and metric: for every method against `baseline`, the spread of the
-/// differences, the least difference that the present seeds detect, and the seeds that it takes to
-/// detect a difference as large as the margin, and to show that there is none.
+/// One table for each setting and metric. For every method against `baseline` it has the spread of the
+/// differences, the smallest difference that the present seeds detect, and the numbers of seeds needed to
+/// detect a difference as large as the margin and to show equivalence.
 ///
 /// # Errors
-/// If there is no method of that name, no metric to judge by, or if the margin is not above 0.
+/// If there is no method of that name, if there is no metric to compare by, or if the margin is not above 0.
 pub fn power(
     runs: &Runs,
     query: &Query,
@@ -29,7 +29,7 @@ pub fn power(
     known("method", &baseline.map(String::from).into_iter().collect::<Vec<_>>(), &methods)?;
     let mut query = query.clone();
     for metric in &query.metrics {
-        // How many seeds it takes is the same whichever way is better.
+        // The number of seeds does not depend on the direction of the metric.
         let better = query.better(metric).unwrap_or(Better::Higher);
         query.better.insert(metric.clone(), better);
     }

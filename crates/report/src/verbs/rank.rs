@@ -13,7 +13,7 @@ use crate::{
     },
 };
 
-/// One method among the others.
+/// One ranked method.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Ranked {
     /// Its name.
@@ -24,7 +24,7 @@ pub struct Ranked {
     pub iqm: f64,
     /// The 95 % stratified bootstrap interval of the interquartile mean.
     pub interval: Option<Interval>,
-    /// The probability that a run of it beats one of another method on the same task.
+    /// The probability that a run of the method beats one of another method on the same task.
     pub improvement: f64,
     /// Its normalised scores, `[task][seed]`: 0 is the worst run of a task, 1 the best.
     pub scores: Vec<Vec<f64>>,
@@ -35,7 +35,7 @@ pub struct Ranked {
 pub struct Ranking {
     /// The methods by mean rank.
     pub methods: Vec<Ranked>,
-    /// Friedman's test that they are all alike; none with fewer than 3 methods or 2 blocks.
+    /// Friedman's test that all methods are equal; none with fewer than 3 methods or 2 blocks.
     pub friedman: Option<Friedman>,
     /// Nemenyi's critical difference at 5 %.
     pub critical: f64,
@@ -48,8 +48,8 @@ pub struct Ranking {
     pub tasks: usize,
     /// Methods that cannot be ranked, because they lack a task.
     pub left_out: Vec<String>,
-    /// Methods with the number of their failed runs among the blocks, each worse than all runs of its
-    /// task that did not fail.
+    /// Methods with the number of their failed runs among the blocks; a failed run is ranked below all other
+    /// runs of its task.
     pub failed: Vec<(String, usize)>,
 }
 
@@ -61,11 +61,11 @@ pub fn rank(runs: &Runs, query: &Query) -> Result<Ranking, Error> {
 /// The parts of a ranking to compute. Tests of pairs and intervals take most of the time.
 #[derive(Clone, Copy, PartialEq)]
 pub(crate) enum Detail {
-    /// All of it, but without tests of pairs where there are more than two millions.
+    /// Everything, but without tests of pairs if there are more than two million pairs.
     All,
-    /// All of it, but without tests of pairs where there are more than 20,000.
+    /// Everything, but without tests of pairs if there are more than 20,000 pairs.
     Page,
-    /// The parts that plots show: no tests of pairs and no intervals.
+    /// The parts that plots show, without tests of pairs and intervals.
     Plots,
 }
 
@@ -132,7 +132,7 @@ impl<'a> Judged<'a> {
         !self.results(method).is_empty()
     }
 
-    /// The results of a method by seed, more being better; a failed run is minus infinity.
+    /// The results of a method by seed, oriented so that higher is better; a failed run is minus infinity.
     fn results(&self, method: &str) -> BTreeMap<u64, f64> {
         let scores = self.setting.scores(method, self.metric, self.split);
         let scores = scores.into_iter().flatten().map(|(seed, x)| (*seed, x * self.sign));
@@ -140,7 +140,7 @@ impl<'a> Judged<'a> {
         scores.chain(failed.into_iter().map(|seed| (seed, f64::NEG_INFINITY))).collect()
     }
 
-    /// The results of the seeds that all methods have, `[seed][method]`, without those on which all
+    /// The results of the seeds that all methods have, `[seed][method]`, without seeds on which all methods
     /// failed.
     fn shared(&self, methods: &[&str]) -> Vec<Vec<f64>> {
         let results: Vec<_> = methods.iter().map(|method| self.results(method)).collect();
@@ -153,8 +153,8 @@ impl<'a> Judged<'a> {
     }
 }
 
-/// To 0 for the lowest and 1 for the highest. Failed runs lie below all others by a millionth of the
-/// range, so that they have the last rank.
+/// Scales results to 0 for the lowest and 1 for the highest. Failed runs are placed below all others by a
+/// millionth of the range, so that they have the last rank.
 fn normalise(mut blocks: Vec<Vec<f64>>) -> Vec<Vec<f64>> {
     let ends = (f64::INFINITY, f64::NEG_INFINITY);
     let fold = |(low, high): (f64, f64), x: &f64| (low.min(*x), high.max(*x));
@@ -221,7 +221,7 @@ fn middle(scores: &[Vec<f64>], detail: Detail) -> (f64, Option<Interval>) {
     (iqm(&scores.concat()).unwrap_or(f64::NAN), interval)
 }
 
-/// Wilcoxon's test of all pairs, in the order of the ranking.
+/// Wilcoxon's test for all pairs, in the order of the ranking.
 fn pairs(blocks: &[Vec<f64>], order: &[usize]) -> Vec<(usize, usize, f64)> {
     let k = order.len();
     let pairs: Vec<_> = (0..k).flat_map(|a| (a + 1..k).map(move |b| (a, b))).collect();
@@ -237,8 +237,7 @@ fn pairs(blocks: &[Vec<f64>], order: &[usize]) -> Vec<(usize, usize, f64)> {
 }
 
 impl Ranking {
-    /// Groups of neighbours, from and to, that Nemenyi's test cannot tell apart; each as large as
-    /// it can be.
+    /// Maximal groups of adjacent methods that Nemenyi's test cannot distinguish: first and last index.
     pub fn cliques(&self) -> Vec<(usize, usize)> {
         let rank = |at: usize| self.methods[at].rank;
         let mut cliques: Vec<(usize, usize)> = Vec::new();
@@ -252,7 +251,7 @@ impl Ranking {
         cliques
     }
 
-    /// The numbers of its critical-difference diagram.
+    /// The data of its critical-difference diagram.
     pub(crate) fn mean_ranks(&self) -> MeanRanks<'_> {
         MeanRanks {
             methods: self.methods.iter().map(|ranked| (&*ranked.method, ranked.rank)).collect(),
@@ -269,13 +268,13 @@ mod tests {
 
     #[test]
     fn by_hand() {
-        // One task, 3 seeds; a is always first, b and c change places once.
+        // One task, 3 seeds; a is always first, b and c exchange ranks once.
         let seeds = vec![vec![1.0, 0.5, 0.0], vec![0.9, 0.4, 0.1], vec![0.8, 0.2, 0.3]];
         let ranking = ranking(&["a", "b", "c"], vec![], &[seeds], Detail::All);
         let ranks: Vec<f64> = ranking.methods.iter().map(|m| m.rank).collect();
         assert!(ranks.iter().zip([1.0, 7.0 / 3.0, 8.0 / 3.0]).all(|(a, b)| (a - b).abs() < 1e-12));
         assert_eq!(ranking.methods[0].improvement, 1.0);
-        // b beats c in 8 of 9 duels and never a.
+        // b beats c in 8 of 9 comparisons and never beats a.
         assert!((ranking.methods[1].improvement - 8.0 / 18.0).abs() < 1e-12);
         // 3 methods, 3 blocks: 3.3145 / sqrt 2 * sqrt(12 / 18) = 1.913, above every gap.
         assert_eq!(ranking.cliques(), [(0, 2)]);
@@ -290,7 +289,7 @@ mod tests {
         assert!(failed[0][0] > 0.0 && failed[0][0] < 1e-5);
     }
 
-    /// On the seed on which it fails the best method is the last one, and not left out.
+    /// On the seed on which it fails, the best method has the last rank and is not left out.
     #[test]
     fn a_failed_run_has_the_last_rank() {
         let values = [("good", 0.9), ("middle", 0.8), ("poor", 0.7)];

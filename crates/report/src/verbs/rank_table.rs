@@ -13,7 +13,7 @@ impl Ranking {
         let number = Kind::Numbers(NumberForm::Fixed(3));
         let to_first = |at: usize| match at {
             0 => Cell::Gap("first".into()),
-            // The pairs of the first come first.
+            // The pairs with the best method come first.
             _ => self.pairs.get(at - 1).map_or(Cell::Missing, |(.., p)| Cell::Number(*p)),
         };
         let row = |(at, m): (usize, &Ranked)| {

@@ -1,4 +1,4 @@
-//! Settings of training: budget, optimizer, schedule. The rate of each step is computed in `schedule.rs`.
+//! Settings of training: budget, optimizer, schedule. `schedule.rs` computes the rate of each step.
 
 mod spikes;
 mod workers;
@@ -24,7 +24,7 @@ pub enum Optimizer {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Schedule {
-    /// It stays.
+    /// The rate stays constant.
     Constant,
     /// Half a cosine down to the final rate.
     /// Loshchilov, Hutter. *SGDR*. ICLR 2017. <https://arxiv.org/abs/1608.03983>
@@ -33,11 +33,11 @@ pub enum Schedule {
     /// largest: in the last tenth it is a thousandth of the largest or less, where a cosine has 2 %.
     /// Polynomial decay of power 3.
     Cubic,
-    /// Warm-up, stable, decay: it stays, then falls to the final rate.
-    /// Hu et al. *MiniCPM*. 2024. <https://arxiv.org/abs/2404.06395>
+    /// Warm-up, stable, decay: the rate stays constant, then falls to the final rate. Hu et al. *MiniCPM*.
+    /// 2024. <https://arxiv.org/abs/2404.06395>
     Wsd,
-    /// It stays, and is halved once, at 60 % of the steps; there is no final rate.
-    /// Ling team. *Every FLOP Counts*. 2025. <https://arxiv.org/abs/2503.05139>
+    /// The rate stays constant, and is halved once, at 60 % of the steps; there is no final rate. Ling team.
+    /// *Every FLOP Counts*. 2025. <https://arxiv.org/abs/2503.05139>
     Halving,
 }
 
@@ -49,34 +49,36 @@ pub enum Shape {
     Linear,
     /// f + (1 - f) (1 + cos(pi t)) / 2.
     Cosine,
-    /// 1 / sqrt(1 + t (1 / f^2 - 1)): the one curve a / sqrt(t + b) with both ends. Ling names the
-    /// shape of its annealing and the ends, and no formula.
+    /// 1 / sqrt(1 + t (1 / f^2 - 1)): the only curve of the form a / sqrt(t + b) with both end values. Ling
+    /// states the shape of its annealing and the end values, but no formula.
     InverseSqrt,
 }
 
 config! {
     /// Budget, optimizer and learning rate of a run.
     pub struct TrainConfig {
-        /// Steps of the optimizer; with 0 the network is evaluated as it starts.
+        /// Steps of the optimizer; with 0 the network is evaluated with its initial weights.
         pub steps: usize = 1000,
-        /// Examples in a step.
+        /// The number of examples in a step.
         pub batch: usize = 32,
-        /// Parts that a step's examples are computed in, one after the other; it divides `batch`.
+        /// The number of parts in which a step's examples are computed one after the other; it divides
+        /// `batch`.
         pub accumulate: usize = 1,
         /// The largest learning rate.
         pub lr: f64 = 1e-3,
         /// The schedule of the rate after the warm-up.
         pub schedule: Schedule = Schedule::Cosine,
-        /// Steps in which the rate rises from 0.
+        /// The number of steps in which the rate rises from 0.
         pub warmup: usize = 50,
         /// The shape of the decay of `wsd`.
         pub shape: Shape = Shape::Linear,
-        /// The last rate, as a share of the largest.
+        /// The final rate, as a share of the largest.
         pub final_lr: f64 = 0.1,
         /// The optimizer.
         pub optimizer: Optimizer = Optimizer::Adamw,
-        /// The parts of the network that are trained, `router` or `experts` say: the parameters in whose
-        /// path one of these names is. The others keep every bit. All are trained if none is named.
+        /// The parts of the network that are trained, for example `router` or `experts`: the parameters whose
+        /// path contains one of these names. The others stay bitwise unchanged. If no name is given, all
+        /// parameters are trained.
         #[serde(skip_serializing_if = "Vec::is_empty")]
         pub only: Vec<String> = Vec::new(),
         /// The momentum of SGD.
@@ -93,15 +95,15 @@ config! {
         pub clip: f64 = 1.0,
         /// Steps between two evaluations on the validation split; 0 means at the end only.
         pub eval_every: usize = 0,
-        /// Batches on which the running values of batch norm are measured before each evaluation; 0 means that they
-        /// stay those of training.
+        /// The number of batches on which the running values of batch norm are measured before each
+        /// evaluation; with 0 the values of training are used.
         pub norm_batches: usize = 0,
         /// Steps between two rows of training metrics.
         pub log_every: usize = 20,
         /// Steps between two checkpoints.
         pub checkpoint_every: usize = 200,
-        /// Steps at the start whose load is measured: `early_load`, the largest over the mean load of
-        /// a step, mean over the layers and these steps.
+        /// The number of initial steps whose load is measured: `early_load` is the largest over the mean load
+        /// of a step, averaged over the layers and these steps.
         pub watch_load: usize = 0,
         /// The handling of loss spikes; none unless given.
         #[serde(skip_serializing_if = "Option::is_none")]
@@ -109,20 +111,21 @@ config! {
         /// Injected damage.
         #[serde(skip_serializing_if = "Vec::is_empty")]
         pub faults: Vec<Damage> = Vec::new(),
-        /// Workers that train apart from one another for some steps at a time; none means that all
-        /// of a step's examples go into one gradient.
+        /// Workers that train independently for some steps at a time; if none, all of a step's examples
+        /// contribute to one gradient.
         #[serde(skip_serializing_if = "Option::is_none")]
         pub workers: Option<WorkersConfig> = None,
     }
 }
 
 impl TrainConfig {
-    /// Examples of all steps before this one: where a step begins in the stream of examples.
+    /// The number of examples in all steps before this one, which is the position of the step in the stream
+    /// of examples.
     pub fn examples_before(&self, step: usize) -> usize {
         step * self.batch
     }
 
-    /// Checks the settings. The message begins with the key.
+    /// Checks the settings. The error begins with the key.
     pub fn check(&self) -> Result<(), String> {
         let at_least_one = [
             ("batch", self.batch),

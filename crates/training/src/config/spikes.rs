@@ -5,25 +5,25 @@ use serde::{Deserialize, Serialize};
 
 use super::{FaultConfig, FaultKind};
 
-/// The treatment of a step that is still a spike at its last try.
+/// The treatment of a step that is still a spike at its last attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Persistent {
-    /// The step is left out, and its examples go into quarantine.
+    /// The step is skipped, and its examples go into quarantine.
     Skip,
-    /// The step is made at the lower rate, unless its loss is no number.
+    /// The step is executed at the lower rate, unless its loss is NaN or infinite.
     Lower,
 }
 
 config! {
-    /// Steps that are left out or made again because their loss jumps. Each step is then read back
-    /// from the device, which the processor waits for.
+    /// Spike handling: steps are repeated or skipped if their loss jumps. The loss of each step is then read
+    /// back from the device, for which the processor waits.
     pub struct SpikesConfig {
         /// The threshold for spikes, in standard deviations above the mean.
         pub sigma: f64 = 4.0,
         /// The window of mean and deviation in accepted steps; no spikes are detected before it is full.
         pub window: usize = 64,
-        /// The treatment of a step that is still a spike at its last try.
+        /// The treatment of a step that is still a spike at its last attempt.
         pub persistent: Persistent = Persistent::Skip,
     }
 }
@@ -33,11 +33,11 @@ config! {
     pub struct Damage {
         /// The first step that is damaged, counted from 0.
         pub step: usize = 0,
-        /// Steps in a row.
+        /// The number of consecutive damaged steps.
         pub length: usize = 1,
         /// The kind of corruption of their examples.
         pub kind: DamageKind = DamageKind::Both,
-        /// The factor on the inputs' numbers.
+        /// The factor by which the numbers of the inputs are multiplied.
         pub factor: f64 = 50.0,
         /// The number of damaged reads of a step; none means that all its reads are damaged.
         #[serde(skip_serializing_if = "Option::is_none")]
@@ -49,9 +49,9 @@ config! {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum DamageKind {
-    /// Numbers are multiplied by `factor`; tokens are drawn at random.
+    /// Numbers are multiplied by `factor`; tokens are replaced by random ones.
     Inputs,
-    /// Answers are drawn at random.
+    /// Labels are replaced by random ones.
     Labels,
     /// Both.
     Both,
@@ -66,7 +66,7 @@ impl Damage {
         steps.contains(&step) && self.reads.is_none_or(|reads| read < reads)
     }
 
-    /// The fault of its examples; none where the loss is set to NaN.
+    /// The fault of the step's examples; none if the loss is set to NaN.
     pub(crate) fn fault(&self) -> Option<FaultConfig> {
         let kind = match self.kind {
             DamageKind::Inputs => FaultKind::Inputs,
@@ -79,7 +79,7 @@ impl Damage {
 }
 
 impl SpikesConfig {
-    /// Checks the settings. The message begins with the key.
+    /// Checks the settings. The error begins with the key.
     pub(crate) fn check(&self) -> Result<(), String> {
         if self.window < 2 {
             return Err(format!("spikes.window = {}: must be at least 2", self.window));

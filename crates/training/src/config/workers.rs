@@ -7,11 +7,11 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Penalty {
-    /// All have equal weight.
+    /// All pseudo-gradients have equal weights.
     Mean,
-    /// Longer ones have less weight, by a softmax of negative lengths.
+    /// Longer pseudo-gradients have smaller weights, by a softmax of the negative lengths.
     Softmax,
-    /// The same, with weight 0 for those that are unusually long for their worker.
+    /// The same, with weight 0 for pseudo-gradients that are unusually long for their worker.
     Edit,
 }
 
@@ -19,22 +19,22 @@ pub enum Penalty {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum FaultKind {
-    /// Numbers are multiplied by `factor`; tokens are drawn at random.
+    /// Numbers are multiplied by `factor`; tokens are replaced by random ones.
     Inputs,
-    /// Answers are drawn at random.
+    /// Labels are replaced by random ones.
     Labels,
     /// Both.
     Both,
 }
 
 config! {
-    /// Workers that are faulty at times: from round to round, each by itself.
+    /// Faults of workers, which are drawn independently for each worker and round.
     pub struct FaultConfig {
         /// The probability that a worker is faulty in a round of `local_steps` steps.
         pub rate: f64 = 0.15,
         /// The kind of corruption.
         pub kind: FaultKind = FaultKind::Both,
-        /// The factor on the inputs' numbers.
+        /// The factor by which the numbers of the inputs are multiplied.
         pub factor: f64 = 3.0,
         /// The first step at which workers can be faulty.
         pub after: usize = 0,
@@ -42,27 +42,28 @@ config! {
 }
 
 config! {
-    /// Workers that train apart from one another for some steps at a time.
+    /// Workers that train independently for some steps at a time.
     pub struct WorkersConfig {
-        /// The number of workers; it divides `batch`, of which each gets an equal part.
+        /// The number of workers; it divides `batch`, and each worker gets an equal part.
         pub count: usize = 4,
-        /// Steps from one meeting to the next.
+        /// The number of steps from one synchronisation to the next.
         pub local_steps: usize = 8,
-        /// Steps at the start in which they train one network together.
+        /// The number of initial steps in which they train one network together.
         pub warmup: usize = 40,
         /// The rate of the outer steps.
         pub outer_lr: f64 = 0.7,
         /// The Nesterov momentum of the outer steps.
         pub outer_momentum: f64 = 0.8,
-        /// The weighting of their pseudo-gradients.
+        /// The weighting of the workers' pseudo-gradients.
         pub penalty: Penalty = Penalty::Edit,
         /// The temperature of the softmax over lengths.
         pub temperature: f64 = 1.0,
         /// The largest length of a layer's pseudo-gradient; 0 means no limit.
         pub clip: f64 = 10.0,
-        /// The weight of a new length in the exponential mean of the detector.
+        /// The weight of a new length in the detector's exponential moving average.
         pub ewma: f64 = 0.02,
-        /// Rounds before a worker is judged; at least 2 / `ewma`, or its first lengths look too large.
+        /// The number of rounds before a worker is judged; at least 2 / `ewma`, or its first lengths look too
+        /// large.
         pub ewma_warmup: usize = 120,
         /// The threshold for outliers, in standard deviations above the mean.
         pub threshold: f64 = 3.0,
@@ -73,7 +74,7 @@ config! {
 }
 
 impl WorkersConfig {
-    /// Checks the settings for steps of `batch` examples. The message begins with the key.
+    /// Checks the settings for steps of `batch` examples. The error begins with the key.
     pub(crate) fn check(&self, batch: usize) -> Result<(), String> {
         let least = [
             ("count", self.count, 1),

@@ -2,8 +2,8 @@
 //!
 //! p = softmax(z / tau),  KD = tau^2 sum_{b,c} p_T log(p_T / p_S) / n         (1)
 //!
-//! n is the number of scores, B C, in the published code of DeiT and of m2mKD (`elements`), and the number
-//! of answers, B, in the definition (`batch`): the first is C times smaller.
+//! n is the number of scores, B C, in the published code of DeiT and of m2mKD (`elements`), and the number of
+//! predictions, B, in the definition (`batch`): the first result is C times smaller.
 
 use burn::{prelude::*, tensor::activation::log_softmax};
 use kernels::sum;
@@ -15,11 +15,11 @@ use serde::{Deserialize, Serialize};
 pub enum Reduction {
     /// The number of scores.
     Elements,
-    /// The number of answers.
+    /// The number of predictions.
     Batch,
 }
 
-/// (1) for scores `[N, C]` of the student and of the teacher, through which no gradient goes.
+/// (1) for scores `[N, C]` of the student and of the teacher; no gradient flows to the teacher.
 ///
 /// # Panics
 /// If the shapes differ.

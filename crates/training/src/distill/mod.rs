@@ -5,11 +5,12 @@
 //! Lo et al. *m2mKD*. 2024. <https://arxiv.org/abs/2402.16918>: module by module. There are three phases,
 //! each of them runs of their own:
 //!
-//! 1. A teacher's module is trained in a slot of a frozen network (`backbones::Hybrid`), without a teacher of
-//!    its own: incubation. The teacher is put together from its modules (`parts.rs`) and trained on.
+//! 1. A teacher's module is trained in a slot of a frozen network (`backbones::Hybrid`), without a teacher:
+//!    incubation. The teacher is assembled from its modules (`parts.rs`) and trained further.
 //! 2. A student's module is trained in the same slot. Its teacher is the same frozen network with the
-//!    teacher's module in the slot. The modules do not know of each other, and each may have another teacher.
-//! 3. The student is put together from its modules, without the stitches, and trained on.
+//!    teacher's module in the slot. The modules are independent of each other, and each may have another
+//!    teacher.
+//! 3. The student is assembled from its modules, without the stitches, and trained further.
 
 mod divergence;
 mod objective;

@@ -2,8 +2,7 @@
 //!
 //! L = (1 - alpha) CE(z_S, y) + alpha KD(z_T, z_S)                         (1)
 //!
-//! The teacher sees the images that the student sees, changed and mixed as they are, and is as in
-//! evaluation.
+//! The teacher gets the same images as the student, after augmentation and mixing, and is in evaluation mode.
 
 use backbones::AnyBackbone;
 use burn::prelude::*;
@@ -19,12 +18,12 @@ use crate::{
 config! {
     /// The distillation of a teacher into a student.
     pub struct DistillConfig {
-        /// The weight of the teacher's answers, alpha; those of the task have the rest.
+        /// The weight alpha of the teacher's outputs; the task's loss has the rest.
         pub alpha: f64 = 0.5,
         /// The temperature, tau.
         pub tau: f64 = 1.0,
         /// The divisor of the sum over the scores: `"elements"`, all scores, as in the published code, or
-        /// `"batch"`, the answers.
+        /// `"batch"`, the number of predictions.
         pub reduction: Reduction = Reduction::Elements,
     }
 }
@@ -33,7 +32,7 @@ impl DistillConfig {
     /// Checks the ranges of the values.
     ///
     /// # Errors
-    /// Names the value that is out of its range.
+    /// If a value is out of its range; names the value.
     pub fn check(&self) -> Result<(), String> {
         let Self { alpha, tau, .. } = *self;
         if !(0.0..=1.0).contains(&alpha) {
@@ -46,15 +45,15 @@ impl DistillConfig {
     }
 }
 
-/// A teacher, and how one learns from it.
+/// A teacher, and the settings of the distillation.
 pub struct Distill {
     config: DistillConfig,
-    /// Not for training.
+    /// The teacher's network, in evaluation mode.
     teacher: AnyBackbone,
 }
 
 impl Distill {
-    /// A teacher without autodiff.
+    /// An objective with a teacher without autodiff.
     pub fn new(config: DistillConfig, teacher: AnyBackbone) -> Self {
         Self { config, teacher }
     }
@@ -84,7 +83,7 @@ impl Objective for Distill {
     }
 }
 
-/// The answers of `[B * T]` that count, where there is padding.
+/// The rows of `[B * T]` that are not padding; none without padding.
 fn real_rows(batch: &Batch) -> Option<Vec<i32>> {
     let ([_, t], count) = (batch.labels.dims(), &batch.text.as_ref()?.count);
     let of =

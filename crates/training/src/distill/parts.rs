@@ -3,17 +3,17 @@
 use burn::module::Module;
 use moe::{numbers_of, parameters, with_parameters};
 
-/// Which part of a network goes where.
+/// The path of a part in its own network, and in the network that takes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Part<'a> {
-    /// The path of the part in the network that it is taken from, `module`; empty for all of it.
+    /// The path of the part in the network from which it is taken, `module`; empty for the whole network.
     pub take: &'a str,
-    /// Its path in the network that takes it, `meta`; empty for its root.
+    /// The path of the part in the network that takes it, `meta`; empty for its root.
     pub into: &'a str,
 }
 
 impl Part<'_> {
-    /// The path that a parameter gets; none if it is not of the part.
+    /// The new path of a parameter; none if it does not belong to the part.
     fn place(&self, path: &str) -> Option<String> {
         let rest = match self.take {
             "" => path,
@@ -23,11 +23,12 @@ impl Part<'_> {
     }
 }
 
-/// Gives `to` the weights and states of a part of `from`, by their paths. What `to` does not have is left
-/// out, as stitches are, and so are the blocks of other slots; what it has besides stays as it is.
+/// Copies the weights and states of a part of `from` into `to`, by their paths. Parameters that `to` does not
+/// have, such as stitches and the blocks of other slots, are left out; other parameters of `to` stay
+/// unchanged.
 ///
 /// # Errors
-/// If nothing of it fits, or something is of another shape.
+/// If no parameter matches, or if one has another shape.
 pub fn take_over<N: Module, M: Module>(from: &N, to: M, part: Part) -> Result<M, String> {
     let known: Vec<String> = parameters(&to).into_iter().map(|known| known.path).collect();
     let place = |path: &str| part.place(path).filter(|path| known.contains(path));
@@ -43,7 +44,7 @@ pub fn take_over<N: Module, M: Module>(from: &N, to: M, part: Part) -> Result<M,
     with_parameters(to, placed.collect())
 }
 
-/// The first components of paths, each once.
+/// The distinct first components of paths.
 fn tops(paths: impl IntoIterator<Item = String>) -> String {
     let mut tops: Vec<String> = Vec::new();
     for path in paths {
@@ -92,11 +93,11 @@ mod tests {
     fn a_part_is_put_in_and_taken_out_by_its_path() {
         let (whole, hybrid) = (two(0, 3), around(1));
         let stitch = weight(&hybrid.stitch);
-        // b is not there in the hybrid's part.
+        // b is missing in the hybrid's part.
         let filled = take_over(&whole, hybrid, Part { take: "", into: "module" }).unwrap();
         assert_eq!(weight(&filled.module.a), weight(&whole.a));
         assert_eq!(weight(&filled.stitch), stitch);
-        // The stitch is not there in a whole network.
+        // The stitch is missing in a whole network.
         let other = two(5, 3);
         let b = weight(other.b.as_ref().unwrap());
         let back = take_over(&filled, other, Part { take: "module", into: "" }).unwrap();

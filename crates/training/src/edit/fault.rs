@@ -1,7 +1,7 @@
 //! Faults injected into workers, to measure their effect on training with local updates.
 //!
-//! The faults follow from the run's seed, the worker and the round alone, so that all methods of a
-//! comparison have the same faults.
+//! The faults depend only on the run's seed, the worker and the round, so that all methods of a comparison
+//! have the same faults.
 
 use burn::prelude::*;
 use moe::{Domain, Input, SequencePair, stable_hash};
@@ -16,7 +16,7 @@ pub(crate) struct Faults<'a> {
     pub(crate) config: &'a FaultConfig,
     pub(crate) task: &'a dyn Task,
     pub(crate) seed: u64,
-    /// Steps of a round.
+    /// The number of steps of a round.
     pub(crate) local_steps: usize,
 }
 
@@ -39,7 +39,7 @@ impl Faults<'_> {
     }
 }
 
-/// A batch with the fault of a config. All random numbers follow from the purpose.
+/// A batch with the fault of a config. All random numbers are drawn for the purpose.
 pub(crate) fn corrupted(
     config: &FaultConfig,
     task: &dyn Task,
@@ -64,14 +64,14 @@ pub(crate) fn corrupted(
     match config.kind {
         FaultKind::Inputs => Batch { input, ..batch },
         FaultKind::Labels | FaultKind::Both => {
-            // One output tells two classes apart.
+            // One output distinguishes two classes.
             let labels = drawn(&batch.labels, task.outputs().max(2), &mut rng);
             Batch { input, labels, ..batch }
         }
     }
 }
 
-/// As many numbers below `n`, at random.
+/// Random numbers below `n` in the shape of `like`.
 fn drawn(like: &Tensor<2, Int>, n: usize, rng: &mut ChaCha8Rng) -> Tensor<2, Int> {
     let count = like.shape().num_elements();
     let values: Vec<i32> = (0..count).map(|_| rng.random_range(0..n as i32)).collect();

@@ -1,4 +1,4 @@
-//! A network as numbers, layer by layer, and back.
+//! Conversion of a network to numbers, layer by layer, and back.
 
 use std::collections::BTreeMap;
 
@@ -8,18 +8,18 @@ use moe::{numbers_of, with_parameters};
 /// The parameters that are synchronised together.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct SyncedLayer {
-    /// `blocks.0`, `embedding`.
+    /// The name of the layer: `blocks.0`, `embedding`.
     pub(crate) name: String,
-    /// Whether its numbers are trained by gradients, and not moved by a rule.
+    /// Whether the numbers are trained by gradients; if not, a rule updates them.
     pub(crate) trained: bool,
-    /// Path, sides and count of each parameter.
+    /// Path, shape and number of elements of each parameter.
     parameters: Vec<(String, Vec<usize>, usize)>,
-    /// All of them, one after the other.
+    /// The numbers of all parameters, concatenated.
     pub(crate) numbers: Vec<f64>,
 }
 
-/// The layers of a network on an autodiff device. What is trained and what is moved by a rule are two
-/// entries of one name. Nothing is left to be done in running states.
+/// The layers of a network on an autodiff device. Trained parameters and states that a rule updates are two
+/// entries of the same name. Pending updates of running states must be applied before.
 pub(crate) fn layers<M: Module>(model: &M) -> Vec<SyncedLayer> {
     let mut layers: Vec<SyncedLayer> = Vec::new();
     for (parameter, data) in numbers_of(model, |_| true) {
@@ -38,7 +38,7 @@ pub(crate) fn layers<M: Module>(model: &M) -> Vec<SyncedLayer> {
 /// The network with the numbers of these layers.
 ///
 /// # Panics
-/// If the layers are of another network.
+/// If the layers belong to another network.
 pub(crate) fn with_layers<M: Module>(model: M, layers: &[SyncedLayer]) -> M {
     let mut numbers = BTreeMap::new();
     for layer in layers {
@@ -53,7 +53,7 @@ pub(crate) fn with_layers<M: Module>(model: M, layers: &[SyncedLayer]) -> M {
     with_parameters(model, numbers).expect("layers of the same network")
 }
 
-/// The name of the layer of a parameter's path: the path up to the first number, or its first word.
+/// The name of the layer of a parameter: its path up to the first number, or the first component of the path.
 fn layer_of(path: &str) -> String {
     let words: Vec<&str> = path.split('.').collect();
     let number = words.iter().position(|word| word.parse::<usize>().is_ok());

@@ -1,5 +1,5 @@
-//! The workers of a run: one after the other in one process, or shared out among several, where each
-//! process has as many and meets the others with the rest. Bits are the same.
+//! The workers of a run: one after the other in one process, or distributed over several processes, each with
+//! the same number of workers. The bits of the result are the same.
 
 use std::path::Path;
 
@@ -25,28 +25,28 @@ use crate::{
     record::{Failure, model_bytes, read_model, read_optimizer},
 };
 
-/// Workers with networks of their own, or one for all of them before they part.
+/// Workers with separate networks, or with one network for all of them during the warm-up.
 pub(crate) struct LocalSgd {
     config: WorkersConfig,
     seed: u64,
     /// The workers of this process.
     workers: Vec<Replica>,
     pending: PendingLosses,
-    /// Since they parted.
+    /// The outer state; none during the warm-up.
     apart: Option<Apart>,
 }
 
-/// The state that the workers share between meetings.
+/// The state that the workers share between synchronisations.
 struct Apart {
-    /// The network after the last meeting.
+    /// The network after the last synchronisation.
     anchor: Vec<SyncedLayer>,
     /// The outer state of each trained layer.
     memories: Vec<OuterState>,
-    /// The share of workers and layers that were anomalous when they last met.
+    /// The share of pairs of worker and layer that were anomalous at the last synchronisation.
     anomalous: f64,
 }
 
-/// The text part of the workers' checkpoint; numbers that may be NaN are state as bytes.
+/// The textual part of the workers' checkpoint; numbers that may be NaN are stored as bytes.
 #[derive(Serialize, Deserialize)]
 struct WorkersState {
     detectors: Vec<Vec<Detector>>,
@@ -54,7 +54,7 @@ struct WorkersState {
 }
 
 impl LocalSgd {
-    /// Workers that begin with the network of `first`.
+    /// Workers that start with the network of `first`.
     pub(crate) fn new(config: &WorkersConfig, seed: u64, first: Replica) -> Self {
         Self {
             config: config.clone(),
@@ -65,7 +65,7 @@ impl LocalSgd {
         }
     }
 
-    /// Gives each worker a network and an optimizer of its own, all alike.
+    /// Gives each worker a copy of the network and of the optimizer.
     fn part(&mut self) {
         let first = &self.workers[0];
         let own = self.config.count / first.group().world.size();
@@ -80,12 +80,12 @@ impl LocalSgd {
         self.workers[0].group()
     }
 
-    /// The number of the first worker of this process.
+    /// The index of the first worker of this process.
     fn first(&self) -> usize {
         self.group().world.rank() * self.workers.len()
     }
 
-    /// All take a step by themselves.
+    /// Each worker makes a step independently.
     fn steps_apart(
         &mut self,
         now: Now,
@@ -102,17 +102,17 @@ impl LocalSgd {
             load = metrics.load;
         }
         let (flops, load, scalars) = all.with_load(load).joined_by_rank(&*world);
-        // The root mean square over the workers; it is read where it is logged alone.
+        // The root mean square over the workers, which is read only in steps that are logged.
         let squares = if now.logs { of_all(&*world, squares) } else { squares };
         let squares = squares.into_iter().reduce(|sum, square| sum + square);
         let norm = squares.map(|sum| (sum / of as f64).sqrt()).expect("there is a worker");
         StepMetrics { norm, scalars, load, flops }
     }
 
-    /// All meet: the anchor moves, and all go on from there.
+    /// Synchronises the workers: the anchor is updated, and all workers continue from it.
     fn meet(&mut self, run: &Run) {
         let Some(apart) = &mut self.apart else { return };
-        // Updates of running states are brought in.
+        // Pending updates of running states are applied.
         self.workers.iter_mut().for_each(|one| one.change(|model| replica(&model)));
         let own: Vec<Vec<SyncedLayer>> =
             self.workers.iter().map(|one| layers(one.model())).collect();
@@ -126,7 +126,7 @@ impl LocalSgd {
         }
     }
 
-    /// Reads the workers back.
+    /// Restores the workers from a checkpoint.
     pub(crate) fn restored(mut self, state: &State) -> Result<Self, CheckpointError> {
         let (model, first) = {
             let fresh = &self.workers[0];
@@ -141,7 +141,7 @@ impl LocalSgd {
         Ok(self)
     }
 
-    /// Reads what the workers had, after they have parted again.
+    /// Reads the state of the workers, after they have been separated again.
     fn read(&mut self, rest: &[Vec<u8>]) -> Result<(), String> {
         let missing = || "a worker is missing".to_string();
         let [state, moved, records @ ..] = rest else { return Err(missing()) };
@@ -166,7 +166,7 @@ impl LocalSgd {
         Ok(())
     }
 
-    /// The parts of a checkpoint besides the anchor's network and the first optimizer.
+    /// The parts of a checkpoint in addition to the anchor's network and the first optimizer.
     fn rest(&self) -> Result<Vec<Vec<u8>>, Failure> {
         let Some(apart) = &self.apart else { return Ok(Vec::new()) };
         let detectors = apart.memories.iter().map(|memory| memory.detectors.clone()).collect();
@@ -214,7 +214,7 @@ impl Learner for LocalSgd {
         metrics
     }
 
-    /// A worker may go astray; the run has failed when all of them have.
+    /// Single workers may diverge; the run has failed when all of them have.
     fn read(&mut self, sums: &mut (f64, usize)) -> Result<(), TrainError> {
         let world = self.group().world.clone();
         match self.apart {
@@ -271,19 +271,19 @@ impl Apart {
         }
         let flags = || met.iter().flat_map(|(_, met)| &met.anomalous);
         self.anomalous = flags().filter(|bad| **bad).count() as f64 / flags().count() as f64;
-        // What the workers get is what the network holds: 32 bits.
+        // The workers get the numbers as the network stores them, with 32 bits.
         for layer in &mut self.anchor {
             layer.numbers.iter_mut().for_each(|x| *x = f64::from(*x as f32));
         }
     }
 }
 
-/// The layers of all workers, from those of this process.
+/// The layers of all workers, gathered from the layers of each process's workers.
 fn everyones(group: &ProcessGroup, own: Vec<Vec<SyncedLayer>>) -> Vec<Vec<SyncedLayer>> {
     if group.is_alone() {
         return own;
     }
-    // They are numbers of 32 bits.
+    // The numbers have 32 bits.
     let numbers = |layers: &Vec<SyncedLayer>| {
         layers.iter().flat_map(|layer| &layer.numbers).map(|x| *x as f32).collect::<Vec<f32>>()
     };
@@ -298,7 +298,7 @@ fn everyones(group: &ProcessGroup, own: Vec<Vec<SyncedLayer>>) -> Vec<Vec<Synced
     all.chunks_exact(flat.len() / own.len()).map(worker).collect()
 }
 
-/// The numbers of all workers, from those of this process.
+/// The numbers of all workers, gathered from those of each process.
 fn of_all(world: &dyn Communicator, own: Vec<Tensor<1>>) -> Vec<Tensor<1>> {
     if world.size() == 1 {
         return own;

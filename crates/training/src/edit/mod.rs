@@ -4,9 +4,9 @@
 //! Models*. ICLR 2025. <https://arxiv.org/abs/2412.07210>; used for Ling, *Every FLOP Counts*, 2025,
 //! section 4. <https://arxiv.org/abs/2503.05139>
 //!
-//! For `warmup` steps the workers share one network: each has its part of the step's examples, and
-//! the mean of their gradients moves the weights. Then each has a network and an optimizer of its own.
-//! After `local_steps` steps, for each layer:
+//! For `warmup` steps the workers share one network: each computes its part of the step's examples, and the
+//! mean of their gradients updates the weights. After that each has a separate network and optimizer. After
+//! every `local_steps` steps, for each layer:
 //!
 //! ```text
 //! D_k = anchor - theta_k,  G_k = |D_k|                      the pseudo-gradient of worker k
@@ -16,22 +16,21 @@
 //! m = momentum m + D;  anchor -= lr (D + momentum m);  all theta_k = anchor
 //! ```
 //!
-//! If every worker is anomalous in a layer, its anchor stays. `outer.rs` is this arithmetic,
+//! If every worker is anomalous in a layer, its anchor does not change. `outer.rs` has this arithmetic, and
 //! `local_sgd.rs` the workers.
 //!
-//! The workers are simulated: they take their turns in one process, so that the same seed gives the
+//! The workers are simulated: they run one after the other in one process, so that the same seed gives the
 //! same bits.
 //!
 //! Differences:
-//! - A layer is what the published code synchronises at once, a block; here it is what stands below
-//!   one block's number, or one part of the network that is no block.
-//! - State that no gradient moves (a router's bias) is merged with the weights of its layer, without
-//!   clipping and momentum. The paper does not speak of it.
-//! - With `edit` a worker whose numbers are no numbers any more is anomalous, and its optimizer begins
-//!   anew.
-//! - As in the published code for DDP, outliers are not fed back to the detector; the one for FSDP does
-//!   so. A worker whose lengths grow for good may thus be locked out; a test in `outer.rs` shows it. If
-//!   outliers were fed back, frequent faults would pass for ordinary.
+//! - A layer is what the published code synchronises at once, a block; here it is everything below one
+//!   block's number, or one part of the network that is no block.
+//! - State that no gradient moves (a router's bias) is merged with the weights of its layer, without clipping
+//!   and momentum. The paper does not mention it.
+//! - With `edit` a worker whose numbers are not finite is anomalous, and its optimizer is reset.
+//! - As in the published code for DDP, outliers do not update the detector; in the code for FSDP they do. A
+//!   worker whose lengths increase permanently may therefore be excluded for good; a test in `outer.rs` shows
+//!   it. If outliers updated the detector, frequent faults would be treated as normal.
 
 mod fault;
 mod layers;

@@ -6,12 +6,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Penalty, WorkersConfig};
 
-/// Added to the length of an anomalous pseudo-gradient, so that its weight is 0.
+/// Added to the length of an anomalous pseudo-gradient, so that its weight becomes 0.
 const ANOMALOUS: f64 = 1e6;
 
-/// Tells unusually large numbers of a sequence by its moving mean and deviation.
+/// A detector of unusually large numbers in a sequence, by its moving mean and deviation.
 ///
-/// Mean and deviation begin at 0, as published: for about 1 / `share` numbers they are too small.
+/// Mean and deviation start at 0, as published: for about 1 / `share` numbers they are too small.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Detector {
     share: f64,
@@ -24,19 +24,19 @@ pub struct Detector {
 }
 
 impl Detector {
-    /// A detector that moves its mean by `share` of the way to each number, and judges after
-    /// `warmup` of them, from `threshold` deviations on.
+    /// Makes a detector that moves its mean towards each number by `share` of the difference, and judges
+    /// numbers after `warmup` of them, with a threshold of `threshold` deviations.
     pub fn new(share: f64, warmup: usize, threshold: f64) -> Self {
         let window = VecDeque::with_capacity(warmup);
         Self { share, warmup, threshold, seen: 0, mean: 0.0, square: 0.0, window }
     }
 
-    /// Whether the number is unusually large. Small numbers never are outliers.
+    /// Whether the number is unusually large. Small numbers are never outliers.
     pub fn is_outlier(&self, x: f64) -> bool {
         self.seen >= self.warmup && self.score(x) > self.threshold * self.spread().max(1.0)
     }
 
-    /// Takes the number into the mean and the deviation.
+    /// Updates the mean and the deviation with the number.
     pub fn update(&mut self, x: f64) {
         self.seen += 1;
         let before = x - self.mean;
@@ -66,7 +66,7 @@ impl Detector {
     }
 }
 
-/// softmax(-norms / temperature): long ones count less.
+/// softmax(-norms / temperature): longer ones have smaller weights.
 pub fn weights(norms: &[f64], temperature: f64) -> Vec<f64> {
     let least = norms.iter().copied().fold(f64::INFINITY, f64::min);
     let shares: Vec<f64> = norms.iter().map(|norm| ((least - norm) / temperature).exp()).collect();
@@ -87,19 +87,19 @@ fn length(numbers: &[f64]) -> f64 {
     numbers.iter().map(|x| x * x).sum::<f64>().sqrt()
 }
 
-/// The outer state of one layer, kept from round to round.
+/// The outer state of one layer, which persists over the rounds.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct OuterState {
-    /// One for each worker.
+    /// The detectors, one for each worker.
     pub(crate) detectors: Vec<Detector>,
     /// Nesterov's m.
     pub(crate) moved: Vec<f64>,
 }
 
-/// The outcome of a round for a layer.
+/// The outcome of a synchronisation for a layer.
 #[derive(Debug)]
 pub(crate) struct Met {
-    /// The weight of each worker; 0 for all where the anchor stays.
+    /// The weight of each worker; 0 for all if the anchor does not change.
     pub(crate) weights: Vec<f64>,
     /// Whether each worker is anomalous.
     pub(crate) anomalous: Vec<bool>,
@@ -111,7 +111,7 @@ impl OuterState {
         Self { detectors: vec![detector; config.count], moved: vec![0.0; numbers] }
     }
 
-    /// Moves the anchor of a layer by what the workers have become.
+    /// Updates the anchor of a layer from the layers of the workers.
     pub(crate) fn meet(
         &mut self,
         config: &WorkersConfig,
@@ -145,7 +145,7 @@ impl OuterState {
         Met { weights, anomalous }
     }
 
-    /// Whether each worker is anomalous. The detectors are updated with the lengths of the others.
+    /// Whether each worker is anomalous. The detectors are updated with the lengths of the other workers.
     fn judge(&mut self, norms: &[f64]) -> Vec<bool> {
         let judge = |(detector, norm): (&mut Detector, &f64)| {
             let bad = !norm.is_finite() || detector.is_outlier(*norm);
@@ -158,7 +158,7 @@ impl OuterState {
     }
 }
 
-/// The sum of the deltas by their weights.
+/// The weighted sum of the deltas.
 pub(crate) fn merged(deltas: &[Vec<f64>], weights: &[f64]) -> Vec<f64> {
     let mut sum = vec![0.0; deltas.first().map_or(0, Vec::len)];
     for (delta, weight) in deltas.iter().zip(weights) {
@@ -180,7 +180,7 @@ mod tests {
 
     #[test]
     fn the_published_detector_flags_the_same() {
-        // The published class on this sequence, outliers not fed back; its deviation is over n - 1.
+        // The published class on this sequence, with outliers not fed back; its deviation is over n - 1.
         let mut detector = Detector::new(0.1, 5, 3.0);
         let (mut means, mut squares, mut flagged) = (vec![], vec![], vec![]);
         for x in [1.0, 1.1, 0.9, 1.05, 0.95, 1.02, 0.98, 5.0, 1.0, 1.01] {
@@ -239,7 +239,7 @@ mod tests {
         near(&memory.moved, &[0.6, 0.8]);
     }
 
-    /// Workers of one number, at a distance from the anchor, round by round.
+    /// Workers with one number each, at the given distances from the anchor, round by round.
     fn rounds(config: &WorkersConfig, distances: &[&[f64]]) -> (f64, Vec<Met>) {
         let (mut memory, mut anchor) = (OuterState::new(config, 1), vec![0.0]);
         let mut meet = |distances: &&[f64]| {
@@ -268,7 +268,7 @@ mod tests {
         near(&met[12].weights, &[1.0, 0.0]);
         assert_eq!((&met[13].anomalous[..], &met[13].weights[..]), (&[true; 2][..], &[0.0; 2][..]));
         assert_eq!(met[14].anomalous, [true, false]);
-        // 14 rounds of 0.1 each: one was skipped.
+        // 14 rounds of 0.1 each, since one was skipped.
         near(&[anchor], &[-1.4]);
     }
 
@@ -277,15 +277,15 @@ mod tests {
         let flagged = |after: &[f64]| {
             let config = WorkersConfig { count: 1, ewma: 0.1, ewma_warmup: 20, ..CONFIG() };
             let mut memory = OuterState::new(&config, 1);
-            // Lengths about 1, then those that are asked about.
+            // Lengths of about 1, then the lengths under test.
             let early: Vec<f64> = (0..40).map(|i| 1.0 + 0.05 * f64::from(i % 3)).collect();
             early.iter().for_each(|norm| drop(memory.judge(&[*norm])));
             after.iter().filter(|norm| memory.judge(&[**norm])[0]).count()
         };
-        // In every third round.
+        // A fault in every third round.
         let faults: Vec<f64> = (0..60).map(|i| if i % 3 == 0 { 5.0 } else { 1.0 }).collect();
         assert_eq!(flagged(&faults), 20);
-        // A plateau is left: five times as far, from now on.
+        // The plateau changes: five times as far, from here on.
         assert_eq!(flagged(&[5.0; 60]), 60);
     }
 
@@ -309,7 +309,7 @@ mod tests {
             clip: 0.0,
             ..CONFIG()
         };
-        // 32-bit numbers of like size: their difference is exact in 64 bits.
+        // 32-bit numbers of similar size: their difference is exact in 64 bits.
         let (before, after) = (f64::from(0.123_456_79_f32), f64::from(-7.654_321_f32));
         let mut anchor = vec![before];
         OuterState::new(&plain, 1).meet(&plain, &mut anchor, &[vec![after]]);

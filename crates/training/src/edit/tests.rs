@@ -1,4 +1,4 @@
-//! Tests of local-update training: equality with one network, and faults.
+//! Tests of training with local updates: equality with one network, and faults.
 
 use std::{path::Path, sync::Arc};
 
@@ -21,7 +21,7 @@ struct Fixture {
     moe: MoeConfig,
 }
 
-/// Digits, by a small transformer whose router has a state that a rule moves.
+/// Digits, with a small transformer whose router has a state that a rule updates.
 fn digits() -> Fixture {
     let sizes = [("patch", 4), ("width", 8), ("depth", 2), ("heads", 2)];
     Fixture {
@@ -81,7 +81,7 @@ fn few() -> WorkersConfig {
     WorkersConfig { count: 2, local_steps: 3, warmup: 4, ..WorkersConfig::default() }
 }
 
-/// Outer steps that go where the workers are.
+/// Outer steps that move the anchor to the mean of the workers.
 fn plain() -> WorkersConfig {
     let penalty = Penalty::Mean;
     WorkersConfig { outer_lr: 1.0, outer_momentum: 0.0, penalty, clip: 0.0, ..few() }
@@ -104,7 +104,7 @@ fn workers_that_never_part_are_micro_batches() {
     assert_ne!(together, bits(digits().train(&config(Some(few()))).unwrap()));
 }
 
-/// A task with one example to train on.
+/// A task with a single training example.
 struct OneExample(Arc<dyn Task>);
 
 impl Task for OneExample {
@@ -152,7 +152,7 @@ fn stopped_at_any_step_it_ends_with_the_same_bits() {
     let [whole, cut] = [0, 1].map(|_| tempfile::tempdir().unwrap());
     let expected =
         bits(digits().train_in(whole.path(), &config, &mut StopAfter::default()).unwrap());
-    // Before they part, when they do, amid a round, at its end, and twice in a row.
+    // Before the workers are separated, when they are, within a round, at its end, and twice in a row.
     for stop in [3, 1, 2, 1, 2, 3] {
         let stopped = digits().train_in(cut.path(), &config, &mut StopAfter::new(Some(stop)));
         assert!(matches!(stopped, Err(TrainError::Stopped { .. })));
@@ -166,7 +166,7 @@ fn stopped_at_any_step_it_ends_with_the_same_bits() {
     assert!(a.iter().any(|row| row.metric == "anomalous_share"));
 }
 
-/// A network without norms, which large inputs carry away.
+/// A network without norms, which diverges on large inputs.
 fn patterns() -> Fixture {
     let sizes = [("patterns", 16), ("tokens", 4), ("train", 1024), ("test", 256)];
     let choice = sizes.iter().fold(Choice::of("patterns"), |task, (key, n)| task.with(key, n));

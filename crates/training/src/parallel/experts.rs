@@ -1,10 +1,11 @@
-//! Expert parallelism: each process has some of the experts of every layer, and all of the rest.
+//! Expert parallelism: each process has some of the experts of every layer, and all other parameters.
 //!
-//! Rows travel to the experts and back within a pass (`moe::expert_parallel`), so a process has the gradients
-//! of its own experts for the rows of all processes. They are added up here, are in the norm of the
-//! gradient, and are applied by the optimizer of this process alone. All else is as in data parallelism.
+//! Rows are sent to the experts and back within a pass (`moe::expert_parallel`), so a process has the
+//! gradients of its own experts for the rows of all processes. They are added up here, contribute to the norm
+//! of the gradient, and are applied by the optimizer of this process alone. Everything else is the same as in
+//! data parallelism.
 //!
-//! A network for evaluation and for the checkpoint is whole: rank 0 gathers it.
+//! For evaluation and for the checkpoint rank 0 gathers the whole network.
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -26,10 +27,10 @@ pub(crate) struct SplitExperts {
 }
 
 impl SplitExperts {
-    /// The network with the experts of this process alone, of one with all of them.
+    /// The network with only the experts of this process, made from one with all experts.
     ///
     /// # Errors
-    /// If the processes cannot share the experts of a layer equally.
+    /// If the experts of a layer cannot be distributed equally over the processes.
     pub(crate) fn split<M: Module>(
         model: M,
         world: &Arc<dyn Communicator>,
@@ -52,8 +53,8 @@ impl SplitExperts {
         self.ids.contains(&id.val())
     }
 
-    /// The network with the experts of all processes, at rank 0; with its own ones at the others. To be called
-    /// by all.
+    /// The network with the experts of all processes at rank 0, and with their own experts at the others. All
+    /// processes must call it.
     pub(crate) fn gathered(&self, model: &AnyBackbone) -> AnyBackbone {
         model.clone().map(&mut Gather { split: self })
     }
@@ -69,17 +70,17 @@ impl SplitExperts {
         take.taken
     }
 
-    /// The sum of a number of each process, in the order of ranks.
+    /// The sum of one number per process, in the order of ranks.
     pub(crate) fn sum(&self, own: f32) -> f32 {
         let all = gathered_numbers(&*self.world, "squares of gradients of experts", &[own]);
         all.iter().flatten().sum()
     }
 }
 
-/// Keeps the experts of this process.
+/// A mapper that keeps only the experts of this process.
 struct Cut<'a> {
     split: &'a SplitExperts,
-    /// A number of experts that does not fit.
+    /// The number of experts of a layer that cannot be split.
     refused: Option<usize>,
 }
 
@@ -95,12 +96,12 @@ impl ModuleMapper for Cut<'_> {
             return param;
         }
         let each = experts / world.size();
-        // Memory of its own: a view would keep all experts.
+        // The part is copied: a view would keep the memory of all experts.
         replaced(param, |all| read_back(all.narrow(0, world.rank() * each, each)))
     }
 }
 
-/// Gives rank 0 the experts of all processes.
+/// A mapper that gives rank 0 the experts of all processes.
 struct Gather<'a> {
     split: &'a SplitExperts,
 }
@@ -122,7 +123,7 @@ impl ModuleMapper for Gather<'_> {
     }
 }
 
-/// The parameter with other numbers; what is trained stays trained.
+/// The parameter with other values; trained parameters stay trained.
 fn replaced<const D: usize>(
     param: Param<Tensor<D>>,
     by: impl FnOnce(Tensor<D>) -> TensorData,
@@ -169,7 +170,7 @@ mod tests {
         network(&*task(&Choice::of("digits")), &vit, &config())
     }
 
-    /// Output and gradient of two passes through a layer, for sequences of which `real` has the lengths.
+    /// The output and the gradient of two passes through a layer, for sequences with the lengths `real`.
     fn through_a_layer(
         real: &[usize],
         rank: usize,
@@ -262,7 +263,7 @@ mod tests {
 
     #[test]
     fn experts_that_cannot_be_shared_equally_are_refused() {
-        // The network is cut without a message to the others.
+        // The network is split without a message to the others.
         let world: Arc<dyn Communicator> = Arc::new(threads(3).remove(0));
         let err = SplitExperts::split(whole(), &world).err().unwrap();
         assert_eq!(err, "a layer has 4 experts, which 3 processes cannot share equally");

@@ -12,24 +12,25 @@ use distributed::{Chunks, Communicator, add_in_order, gathered_numbers};
 
 use super::SplitExperts;
 
-/// Adds to a number without a change of any bit, of -0 and of 0 too.
+/// The number whose addition changes no bit, not even of -0 and of 0.
 const NOTHING: f32 = -0.0;
 
 /// The sum so far.
 pub(crate) enum GradientSum {
-    /// Of one process.
+    /// The sum in one process.
     Alone(GradientsAccumulator<AnyBackbone>),
-    /// Of several: this process has the sums of its chunk of all numbers.
+    /// The sum over several processes: this process has the sums of its chunk of all numbers.
     Shared {
         world: Arc<dyn Communicator>,
-        /// The passes over the part of this process that the others have not seen.
+        /// The passes over this process's current part that have not been exchanged yet.
         own: Vec<Flat>,
         sum: Vec<f32>,
-        /// For each parameter whether any part has had a gradient for it.
+        /// For each parameter, whether any part has had a gradient for it.
         there: Vec<bool>,
-        /// Each process has a part of the experts: their gradients are exchanged within the passes.
+        /// The split of the experts, if each process has a part of them: their gradients are exchanged within
+        /// the passes.
         split: Option<SplitExperts>,
-        /// The sum of the gradients of the experts here.
+        /// The sum of the gradients of this process's experts.
         experts: GradientsAccumulator<AnyBackbone>,
     },
 }
@@ -59,8 +60,8 @@ impl GradientSum {
         }
     }
 
-    /// Adds those of the parts that the other processes have at the time, all in the order of ranks, and the
-    /// passes over a part one after the other. All processes call it after as many passes.
+    /// Adds the gradients of the parts that the processes currently hold, in the order of ranks, and the
+    /// passes over a part one after the other. All processes call it after the same number of passes.
     pub(crate) fn exchange(&mut self) {
         if let Self::Shared { world, own, sum, there, .. } = self {
             let passes = std::mem::take(own);
@@ -92,7 +93,7 @@ impl GradientSum {
     }
 }
 
-/// The gradients of a network in the order of its parameters, [`NOTHING`] where there are none; without
+/// The gradients of a network in the order of its parameters, with [`NOTHING`] for missing ones, and without
 /// parameters of which each process has a part.
 #[derive(Default)]
 pub(crate) struct Flat {

@@ -1,19 +1,21 @@
-//! Data parallelism: one network on several processes, each with a part of the examples of a step.
+//! Data parallelism: one network in several processes, each of which computes a part of the examples of a
+//! step.
 //!
-//! A step has `accumulate` parts, of which rank r of N has the parts r, N + r, 2N + r and so on. What
-//! one process adds up part by part, processes add up in the same order: gradients (`gradients.rs`), the
-//! states of rules ([`moe::Pass::settle`]), losses, and the metrics of a step (`part_metrics.rs`). So **the
-//! number of processes changes no bit**: a run of `accumulate = 4` is the same on one, two and four, and
-//! continues from its checkpoint on another number of them.
+//! A step has `accumulate` parts, of which rank r of N has the parts r, N + r, 2N + r and so on. Several
+//! processes add up the parts in the same order as one process: gradients (`gradients.rs`), the states of
+//! rules ([`moe::Pass::settle`]), losses, and the metrics of a step (`part_metrics.rs`). So **the number of
+//! processes changes no bit**: a run with `accumulate = 4` is the same with one, two and four processes, and
+//! can continue from its checkpoint with another number of them.
 //!
-//! Every process has the whole network and makes the same step with it. Rank 0 has the run: it decides,
-//! evaluates, and alone writes files. The others do as it does ([`crate::follow`], `lead.rs`). With
-//! [`ProcessGroup::splits_moments`] each process has a part of the optimizer's moments (`moments.rs`).
+//! Every process has the whole network and makes the same steps. Rank 0 controls the run: it decides,
+//! evaluates, and is the only one that writes files. The others repeat its actions ([`crate::follow`],
+//! `lead.rs`). With [`ProcessGroup::splits_moments`] each process has a part of the optimizer's moments
+//! (`moments.rs`).
 //!
 //! Rajbhandari, Rasley, Ruwase, He. *ZeRO: Memory Optimizations Toward Training Trillion Parameter
 //! Models*. SC 2020. <https://arxiv.org/abs/1910.02054>, section 5.1 (the moments; "P_os").
 //!
-//! Difference: gradients are gathered as a whole after their sum, since the bits of their norm are those
+//! Difference: after they are summed, all gradients are gathered, since the bits of their norm must be those
 //! of one process.
 
 mod experts;
@@ -37,11 +39,11 @@ use crate::{Optimizer, TrainConfig};
 /// The processes of a run.
 #[derive(Clone, Debug)]
 pub struct ProcessGroup {
-    /// The messages between them.
+    /// The communication between them.
     pub world: Arc<dyn Communicator>,
-    /// Each has a part of AdamW's moments only.
+    /// The shelf for moments, if each process has only a part of AdamW's moments.
     moments: Option<Arc<Shelf>>,
-    /// Whether each has a part of the experts, and the moments of these.
+    /// Whether each process has a part of the experts, and only the moments of these.
     experts: bool,
 }
 
@@ -56,13 +58,13 @@ impl ProcessGroup {
         Self { world, moments: None, experts: false }
     }
 
-    /// The same with a part of AdamW's moments at each process.
+    /// The same, with a part of AdamW's moments in each process.
     pub fn splits_moments(self) -> Self {
         let moments = (!self.is_alone()).then(Arc::default);
         Self { moments, ..self }
     }
 
-    /// The same with a part of the experts of every layer at each process, and of their moments.
+    /// The same, with a part of the experts of every layer and of their moments in each process.
     pub fn splits_experts(self) -> Self {
         let experts = !self.is_alone();
         Self { moments: experts.then(Arc::default), experts, ..self }
@@ -73,7 +75,7 @@ impl ProcessGroup {
         self.experts
     }
 
-    /// The place where moments become whole, if they are split.
+    /// The shelf on which moments are assembled, if they are split.
     pub(crate) fn shelf(&self) -> Option<&Arc<Shelf>> {
         self.moments.as_ref()
     }
@@ -88,11 +90,11 @@ impl ProcessGroup {
         self.world.rank() == 0
     }
 
-    /// Checks that a run can be trained by `ranks` processes. The message begins with the key, and ends with
-    /// what is possible.
+    /// Checks that `ranks` processes can train a run. The error begins with the key, and ends with the
+    /// possible numbers.
     ///
     /// # Errors
-    /// If its parts, or its workers, cannot be shared out equally.
+    /// If its parts, or its workers, cannot be distributed equally.
     pub fn check(config: &TrainConfig, ranks: usize) -> Result<(), String> {
         let (parts, batch) = (config.accumulate, config.batch);
         match &config.workers {
@@ -119,10 +121,10 @@ impl ProcessGroup {
     }
 
     /// Checks that `ranks` processes can split layers of `experts` experts
-    /// ([`ProcessGroup::splits_experts`]). The message begins with the path of the setting.
+    /// ([`ProcessGroup::splits_experts`]). The error begins with the path of the setting.
     ///
     /// # Errors
-    /// If they cannot share the experts equally, or the training needs all experts in one process.
+    /// If the experts cannot be distributed equally, or the training needs all experts in one process.
     pub fn check_experts(config: &TrainConfig, experts: usize, ranks: usize) -> Result<(), String> {
         let apart = [
             ("train.workers", config.workers.is_some()),
@@ -142,11 +144,11 @@ impl ProcessGroup {
         }
     }
 
-    /// Checks that `ranks` processes can have equal shares of the examples of a step, where the number of its
-    /// parts is free. The message is as that of [`ProcessGroup::check`].
+    /// Checks that `ranks` processes can have equal shares of the examples of a step, if the number of its
+    /// parts is not set. The error has the form of that of [`ProcessGroup::check`].
     ///
     /// # Errors
-    /// If there are too few examples, or some are left.
+    /// If there are too few examples, or if they cannot be distributed equally.
     pub fn check_examples(config: &TrainConfig, ranks: usize) -> Result<(), String> {
         let batch = config.batch;
         let why = match batch {
@@ -159,7 +161,7 @@ impl ProcessGroup {
     }
 }
 
-/// The numbers of processes that can share `things` things equally.
+/// The numbers of processes over which `things` things can be distributed equally.
 fn processes(things: usize) -> String {
     let name = if things == 1 { "process" } else { "processes" };
     format!("{} {name}", listed(&divisors(things)))
@@ -175,7 +177,7 @@ fn divisors(n: usize) -> Vec<usize> {
     all
 }
 
-/// Numbers in words: `1, 2 or 4`.
+/// Numbers as text: `1, 2 or 4`.
 fn listed(numbers: &[usize]) -> String {
     let texts: Vec<String> = numbers.iter().map(usize::to_string).collect();
     match texts.split_last() {

@@ -1,10 +1,10 @@
-//! AdamW with its moments split among the processes (ZeRO, stage 1): each keeps those of its chunk of a
-//! parameter, moves that chunk, and gets the others from the others. AdamW works number by number, so the
-//! bits are those of one process.
+//! AdamW with its moments split among the processes (ZeRO, stage 1): each process keeps the moments of its
+//! chunk of a parameter, updates that chunk, and receives the other chunks from the other processes. AdamW
+//! treats each number independently, so the bits are those of one process.
 //!
-//! A checkpoint has the moments as a whole: it is that of one process, and any number of them continues
-//! from it. Burn writes an optimizer's record in an order of its own, different in each process, so chunks
-//! are put on a [`Shelf`] by name first, and exchanged there.
+//! A checkpoint has the complete moments: it is the same as that of one process, and any number of processes
+//! can continue from it. Burn writes an optimizer's record in an order that differs between processes, so
+//! chunks are first put on a [`Shelf`] by name, and exchanged there.
 
 use std::{
     collections::BTreeMap,
@@ -23,8 +23,8 @@ use distributed::{Chunks, Communicator, gathered_bytes_by_first, gathered_number
 use super::{pack, unpack};
 use crate::adamw::AdamW;
 
-/// The place of the chunks of moments while a checkpoint is written: by the name of the parameter, the
-/// first and the second moment one after the other.
+/// The storage for the chunks of moments while a checkpoint is written: by the name of the parameter, with
+/// the first moment followed by the second.
 #[derive(Debug, Default)]
 pub(crate) struct Shelf {
     chunks: Mutex<BTreeMap<String, Vec<Vec<f32>>>>,
@@ -35,8 +35,8 @@ impl Shelf {
         self.chunks.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
-    /// Sends the chunks to rank 0, which then has those of all processes, in their order: one parameter after
-    /// the other, so that messages take the memory of one.
+    /// Sends the chunks to rank 0, which then has those of all processes in order. Parameters are sent one
+    /// after the other, so that messages need only the memory of one.
     pub(crate) fn exchange(&self, world: &dyn Communicator) {
         let own = std::mem::take(&mut *self.chunks());
         let counts = world.all_gather("parameters with moments", &(own.len() as u64).to_le_bytes());
@@ -55,7 +55,7 @@ impl Shelf {
         }
     }
 
-    /// Adds the chunk of a process: name and numbers; nothing if it has no more.
+    /// Adds the chunk of a process: name and numbers; an empty entry means that it has no more.
     fn put(&self, entry: &[Vec<u8>]) {
         let [name, numbers] = entry else { return };
         let name = String::from_utf8_lossy(name).to_string();
@@ -63,7 +63,7 @@ impl Shelf {
         self.chunks().entry(name).or_default().push(numbers.collect());
     }
 
-    /// Both moments of a parameter as a whole.
+    /// Both complete moments of a parameter.
     fn whole(&self, name: &str) -> Option<[Vec<f32>; 2]> {
         let chunks = self.chunks().remove(name)?;
         let half = |at: usize| {
@@ -76,21 +76,22 @@ impl Shelf {
     }
 }
 
-/// Parameters with fewer numbers have their moments everywhere: they are not worth a message.
+/// The size below which the moments of a parameter are kept in every process, since a message would not be
+/// worth it.
 const SMALL: usize = 1024;
 
 /// The part of a parameter that an optimizer moves.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Moved {
-    /// The chunk of this process, of a parameter that it has as a whole.
+    /// The chunk of this process, for a parameter that every process has completely.
     Chunk,
-    /// All of it, as every other process does.
+    /// The whole parameter, in every process.
     Whole,
-    /// All that this process has of it: its experts.
+    /// The whole part that this process has: its experts.
     Experts,
 }
 
-/// AdamW on the part of this process.
+/// AdamW on the part of the parameters that belongs to this process.
 #[derive(Clone)]
 pub(crate) struct SplitAdamW {
     rule: AdamW,
@@ -104,7 +105,7 @@ impl SplitAdamW {
         Self { rule, world: world.clone(), shelf: shelf.clone(), moved: Moved::Chunk }
     }
 
-    /// The same on another part of a parameter.
+    /// The same for another part of a parameter.
     pub(crate) fn moving(self, moved: Moved) -> Self {
         Self { moved, ..self }
     }
@@ -126,7 +127,7 @@ impl SplitAdamW {
         (tensor, state.map(|whole| SplitState { whole, split: true, shape, shelf }))
     }
 
-    /// The moments of this process's experts, `each` in number; a checkpoint has those of all.
+    /// The moments of this process's `each` experts; a checkpoint has those of all experts.
     fn own_experts<const D: usize>(&self, state: SplitState<D>, each: usize) -> AdamWState<D> {
         if state.split {
             return state.whole;
@@ -149,7 +150,7 @@ impl SplitAdamW {
     }
 }
 
-/// Numbers in a memory of their own: a view would keep the whole tensor.
+/// A copy of the numbers: a view would keep the memory of the whole tensor.
 fn copy<const D: usize>(view: &Tensor<D>) -> Tensor<D> {
     Tensor::from_data(view.to_data(), &view.device())
 }
@@ -157,13 +158,13 @@ fn copy<const D: usize>(view: &Tensor<D>) -> Tensor<D> {
 /// The moments of a parameter.
 #[derive(Clone)]
 pub(crate) struct SplitState<const D: usize> {
-    /// All of them; or the chunk, as `[n, 1, 1, ...]`; or those of the experts here.
+    /// The complete moments; or the chunk, as `[n, 1, 1, ...]`; or those of this process's experts.
     whole: AdamWState<D>,
-    /// Whether it is a chunk.
+    /// Whether these are the moments of a chunk.
     split: bool,
     /// The shape of the whole parameter.
     shape: [usize; D],
-    /// The place where chunks become whole.
+    /// The shelf on which chunks are assembled.
     shelf: Option<Arc<Shelf>>,
 }
 
@@ -181,7 +182,7 @@ impl<const D: usize> SplitState<D> {
 }
 
 impl<const D: usize> RecordState for SplitState<D> {
-    /// The first time the chunk goes on the shelf, the second time the whole is taken from there.
+    /// The first call puts the chunk on the shelf, the second one takes the complete moments from there.
     fn state_flatten(&self, prefix: &str, out: &mut StateSink) {
         let Some(shelf) = self.shelf.as_ref().filter(|_| self.split) else {
             return self.whole.state_flatten(prefix, out);
@@ -264,7 +265,7 @@ mod tests {
         w: Param<Tensor<3>>,
     }
 
-    /// The experts in a range, moved `steps` times; each number has a gradient of its own.
+    /// The experts in a range after `steps` updates; each number has a different gradient.
     fn moved(
         mut optimizer: ModuleOptimizer,
         experts: std::ops::Range<usize>,

@@ -1,6 +1,6 @@
-//! Several messages in one.
+//! Packing of several messages into one.
 
-/// The messages one after the other, each with its length before it.
+/// The concatenated messages, each after its length.
 pub(crate) fn pack<T: AsRef<[u8]>>(messages: &[T]) -> Vec<u8> {
     let one = |message: &T| {
         let bytes = message.as_ref();
@@ -9,10 +9,10 @@ pub(crate) fn pack<T: AsRef<[u8]>>(messages: &[T]) -> Vec<u8> {
     messages.iter().flat_map(one).collect()
 }
 
-/// The messages of [`pack`].
+/// The messages that [`pack`] has packed.
 ///
 /// # Panics
-/// If they are cut off.
+/// If the bytes are truncated.
 pub(crate) fn unpack(bytes: &[u8]) -> Vec<Vec<u8>> {
     let (mut left, mut messages) = (bytes, Vec::new());
     while let Some((length, rest)) = left.split_first_chunk::<8>() {

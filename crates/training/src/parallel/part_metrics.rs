@@ -7,9 +7,9 @@ use serde::{Deserialize, Serialize};
 /// The metrics of a process for its parts of a step. Numbers are stored as bits, since JSON has no NaN.
 #[derive(Default, Serialize, Deserialize)]
 pub(crate) struct PartMetrics {
-    /// For each part the terms of the sum of floating-point operations.
+    /// For each part, the terms of the sum of floating-point operations.
     flops: Vec<Vec<u64>>,
-    /// For each layer the loads of its experts.
+    /// For each layer, the loads of its experts.
     loads: Vec<Vec<f64>>,
     /// The metrics of the last part.
     scalars: Vec<(String, u64)>,
@@ -18,40 +18,40 @@ pub(crate) struct PartMetrics {
 }
 
 impl PartMetrics {
-    /// A part more.
+    /// Starts another part.
     pub(crate) fn part(&mut self) {
         self.flops.push(Vec::new());
     }
 
-    /// Floating-point operations of the part.
+    /// Adds floating-point operations to the current part.
     pub(crate) fn flops(&mut self, more: f64) {
         self.flops.last_mut().expect("a part has begun").push(more.to_bits());
     }
 
-    /// The metrics of the last part so far.
+    /// Sets the metrics of the current part so far.
     pub(crate) fn scalars(&mut self, scalars: &[(String, f64)]) {
         self.scalars = scalars.iter().map(|(name, x)| (name.clone(), x.to_bits())).collect();
     }
 
-    /// The loads of all parts.
+    /// Sets the loads over all parts.
     pub(crate) fn loads(&mut self, layers: &[LayerReport]) {
         self.loads = layers.iter().map(|layer| layer.load.clone()).collect();
     }
 
-    /// A worker more, which has taken a step by itself.
+    /// Adds a worker that has made a step of its own.
     pub(crate) fn worker(&mut self, flops: f64, scalars: &[(String, f64)]) {
         self.part();
         self.flops(flops);
         self.scalars(scalars);
     }
 
-    /// With the load of the last worker.
+    /// The same, with the load of the last worker.
     pub(crate) fn with_load(self, load: Option<f64>) -> Self {
         Self { load: load.map(f64::to_bits), ..self }
     }
 
-    /// The same of all workers: the sum of the operations in their order, where each process has workers
-    /// that follow one another; load and metrics of the last one.
+    /// The metrics of all workers, for processes with consecutive workers each: the sum of the operations in
+    /// the order of workers, and the load and metrics of the last worker.
     pub(crate) fn joined_by_rank(
         self,
         world: &dyn Communicator,
@@ -74,8 +74,8 @@ impl PartMetrics {
         all.into_iter().map(read).collect::<Result<_, _>>().expect("as they were written")
     }
 
-    /// The same of all processes: the sum of the operations in the order of parts, the sums of the
-    /// loads, and the metrics of the last part of all.
+    /// The metrics of all processes: the sum of the operations in the order of parts, the sums of the loads,
+    /// and the metrics of the last part of all.
     pub(crate) fn joined(
         self,
         world: &dyn Communicator,
@@ -99,7 +99,7 @@ fn last_scalars(all: &[PartMetrics]) -> Vec<(String, f64)> {
     scalars.map(|(name, x)| (name.clone(), f64::from_bits(*x))).collect()
 }
 
-/// Part by part: each process has the same number of parts, and they take turns.
+/// The sum part by part: each process has the same number of parts, in alternating order.
 fn flops(all: &[PartMetrics]) -> f64 {
     let parts = all.first().map_or(0, |told| told.flops.len());
     let terms = (0..parts).flat_map(|part| all.iter().flat_map(move |told| &told.flops[part]));

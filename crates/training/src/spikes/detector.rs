@@ -1,4 +1,4 @@
-//! Detection of spikes: numbers far above those before them.
+//! Detection of spikes: numbers far above the previous ones.
 //!
 //! With a = 2 / (window + 1), for each accepted number x, and after the first one (m = x, v = 0):
 //!
@@ -11,7 +11,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// Mean and variance of the numbers that were accepted.
+/// Mean and variance of the accepted numbers.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct RunningStats {
     accepted: usize,
@@ -26,7 +26,7 @@ impl RunningStats {
         !x.is_finite() || judges && x > self.mean + sigma * self.variance.sqrt()
     }
 
-    /// Updates mean and variance with a number that is no spike. (1)
+    /// Updates mean and variance with an accepted number. (1)
     pub(crate) fn accept(&mut self, x: f64, window: usize) {
         let a = 2.0 / (window as f64 + 1.0);
         let d = if self.accepted == 0 { 0.0 } else { x - self.mean };

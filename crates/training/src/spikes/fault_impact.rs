@@ -1,13 +1,13 @@
-//! The impact of damage on the loss: the mean over some steps after it, over the mean before it.
+//! The effect of damage on the loss: the mean over some steps after it, divided by the mean before it.
 
 use serde::{Deserialize, Serialize};
 
 use crate::Damage;
 
-/// Steps on either side.
+/// The number of steps on either side.
 const STEPS: usize = 20;
 
-/// Sums of losses, and how many.
+/// Sums of losses and their numbers.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct FaultImpact {
     before: (f64, usize),
@@ -15,7 +15,7 @@ pub(crate) struct FaultImpact {
 }
 
 impl FaultImpact {
-    /// Takes note of a step's loss, if it stands close before the first damage or after the last.
+    /// Adds a step's loss, if the step is shortly before the first damage or after the last.
     pub(crate) fn see(&mut self, faults: &[Damage], step: usize, loss: f64) {
         let first = faults.iter().map(|damage| damage.step).min();
         let last = faults.iter().map(|damage| damage.step + damage.length).max();
@@ -30,7 +30,7 @@ impl FaultImpact {
         }
     }
 
-    /// The mean after over the mean before; none if there is no step on either side.
+    /// The mean after the damage over the mean before it; none if a side has no steps.
     pub(crate) fn rise(&self) -> Option<f64> {
         let mean = |(sum, count): (f64, usize)| (count > 0).then(|| sum / count as f64);
         Some(mean(self.after)? / mean(self.before)?)

@@ -19,21 +19,21 @@ use crate::{
     pending_losses::PendingLosses,
 };
 
-/// The factor on the learning rate at the third try of a step. Our choice: the report has no number.
+/// The factor on the learning rate at the third attempt of a step. Our choice: the report gives no number.
 const LOWER: f64 = 0.1;
 
-/// Steps from one example that comes out of quarantine to the next. Our choice.
+/// The number of steps from one example that leaves quarantine to the next. Our choice.
 const RETURN_EVERY: usize = 8;
 
-/// A network, and what is known of its steps.
+/// A network with the state of its spike handling.
 pub(crate) struct Guard {
     replica: Replica,
     state: GuardState,
-    /// The losses of steps that were made since someone asked, and how many.
+    /// The losses of applied steps since the last read: their sum and their number.
     losses: (f64, usize),
-    /// Floating-point operations of all tries of the current step.
+    /// Floating-point operations of all attempts of the current step.
     flops: f64,
-    /// The error with which the run ends, where there is no guard.
+    /// The error with which the run ends, if there is no spike handling.
     failed: Option<TrainError>,
 }
 
@@ -43,7 +43,7 @@ struct GuardState {
     loss: RunningStats,
     quarantine: Quarantine,
     counts: Counts,
-    /// Examples that were computed besides those of the order.
+    /// The number of examples that were computed in addition to those of the order.
     more: usize,
     fault_impact: FaultImpact,
 }
@@ -51,23 +51,23 @@ struct GuardState {
 /// The counts so far.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 struct Counts {
-    /// Steps that were spikes when they were tried first.
+    /// The number of steps that were spikes at their first attempt.
     spikes: usize,
-    /// Tries after the first.
+    /// The number of attempts after the first.
     retried: usize,
-    /// Steps made at the lower rate.
+    /// The number of steps that were executed at the lower rate.
     lowered: usize,
-    /// Steps left out.
+    /// The number of skipped steps.
     skipped: usize,
-    /// Examples that came out of quarantine.
+    /// The number of examples that left quarantine.
     reinjected: usize,
 }
 
-/// A step that is not made yet.
+/// A step that is not yet applied.
 struct Attempt {
     metrics: StepMetrics,
     grads: GradientsParams,
-    /// The mean loss of the task, no number if the objective is none.
+    /// The mean loss of the task; NaN or infinite if the objective is.
     loss: f64,
     losses: (f64, usize),
     norm: f64,
@@ -85,14 +85,14 @@ impl Guard {
         Self { replica, state: GuardState::default(), losses: (0.0, 0), flops: 0.0, failed: None }
     }
 
-    /// The same as a checkpoint has it.
+    /// The same with the state of a checkpoint.
     pub(crate) fn restored(self, state: &State) -> Result<Self, CheckpointError> {
         let bytes = state.rest.first().map_or(&[][..], Vec::as_slice);
         let own = serde_json::from_slice(bytes).map_err(|err| state.damaged(err.to_string()))?;
         Ok(Self { replica: self.replica.restored(state)?, state: own, ..self })
     }
 
-    /// Forward and backward, with what damage there is when the step is read for this time.
+    /// The forward and backward pass, with the damage that applies to this read of the step.
     fn attempt(
         &mut self,
         now: Now,
@@ -126,7 +126,7 @@ impl Guard {
         Attempt { metrics, grads, loss, losses, norm, failed }
     }
 
-    /// Makes a step.
+    /// Applies a step.
     fn make(&mut self, attempt: Attempt, lr: f64, now: Now) -> StepMetrics {
         self.failed = self.failed.take().or(attempt.failed);
         self.losses = (self.losses.0 + attempt.losses.0, self.losses.1 + attempt.losses.1);
@@ -134,7 +134,7 @@ impl Guard {
         attempt.metrics
     }
 
-    /// Tries a step until it is no spike: twice as it is, then at the lower rate.
+    /// Repeats a step until it is no spike: twice unchanged, then at the lower rate.
     fn tries(
         &mut self,
         config: &SpikesConfig,
@@ -172,7 +172,7 @@ impl Guard {
         }
     }
 
-    /// Leaves a step out: its examples will come back.
+    /// Skips a step; its examples go into quarantine.
     fn skip(&mut self, Now { run, step, .. }: Now, order: &mut Order, more: Option<usize>) {
         let config = run.config;
         let examples = order.examples(config.examples_before(step), config.batch);

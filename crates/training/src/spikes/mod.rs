@@ -13,18 +13,18 @@
 //! every eighth step: an example from quarantine, drawn at random, joins a batch
 //! ```
 //!
-//! `detector.rs` says what a spike is, `guard.rs` is the above.
+//! `detector.rs` defines a spike, and `guard.rs` implements the above.
 //!
-//! A step that is left out counts: the schedule and the stream of examples go on, and so do the tokens
-//! of the ledger, those of further tries and of returned examples among them.
+//! A skipped step counts: the schedule and the stream of examples advance, and so do the tokens of the
+//! ledger, which include those of repeated attempts and of returned examples.
 //!
-//! The paper gives no rule of detection, no threshold and no rate; those here are choices. A loss does
-//! not depend on the rate, so the third try finds what the second found, unless what damages the batch
-//! has gone away; `persistent = "lower"` reads the paper's sentence so that such a step is made after
-//! all, at the lower rate.
+//! The paper gives no detection rule, no threshold and no rate; those here are our choices. A loss does not
+//! depend on the rate, so the third attempt gives the same result as the second, unless the damage of the
+//! batch has disappeared; `persistent = "lower"` interprets the paper's sentence such that the step is
+//! executed at the lower rate anyway.
 //!
-//! With `faults` a training is damaged on purpose: some steps see corrupted examples when they are read,
-//! each time or the first few times.
+//! With `faults` a training is damaged on purpose: in some steps the examples are corrupted when they are
+//! read, each time or the first few times.
 
 mod detector;
 mod fault_impact;

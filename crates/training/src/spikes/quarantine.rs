@@ -1,18 +1,18 @@
-//! The examples of skipped steps, which are shown again one by one, so that no data are lost.
+//! The examples of skipped steps, which are used again one by one, so that no data are lost.
 
 use moe::stable_hash;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
-/// The examples, by number, each once.
+/// The examples in quarantine, by index and without duplicates.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Quarantine {
     examples: Vec<usize>,
 }
 
 impl Quarantine {
-    /// Takes the examples in that are not there yet.
+    /// Adds the examples that are not yet in quarantine.
     pub(crate) fn enter(&mut self, examples: impl IntoIterator<Item = usize>) {
         for example in examples {
             if !self.examples.contains(&example) {
@@ -21,8 +21,8 @@ impl Quarantine {
         }
     }
 
-    /// Releases one, drawn at random from all, in one of `every` steps. Which one follows
-    /// from the seed and the step.
+    /// Releases one example, drawn at random from all, in one of `every` steps. The choice follows from the
+    /// seed and the step.
     pub(crate) fn leave(&mut self, seed: u64, step: usize, every: usize) -> Option<usize> {
         let due = (step + 1).is_multiple_of(every);
         if !due || self.examples.is_empty() {
@@ -33,7 +33,7 @@ impl Quarantine {
         Some(self.examples.swap_remove(rng.random_range(0..self.examples.len())))
     }
 
-    /// Their number.
+    /// The number of examples.
     pub(crate) fn len(&self) -> usize {
         self.examples.len()
     }

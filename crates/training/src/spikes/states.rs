@@ -1,11 +1,11 @@
-//! States that a pass changes without a gradient, and their restoration.
+//! Saving and restoring of states that a pass changes without a gradient.
 
 use std::collections::BTreeMap;
 
 use burn::prelude::*;
 use moe::numbers_of;
 
-/// The numbers that no gradient moves, by path: the states that a rule moves, and what is frozen.
+/// The numbers without gradients, by path: states that a rule updates, and frozen parameters.
 pub(crate) fn states<M: Module>(model: &M) -> BTreeMap<String, TensorData> {
     let still = numbers_of(model, |parameter| !parameter.trained);
     still.into_iter().map(|(parameter, data)| (parameter.path, data)).collect()

@@ -21,7 +21,7 @@ fn digits() -> Arc<dyn Task> {
     task(&digits)
 }
 
-/// A layer that shows what becomes of its inputs, whose router has a state that a rule moves in every
+/// A layer whose output depends on its inputs, with a router that has a state updated by a rule in every
 /// pass.
 fn network(task: &dyn Task) -> AnyBackbone {
     let moe = MoeConfig {
@@ -64,7 +64,7 @@ fn config() -> TrainConfig {
     TrainConfig { steps, batch, warmup, log_every, lr: 3e-3, ..TrainConfig::default() }
 }
 
-/// Judges after a few steps, and by a bound that only damage exceeds.
+/// Settings that judge after a few steps, with a threshold that only damage exceeds.
 fn guarded() -> Option<SpikesConfig> {
     Some(SpikesConfig { window: 6, sigma: 20.0, ..SpikesConfig::default() })
 }
@@ -118,7 +118,7 @@ fn the_third_try_has_the_lower_rate() {
     };
     assert_eq!(counts(&found), [1.0, 2.0, 1.0, 0.0]);
     assert!(bits(&found) != bits(&run(&config()).unwrap()));
-    // A spike that stays is made after all, if that is requested.
+    // A persistent spike is applied anyway, if that is requested.
     let spikes = guarded().map(|s| SpikesConfig { persistent: Persistent::Lower, ..s });
     let anyway = run(&TrainConfig { spikes, faults: damage(1, None), ..config() }).unwrap();
     assert_eq!(counts(&anyway), [1.0, 2.0, 1.0, 0.0]);
@@ -153,8 +153,8 @@ fn a_step_that_is_left_out_moves_nothing() {
     let mut guard = Guard::new(Replica::new(&crate::ProcessGroup::alone(), &run, network(task)));
     let fresh_order = || Order::new(3, task.len(Split::Train));
     let weights = |guard: &Guard| guard.network().into_record().into_bytes().unwrap().to_vec();
-    // Weights with the routers' states, and what they are after a common step, which the moments of
-    // AdamW have a hand in.
+    // The weights with the routers' states, before and after a normal step, which depends on the moments of
+    // AdamW.
     let record = |guard: &Guard| {
         guard.save(&Checkpoint::default(), folder).unwrap();
         let state = Checkpoint::load_state(folder).unwrap().unwrap();
@@ -187,7 +187,7 @@ fn examples_come_back_and_a_stopped_run_goes_on_to_the_same_bits() {
     let whole = tempfile::tempdir().unwrap();
     let expected = run_in(whole.path(), &config, None, None).unwrap();
     assert_eq!(metric(&expected, "skipped"), 2.0);
-    // Steps of 8 examples are left out; 1 in 8 of the 23 steps that follow shows one again.
+    // Steps of 8 examples are skipped; 1 in 8 of the 23 following steps uses one of them again.
     assert_eq!((metric(&expected, "reinjected"), metric(&expected, "quarantined")), (3.0, 13.0));
     assert!(metric(&expected, "early_load") >= 1.0);
     let computed = config.examples_before(40) + 2 * 2 * 8 + 3;

@@ -1,4 +1,4 @@
-//! Architectures of a supernet: the space, and drawing from it.
+//! Architectures of a supernet: the space, and random draws from it.
 
 use moe::config;
 use rand::RngExt;
@@ -8,48 +8,49 @@ use serde::Serialize;
 use super::genes::{ArchitectureChoice, Genes, Named};
 
 config! {
-    /// The architectures of a supernet (AutoMoE, table 2). Layers of text are those of the decoder.
+    /// The architectures of a supernet (AutoMoE, table 2). For text, the layers are those of the decoder.
     pub struct SupernetSpace {
         /// Widths of the encoder.
         pub encoder_width: Vec<usize> = vec![32, 48],
         /// Widths of the decoder.
         pub decoder_width: Vec<usize> = vec![32, 48],
-        /// Layers of the encoder; all architectures have as many.
+        /// The number of layers of the encoder, which is the same for all architectures.
         pub encoder_layers: usize = 2,
-        /// Numbers of layers of the decoder.
+        /// The numbers of layers of the decoder.
         pub decoder_layers: Vec<usize> = vec![1, 2, 3],
-        /// Numbers of heads of each attention.
+        /// The numbers of heads of each attention.
         pub heads: Vec<usize> = vec![2, 4],
-        /// To the outputs of how many of the last layers of the encoder a layer of the decoder may attend.
+        /// The numbers of last encoder layers to whose outputs a layer of the decoder may attend.
         pub encoder_outputs: Vec<usize> = vec![1, 2],
-        /// Numbers of experts of each layer; 1 is a dense network.
+        /// The numbers of experts of each layer; 1 means a dense network.
         pub experts: Vec<usize> = vec![1, 2, 3],
-        /// Hidden widths of each expert.
+        /// The hidden widths of each expert.
         pub hidden: Vec<usize> = vec![32, 64, 96],
-        /// Of text: widths of the layers inside their bottlenecks (SuperShaper), which are also those of queries,
-        /// keys and values, in place of `inner`; `decoder_width` has one value then, that of the stream.
+        /// For text: the widths of the layers inside their bottlenecks (SuperShaper), which replace `inner`
+        /// as the widths of queries, keys and values; `decoder_width` then has one value, that of the stream.
         pub bottleneck: Option<Vec<usize>> = None,
     }
 }
 
-/// One architecture. Genes of layers that the decoder does not have are there and are ignored.
+/// One architecture. It has genes for the largest number of decoder layers; those of missing layers are
+/// ignored.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Architecture {
     /// The width of the encoder; 0 if there is none.
     pub encoder_width: usize,
     /// The width of the decoder.
     pub decoder_width: usize,
-    /// Layers of the decoder.
+    /// The number of layers of the decoder.
     pub decoder_layers: usize,
-    /// Heads, by layer of the encoder.
+    /// The number of heads, by layer of the encoder.
     pub encoder_heads: Vec<usize>,
     /// The hidden width of each expert, by layer of the encoder.
     pub encoder_hidden: Vec<Vec<usize>>,
-    /// Heads of the attention of the decoder to itself, by layer.
+    /// The number of heads of the decoder's self-attention, by layer.
     pub decoder_heads: Vec<usize>,
-    /// Heads of the attention to the source, by layer.
+    /// The number of heads of the attention to the source, by layer.
     pub cross_heads: Vec<usize>,
-    /// To how many outputs of the encoder, by layer of the decoder.
+    /// The number of attended encoder outputs, by layer of the decoder.
     pub encoder_outputs: Vec<usize>,
     /// The hidden width of each expert, by layer of the decoder.
     pub decoder_hidden: Vec<Vec<usize>>,
@@ -57,7 +58,7 @@ pub struct Architecture {
     pub decoder_bottleneck: Vec<usize>,
 }
 
-/// The choice of a value among those of a gene.
+/// The rule that chooses a value of a gene.
 enum By<'a> {
     Chance(&'a mut ChaCha8Rng),
     Most,
@@ -76,7 +77,7 @@ impl By<'_> {
 }
 
 impl SupernetSpace {
-    /// Checks that each gene has values, none of them 0.
+    /// Checks that each gene has values, and none is 0.
     pub(super) fn check(&self) -> Result<(), String> {
         let lists = [
             ("encoder_width", &self.encoder_width),
@@ -106,22 +107,22 @@ impl SupernetSpace {
         self.check_bottleneck()
     }
 
-    /// Layers of the decoder, at most.
+    /// The largest number of layers of the decoder.
     pub(super) fn most_decoder_layers(&self) -> usize {
         self.decoder_layers.iter().copied().max().unwrap_or(0)
     }
 
-    /// A random one: each gene uniformly and by itself.
+    /// A random architecture: each gene is drawn uniformly and independently.
     pub fn draw(&self, rng: &mut ChaCha8Rng, with_encoder: bool) -> Architecture {
         self.by(By::Chance(rng), with_encoder)
     }
 
-    /// The one with the largest sizes.
+    /// The architecture with the largest sizes.
     pub fn largest(&self, with_encoder: bool) -> Architecture {
         self.by(By::Most, with_encoder)
     }
 
-    /// The one with the smallest sizes.
+    /// The architecture with the smallest sizes.
     pub fn smallest(&self, with_encoder: bool) -> Architecture {
         self.by(By::Least, with_encoder)
     }
@@ -159,10 +160,10 @@ impl SupernetSpace {
         }
     }
 
-    /// The architecture that a config names, for evaluation; a sampled one is the largest.
+    /// The architecture that a config names, for evaluation; for a sampled one, the largest.
     ///
     /// # Errors
-    /// If it is none of this space: the gene, and what is known.
+    /// If it is not in this space; names the gene and its known values.
     pub fn architecture(
         &self,
         choice: &ArchitectureChoice,
@@ -228,8 +229,8 @@ impl SupernetSpace {
         })
     }
 
-    /// The widths of the experts of each layer of a side, from their numbers `n`, all with the width `of_all`
-    /// or the largest, or from the widths.
+    /// The widths of the experts of each layer of a side: from the numbers `n` of experts, all with the width
+    /// `of_all` or the largest, or from given widths.
     fn hidden_of(
         &self,
         side: &str,
@@ -259,12 +260,12 @@ impl SupernetSpace {
     }
 }
 
-/// The genes of `n` layers, or the one that all of them have.
+/// The genes of `n` layers, or the same gene for all of them.
 fn of_all(own: &Option<Vec<usize>>, of_all: Option<usize>, n: usize) -> Option<Vec<usize>> {
     own.clone().or_else(|| of_all.map(|value| vec![value; n]))
 }
 
-/// A gene, or the largest value.
+/// The value of a gene, or the largest one if it is not given.
 fn one(name: &str, value: Option<usize>, most: usize, known: &[usize]) -> Result<usize, String> {
     match value {
         Some(value) if !known.contains(&value) => Err(foreign(name, value, known)),
@@ -272,7 +273,7 @@ fn one(name: &str, value: Option<usize>, most: usize, known: &[usize]) -> Result
     }
 }
 
-/// The genes of `n` layers, or the largest value in each.
+/// The genes of `n` layers, or the largest value for each.
 pub(super) fn list(
     name: &str,
     values: &Option<Vec<usize>>,
@@ -303,12 +304,12 @@ fn checked(name: &str, values: &[usize], n: usize, known: &[usize]) -> Result<()
 }
 
 impl Architecture {
-    /// The hidden widths of the layers that the decoder has.
+    /// The hidden widths of the existing layers of the decoder.
     pub fn used_decoder_hidden(&self) -> &[Vec<usize>] {
         &self.decoder_hidden[..self.decoder_layers]
     }
 
-    /// The share of all experts, of layers with more than one, that are the encoder's; none without any.
+    /// The encoder's share of all experts in layers with more than one; none without such layers.
     pub fn encoder_share(&self) -> Option<f64> {
         let count = |layers: &[Vec<usize>]| {
             layers.iter().map(Vec::len).filter(|n| *n > 1).sum::<usize>() as f64

@@ -1,12 +1,12 @@
 //! Attention with sliced widths: the maps of queries, keys and values keep all their outputs, except in a
-//! bottleneck (`bottleneck.rs`), and heads cut them.
+//! bottleneck (`bottleneck.rs`), which the heads divide among themselves.
 
 use backbones::seq2seq::{KeysValues, MultiHead, multi_head};
 use burn::prelude::*;
 
 use super::slices::{cut_linear, front_linear};
 
-/// Keys and values of a stream `[B, S, d_source]`, each of the width `inner`.
+/// The keys and values of a stream `[B, S, d_source]`, each of the width `inner`.
 pub(super) fn keys_values(attention: &MultiHead, source: Tensor<3>, inner: usize) -> KeysValues {
     let keys = front_linear(&attention.key, source.clone(), inner);
     KeysValues { keys, values: front_linear(&attention.value, source, inner) }
@@ -25,7 +25,7 @@ pub(super) fn attend(
     front_linear(&attention.output, multi_head(queries, seen, (heads, attention.scaled), mask), d)
 }
 
-/// The same for these widths of the stream, of its source and of queries, keys and values alone.
+/// The same attention with only these widths of the stream, of its source and of queries, keys and values.
 pub(super) fn cut_attention(
     attention: &MultiHead,
     [width, source, inner]: [usize; 3],
@@ -49,7 +49,7 @@ pub(super) fn attention_flops(
     (4 * tokens * d * inner + 4 * source * d_source * inner + 4 * tokens * source * inner) as f64
 }
 
-/// Parameters of attention, with biases.
+/// The number of parameters of attention, with biases.
 pub(super) fn attention_params(d: usize, d_source: usize, inner: usize) -> f64 {
     (2 * d * inner + 2 * d_source * inner + 3 * inner + d) as f64
 }

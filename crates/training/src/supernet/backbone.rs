@@ -14,14 +14,14 @@ use super::{
     sizes::LayerSizes,
 };
 
-/// The message if an input is not what was checked before.
+/// The message if an input is of a kind that was excluded before.
 const TEXT: &str = "a supernet is built for text or pairs of sequences";
 
 fn wrong(message: String) -> ConfigError {
     ConfigError::Invalid { what: "backbone", name: Supernet::NAME.into(), message }
 }
 
-/// Vocabulary, and the lengths of source, if there is one, and target.
+/// The vocabulary, the length of the source, if there is one, and the length of the target.
 fn sizes(domain: Domain) -> Option<(usize, (Option<usize>, usize))> {
     match domain {
         Domain::Pair { vocab, source, target } => Some((vocab, (Some(source), target))),
@@ -140,8 +140,8 @@ impl Supernet {
         ArchitectureCost::of(&self.config, &self.architecture, [self.source, self.target], vocab)
     }
 
-    /// Tells where experts are, how sparse the network is, what a token costs without the vocabulary, and how
-    /// far mixtures move between the smallest and the largest architecture.
+    /// Reports the distribution of the experts, the sparsity of the network, the cost of a token without the
+    /// vocabulary, and how far mixtures differ between the smallest and the largest architecture.
     fn tell(&self, pass: &mut Pass, architecture: &super::Architecture) {
         let device = self.embedding.weight.val().device();
         let mut tell = |name: &str, value: f64| {
@@ -162,8 +162,8 @@ impl Supernet {
         }
     }
 
-    /// For each layer with a mixture, the encoder's first, the mean difference of alpha between the
-    /// smallest and the largest architecture, over both maps and the outputs that both have.
+    /// For each layer with a mixture, in the order encoder, decoder: the mean difference of alpha between the
+    /// smallest and the largest architecture, over both maps and the outputs that both architectures have.
     fn mixture_shifts(&self, device: &Device) -> Vec<f64> {
         let pair = self.is_pair();
         let [small, large] = [self.space().smallest(pair), self.space().largest(pair)];

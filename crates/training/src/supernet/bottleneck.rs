@@ -7,14 +7,14 @@
 //! z = N(z + Attention(z)), z = N(z + FFN(z))               (2), as in `network.rs`
 //! x = slice(O) z + o                                       (3), `[h] -> [d]`
 //!
-//! Embeddings, and the stream between layers, have the width d in all architectures. Within a layer all is
-//! sliced to h, which differs between layers: queries, keys and values have the width h too, and heads cut it.
-//! No residual connection leads around a bottleneck.
+//! Embeddings, and the stream between layers, have the width d in all architectures. Within a layer
+//! everything is sliced to h, which differs between layers: queries, keys and values also have the width h,
+//! which is divided among the heads. No residual connection bypasses a bottleneck.
 //!
-//! In the published code mixtures mix feed-forward weights alone; here `mixture.bottleneck` mixes I and O too.
+//! In the published code mixtures mix only feed-forward weights; here `mixture.bottleneck` mixes I and O too.
 //!
-//! Differs from the published code: x goes to the tied embeddings without a further map and norm, as in the
-//! other spaces here; I and O begin as the other maps do.
+//! Differs from the published code: x is passed to the tied embeddings without a further map and norm, as in
+//! the other spaces here; I and O are initialised like the other maps.
 
 use burn::{module::Module, prelude::*};
 use moe::Init;
@@ -30,16 +30,16 @@ use super::{
 /// The maps into a layer and out of it.
 #[derive(Module, Debug)]
 pub(super) struct Bottleneck {
-    /// I `[D, H]` and O `[H, D]`: as an expert has them, so that a mixture mixes them alike.
+    /// I `[D, H]` and O `[H, D]`, stored as an expert, so that a mixture mixes them in the same way.
     pub(super) maps: Expert,
     pub(super) mixture: Option<Mixture>,
 }
 
-/// Matrix and bias of a map, if the layer has one.
+/// The matrix and the bias of a map, if the layer has one.
 pub(super) type MaybeMap = Option<(Tensor<2>, Tensor<1>)>;
 
 impl Bottleneck {
-    /// For a layer of at most these sizes; none if it has no bottleneck.
+    /// Makes the bottleneck of a layer of at most these sizes; none if it has no bottleneck.
     pub(super) fn new(
         config: &SupernetConfig,
         sizes: LayerSizes,
@@ -70,7 +70,7 @@ impl Bottleneck {
         .map(Some)
     }
 
-    /// The same with these sizes and without mixture.
+    /// The same with only these sizes and without mixture.
     pub(super) fn cut(&self, sizes: LayerSizes, condition: &Option<Tensor<2>>) -> Option<Self> {
         let cut = self.maps.cut([sizes.stream?, sizes.width]);
         let [first, second] = Self::maps(Some(self), sizes, condition);
@@ -78,7 +78,7 @@ impl Bottleneck {
     }
 }
 
-/// (1) or (3), `[B, T, d_in] -> [B, T, d_out]`; nothing changes without a bottleneck.
+/// (1) or (3), `[B, T, d_in] -> [B, T, d_out]`; the identity without a bottleneck.
 pub(super) fn through(map: MaybeMap, x: Tensor<3>) -> Tensor<3> {
     match map {
         Some((matrix, bias)) => kernels::linear(x, matrix, Some(bias)),
@@ -113,7 +113,8 @@ impl SupernetSpace {
         }
     }
 
-    /// The widths of the layers that a config names, the largest if it names none; empty in a space without.
+    /// The widths of the layers that a config names, the largest if it names none; empty in a space without
+    /// bottlenecks.
     pub(super) fn bottleneck_of(&self, gene: &Option<Vec<usize>>) -> Result<Vec<usize>, String> {
         match (&self.bottleneck, gene) {
             (Some(known), gene) => {

@@ -8,13 +8,13 @@ use serde_json::Value;
 
 use super::{architecture::SupernetSpace, genes::ArchitectureChoice};
 
-/// Which architectures a step of training takes.
+/// The architectures that a training step uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Paths {
-    /// A random one (AutoMoE, HAT).
+    /// A random architecture (AutoMoE, HAT).
     Single,
-    /// A random one, the largest and the smallest, on the same examples (Mixture-of-Supernets).
+    /// A random architecture, the largest and the smallest, on the same examples (Mixture-of-Supernets).
     Sandwich,
 }
 
@@ -22,7 +22,7 @@ pub enum Paths {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum MixtureKind {
-    /// Not at all: one set of weights.
+    /// No mixture: one set of weights.
     None,
     /// One weight for each set in a layer.
     Layer,
@@ -36,7 +36,7 @@ pub enum MixtureKind {
 pub enum MixtureEmbedding {
     /// The sizes of the architecture.
     Architecture,
-    /// Always the same: the control of the paper's code.
+    /// A constant: the control in the paper's code.
     Constant,
 }
 
@@ -45,7 +45,7 @@ config! {
     pub struct MixtureConfig {
         /// The kind of mixture of weights.
         pub kind: MixtureKind = MixtureKind::None,
-        /// Sets of feed-forward weights, m.
+        /// The number of sets of feed-forward weights, m.
         pub sets: usize = 2,
         /// The hidden width of the routers.
         pub hidden: usize = 128,
@@ -56,28 +56,31 @@ config! {
     }
 }
 
-/// Over what the balance of experts is taken.
+/// The layers over which the balance of experts is computed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum BalanceOver {
-    /// Each layer.
+    /// Each layer separately.
     Layer,
-    /// All layers of the encoder, and all of the decoder: the published code.
+    /// All layers of the encoder, and all of the decoder, as in the published code.
     Side,
 }
 
 config! {
     /// The routing of layers of several experts (`switch.rs`).
     pub struct SupernetRouting {
-        /// Experts of a token, k; all of a layer that has fewer.
+        /// The number of experts of a token, k; all experts of a layer that has fewer.
         pub k: usize = 1,
-        /// Whether outputs are multiplied by probabilities, and not by 1 with their gradient.
+        /// Whether outputs are multiplied by probabilities; if not, by 1 with the gradient of the
+        /// probability.
         pub scaled: bool = true,
-        /// The most tokens of an expert over an equal share; without, none are dropped.
+        /// The largest number of tokens of an expert, relative to an equal share; if none, no tokens are
+        /// dropped.
         pub capacity_factor: Option<f64> = None,
         /// Whether the first of several experts is the identity.
         pub identity: bool = false,
-        /// Over what the balance loss is taken: `"layer"`, or `"side"` as in the published code.
+        /// The layers over which the balance loss is computed: `"layer"`, or `"side"` as in the published
+        /// code.
         pub balance_over: BalanceOver = BalanceOver::Layer,
     }
 }
@@ -88,7 +91,8 @@ impl SupernetRouting {
         self.identity && n > 1 && e == 0
     }
 
-    /// Of each expert of a layer of this width and these hidden widths; the identity has 0.
+    /// The value of `of` for each expert of a layer of this width and these hidden widths; 0 for the
+    /// identity.
     pub(super) fn each(&self, d: usize, hidden: &[usize], of: fn([usize; 2]) -> f64) -> Vec<f64> {
         let n = hidden.len();
         let of = |(e, h): (usize, &usize)| if self.is_identity(e, n) { 0.0 } else { of([d, *h]) };
@@ -119,38 +123,38 @@ config! {
     pub struct SupernetConfig {
         /// The space of architectures.
         pub space: SupernetSpace = SupernetSpace::default(),
-        /// Which one it is: `sampled` in training, `largest`, `smallest`, or its genes; those that are left
-        /// out are the largest.
+        /// The architecture: `sampled` in training, `largest`, `smallest`, or its genes; genes that are left
+        /// out have the largest value.
         pub architecture: ArchitectureChoice = ArchitectureChoice::default(),
-        /// Which ones a step of training takes if they are sampled.
+        /// The architectures that a training step uses if they are sampled.
         pub paths: Paths = Paths::Single,
-        /// Whether the network has the weights of its one architecture alone.
+        /// Whether the network has only the weights of its one architecture.
         pub alone: bool = false,
-        /// Sets of feed-forward weights that are mixed by the architecture.
+        /// Sets of feed-forward weights that are mixed depending on the architecture.
         pub mixture: MixtureConfig = MixtureConfig::default(),
-        /// The width of queries, keys and values together, which heads cut.
+        /// The total width of queries, keys and values, which is divided among the heads.
         pub inner: usize = 32,
-        /// The chance that a number of a branch, or of the embedded tokens, is dropped in training, at the
-        /// largest width.
+        /// The probability that a number of a branch, or of the embedded tokens, is dropped in training, at
+        /// the largest width.
         pub dropout: f64 = 0.1,
-        /// The factor of the chance after a layer of several experts; the product is 1 at most.
+        /// The factor on this probability after a layer of several experts; the product is at most 1.
         pub expert_dropout_ratio: f64 = 1.0,
         /// The coefficient of the balance loss.
         pub balance: f64 = 0.0,
         /// The routing of layers of several experts.
         pub switch: SupernetRouting = SupernetRouting::default(),
-        /// The initial deviation of feed-forward weights over the usual one.
+        /// The initial standard deviation of feed-forward weights, relative to the usual one.
         pub feed_forward_scale: f64 = 1.0,
-        /// Whether a token of text sees only those before it.
+        /// Whether a token of a text sees only the tokens before it.
         pub causal: bool = true,
-        /// The number that norms add to a square before they divide.
+        /// The number that norms add to the mean square before they divide.
         pub epsilon: f64 = 1e-5,
     }
 }
 
 impl SupernetConfig {
-    /// Checks that a network of this config can have weights of a supernet of another one: an architecture
-    /// is cut from the space that it was trained in.
+    /// Checks that a network of this config can take the weights of a supernet of another config: an
+    /// architecture is cut from the space in which it was trained.
     pub(super) fn cut_from(&self, supernet: &Self) -> Result<(), String> {
         let sizes = |config: &Self| -> BTreeMap<String, Value> {
             let space = serde_json::to_value(&config.space).unwrap_or_default();
@@ -170,7 +174,7 @@ impl SupernetConfig {
         }
     }
 
-    /// Its mixture, if it has one.
+    /// The mixture, if it has one.
     pub(super) fn mixed(&self) -> Option<&MixtureConfig> {
         (self.mixture.kind != MixtureKind::None).then_some(&self.mixture)
     }

@@ -1,10 +1,10 @@
 //! FLOPs and parameters of an architecture.
 //!
-//! Jawahar et al. *AutoMoE*. 2022. <https://arxiv.org/abs/2210.07535>: a multiplication and an addition are two
-//! operations; the projection to the vocabulary and the table of tokens are left out; active parameters are
-//! those with as many experts in each layer as a token has; sparsity is what is left of 1.
+//! Jawahar et al. *AutoMoE*. 2022. <https://arxiv.org/abs/2210.07535>: a multiplication and an addition are
+//! two operations; the projection to the vocabulary and the table of tokens are left out; active parameters
+//! count as many experts in each layer as a token uses; sparsity is 1 minus the share of active parameters.
 //!
-//! Experts count with their mean width, as if all were chosen alike.
+//! Experts count with their mean width, as if all were chosen equally often.
 
 use super::{
     architecture::Architecture,
@@ -17,20 +17,21 @@ use super::{
 /// The cost of an architecture.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct ArchitectureCost {
-    /// Operations of an input in all but layers of several experts, without the vocabulary.
+    /// Operations for an input, without layers of several experts and without the vocabulary.
     pub plain_flops: f64,
-    /// Operations of an input in layers of several experts.
+    /// Operations for an input in layers of several experts.
     pub expert_flops: f64,
     /// Operations of the projection to the vocabulary.
     pub vocabulary_flops: f64,
-    /// Parameters without the table of tokens.
+    /// The number of parameters without the table of tokens.
     pub params: f64,
-    /// Those of them that a token needs.
+    /// The number of these parameters that a token uses.
     pub active_params: f64,
 }
 
 impl ArchitectureCost {
-    /// The cost of an architecture, for a source of `source` tokens, 0 for none, and a target of `target` tokens.
+    /// The cost of an architecture, for a source of `source` tokens, or 0 without a source, and a target of
+    /// `target` tokens.
     pub fn of(
         config: &SupernetConfig,
         architecture: &Architecture,
@@ -81,17 +82,17 @@ impl ArchitectureCost {
         self.active_params += shared + k * mean(expert_params);
     }
 
-    /// Operations of an input, without the vocabulary.
+    /// Operations for an input, without the vocabulary.
     pub fn flops(&self) -> f64 {
         self.plain_flops + self.expert_flops
     }
 
-    /// Operations of an input in all but layers of several experts.
+    /// Operations for an input, without layers of several experts.
     pub fn dense_flops(&self) -> f64 {
         self.plain_flops + self.vocabulary_flops
     }
 
-    /// The share of parameters that a token does not need.
+    /// The share of parameters that a token does not use.
     pub fn sparsity(&self) -> f64 {
         1.0 - self.active_params / self.params
     }

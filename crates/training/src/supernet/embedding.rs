@@ -2,19 +2,20 @@
 //!
 //! Jawahar et al. *Mixture-of-Supernets*. 2024. <https://arxiv.org/abs/2306.04845> and its code: width,
 //! layers, mean hidden width and mean heads of the encoder; the same of the decoder, with the mean heads of
-//! the attention to the source and the mean number of encoder outputs; each over the largest.
+//! the attention to the source and the mean number of encoder outputs; each divided by the largest value.
 //!
-//! In a space of bottlenecks: for each layer .01 + (h - least) / (most - least), where h is its width, and 0 if
-//! the architecture does not have the layer; then those of the four numbers of text whose values differ.
+//! In a space of bottlenecks: for each layer .01 + (h - least) / (most - least), where h is its width, and 0
+//! if the architecture does not have the layer; then those of the four numbers of text whose values vary.
 //!
-//! The predictor of latency also sees the mean numbers of experts of encoder and decoder, where they vary
+//! The predictor of latency also gets the mean numbers of experts of encoder and decoder, if they vary
 //! (AutoMoE).
 //!
-//! Differs from the published code: there heads and outputs are divided by 6 and 2, whatever the space is.
+//! Differs from the published code: there heads and outputs are divided by 6 and 2 in every space.
 
 use super::architecture::{Architecture, SupernetSpace};
 
-/// Ten numbers; four for text, those of the only side; with bottlenecks one for each layer, and more.
+/// The features of an architecture: ten numbers; for text four, of its only side; with bottlenecks one for
+/// each layer, and those that vary of the four.
 pub fn features(space: &SupernetSpace, architecture: &Architecture) -> Vec<f32> {
     let most = |values: &[usize]| values.iter().copied().max().unwrap_or(1) as f64;
     let mean = |values: &[usize]| values.iter().sum::<usize>() as f64 / values.len().max(1) as f64;
@@ -49,7 +50,8 @@ pub fn features(space: &SupernetSpace, architecture: &Architecture) -> Vec<f32> 
     encoder.iter().chain(&decoder).chain(&cross).map(|x| *x as f32).collect()
 }
 
-/// The same with the mean numbers of experts of a layer of each side over the largest, if they vary.
+/// The same, followed by the mean number of experts per layer of each side, divided by the largest number, if
+/// it varies.
 pub fn latency_features(space: &SupernetSpace, architecture: &Architecture) -> Vec<f32> {
     let mut numbers = features(space, architecture);
     let most = space.experts.iter().copied().max().unwrap_or(1) as f32;
@@ -62,7 +64,7 @@ pub fn latency_features(space: &SupernetSpace, architecture: &Architecture) -> V
     numbers
 }
 
-/// The widths of layers inside their bottlenecks, of these `known` ones, as numbers.
+/// The widths of the layers inside their bottlenecks as numbers, given the `known` widths.
 fn bottlenecks(known: &[usize], architecture: &Architecture) -> impl Iterator<Item = f64> {
     let least = known.iter().copied().min().unwrap_or(0);
     let range = (known.iter().copied().max().unwrap_or(0) - least).max(1) as f64;
@@ -96,7 +98,8 @@ mod tests {
         (one.decoder_layers, one.encoder_hidden[1]) = (1, vec![96]);
         let found = latency_features(&space, &one);
         assert_eq!(found[..10], features(&space, &one)[..]);
-        // Three experts and one of three at most; the only layer of the decoder has three.
+        // The two encoder layers have three and one of at most three experts; the only layer of the decoder
+        // has three.
         assert_eq!(found[10..], [2.0 / 3.0, 1.0]);
         assert_eq!(latency_features(&space, &space.largest(false)), [1.0; 5]);
         let dense = SupernetSpace { experts: vec![1], ..space };

@@ -1,4 +1,4 @@
-//! A feed-forward network, the front of which is used.
+//! A feed-forward network of which a leading slice is used.
 //!
 //! FFN(x) = W2 relu(W1 x + b1) + b2
 
@@ -7,7 +7,7 @@ use moe::Init;
 
 use super::slices::{cut, cut_linear, front_bias, front_linear, front_matrix};
 
-/// A feed-forward network with ReLU, the front of which is used.
+/// A feed-forward network with ReLU, of which a leading slice is used.
 #[derive(Module, Debug)]
 pub struct Expert {
     /// `[D, H]`.
@@ -17,7 +17,7 @@ pub struct Expert {
 }
 
 impl Expert {
-    /// Of at most this width and hidden width; `scale` is what the initial matrices are multiplied by.
+    /// Makes an expert of at most this width and hidden width; `scale` is a factor on the initial matrices.
     pub fn new([width, hidden]: [usize; 2], scale: f64, init: &Init) -> Self {
         let scaled = |map: Linear| match scale == 1.0 {
             true => map,
@@ -32,14 +32,14 @@ impl Expert {
         }
     }
 
-    /// `[.., d] -> [.., d]` with the first `hidden` inner numbers.
+    /// `[.., d] -> [.., d]` with the first `hidden` hidden units.
     pub fn forward<const D: usize>(&self, x: Tensor<D>, hidden: usize) -> Tensor<D> {
         let d = x.dims()[D - 1];
         let inner = front_linear(&self.first, x, hidden);
         front_linear(&self.second, burn::tensor::activation::relu(inner), d)
     }
 
-    /// The same with these sizes alone.
+    /// The same with only these sizes.
     pub(super) fn cut(&self, [width, hidden]: [usize; 2]) -> Self {
         Self {
             first: cut_linear(&self.first, [width, hidden]),
@@ -47,7 +47,7 @@ impl Expert {
         }
     }
 
-    /// Its maps of these sizes: matrix and bias of the first, then of the second.
+    /// The maps in these sizes: matrix and bias of the first, then of the second.
     pub(super) fn front(&self, [width, hidden]: [usize; 2]) -> [(Tensor<2>, Tensor<1>); 2] {
         let of = |map: &Linear, [d_in, d_out]: [usize; 2]| {
             let bias = front_bias(map, d_out).expect("experts have biases");
@@ -67,7 +67,7 @@ impl Expert {
     }
 }
 
-/// Parameters of an expert.
+/// The number of parameters of an expert.
 pub(super) fn expert_params([width, hidden]: [usize; 2]) -> f64 {
     (2 * width * hidden + hidden + width) as f64
 }

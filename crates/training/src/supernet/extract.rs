@@ -1,4 +1,4 @@
-//! An architecture's own weights, cut from those of a supernet; mixtures become plain weights.
+//! The weights of one architecture, cut from those of a supernet; mixtures become plain weights.
 
 use burn::{nn::Embedding, prelude::*};
 
@@ -12,9 +12,9 @@ use super::{
 };
 
 impl Supernet {
-    /// The network of one architecture with its weights alone: it gives the same scores.
+    /// The network of one architecture with only its own weights, which gives the same scores.
     ///
-    /// `config` is what the new network has as its own, `alone` and without mixture.
+    /// `config` is the config of the new network, with `alone` and without mixture.
     pub fn extract(&self, architecture: &Architecture, config: &SupernetConfig) -> Self {
         let width = architecture.encoder_width.max(architecture.decoder_width);
         let table = &self.embedding.weight;

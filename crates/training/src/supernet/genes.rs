@@ -1,20 +1,20 @@
-//! The architecture as a config states it.
+//! The architecture as written in a config.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// The architecture as a config states it; a value that is left out is the largest.
+/// The architecture as written in a config; a value that is left out is the largest.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Genes {
     #[serde(skip_serializing_if = "Option::is_none")]
-    /// Heads of every attention that has no gene of its own.
+    /// The number of heads of every attention without a separate gene.
     pub heads: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    /// Experts of every layer, of a side that has no gene of its own.
+    /// The number of experts of every layer, on a side without a separate gene.
     pub experts: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    /// The hidden width of every expert, of a side that has no gene of its own.
+    /// The hidden width of every expert, on a side without a separate gene.
     pub hidden: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
     /// The width of the encoder.
@@ -23,28 +23,28 @@ pub struct Genes {
     /// The width of the decoder.
     pub decoder_width: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    /// Layers of the decoder.
+    /// The number of layers of the decoder.
     pub decoder_layers: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    /// Heads, by layer of the encoder.
+    /// The number of heads, by layer of the encoder.
     pub encoder_heads: Option<Vec<usize>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    /// Experts, by layer of the encoder.
+    /// The number of experts, by layer of the encoder.
     pub encoder_experts: Option<Vec<usize>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     /// The hidden width of each expert, by layer of the encoder.
     pub encoder_hidden: Option<Vec<Vec<usize>>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    /// Heads of the attention of the decoder to itself, by layer.
+    /// The number of heads of the decoder's self-attention, by layer.
     pub decoder_heads: Option<Vec<usize>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    /// Heads of the attention to the source, by layer.
+    /// The number of heads of the attention to the source, by layer.
     pub cross_heads: Option<Vec<usize>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    /// To how many outputs of the encoder, by layer of the decoder.
+    /// The number of attended encoder outputs, by layer of the decoder.
     pub encoder_outputs: Option<Vec<usize>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    /// Experts, by layer of the decoder.
+    /// The number of experts, by layer of the decoder.
     pub decoder_experts: Option<Vec<usize>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     /// The hidden width of each expert, by layer of the decoder.
@@ -54,14 +54,14 @@ pub struct Genes {
     pub decoder_bottleneck: Option<Vec<usize>>,
 }
 
-/// Which architecture a network has.
+/// The architecture of a network.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged, try_from = "Value")]
 #[expect(clippy::large_enum_variant, reason = "there is one of them in a config")]
 pub enum ArchitectureChoice {
-    /// One that has a name.
+    /// An architecture by its name.
     Named(Named),
-    /// One by its genes.
+    /// An architecture by its genes.
     Genes(Genes),
 }
 
@@ -69,11 +69,11 @@ pub enum ArchitectureChoice {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Named {
-    /// Another one in each step of training; the largest otherwise.
+    /// A different one in each step of training; the largest in evaluation.
     Sampled,
-    /// That of the largest sizes.
+    /// The architecture with the largest sizes.
     Largest,
-    /// That of the smallest sizes.
+    /// The architecture with the smallest sizes.
     Smallest,
 }
 

@@ -8,10 +8,11 @@
 //! neuron-wise: alpha[j] = softmax(r(e)[j]), W[j, :] = sum_i alpha[j, i] W_i[j, :], b likewise      (3)
 //! y = W2 relu(W1 x + b1) + b2                              (4), one network of the mixed weights
 //!
-//! Neuron-wise each of the two maps has a router. The numbers of one output stand side by side in r(e), so
-//! those of a slice are the first ones.
+//! In the neuron-wise mixture each of the two maps has a router. The numbers of one output are adjacent in
+//! r(e), so those of a slice are the first ones.
 //!
-//! Not to be confused with a mixture of outputs. With one set alpha is 1: the plain supernet, to the bit.
+//! Not to be confused with a mixture of outputs. With one set, alpha is 1, and the result is bitwise that of
+//! the plain supernet.
 
 use burn::{module::Module, nn::Linear, prelude::*, tensor::activation::relu};
 use kernels::{linear, softmax};
@@ -38,7 +39,7 @@ impl MixRouter {
         }
     }
 
-    /// Alpha of the first `rows` outputs, `[rows, m]`, from `[1, features]`.
+    /// Alpha for the first `rows` outputs, `[rows, m]`, from `[1, features]`.
     fn alpha(&self, e: Tensor<2>, [rows, sets]: [usize; 2]) -> Tensor<2> {
         let inner = relu(kernels::linear_layer(&self.first, e));
         let scores = front_linear(&self.second, inner, rows * sets); // (1)
@@ -46,17 +47,17 @@ impl MixRouter {
     }
 }
 
-/// The other sets of weights of a feed-forward network, or of the maps of a bottleneck, and the routers.
+/// The additional sets of weights of a feed-forward network, or of the maps of a bottleneck, and the routers.
 #[derive(Module, Debug)]
 pub struct Mixture {
-    /// All sets but the first, which is the network's own.
+    /// All sets except the first, which is the network's own.
     pub(super) others: Vec<Expert>,
-    /// One layer-wise; neuron-wise one for each map.
+    /// The routers: one if layer-wise; one for each map if neuron-wise.
     pub(super) routers: Vec<MixRouter>,
 }
 
 impl Mixture {
-    /// For networks of at most this width and hidden width.
+    /// Makes a mixture for networks of at most this width and hidden width.
     pub fn new(
         config: &MixtureConfig,
         [width, hidden, features]: [usize; 3],
@@ -91,7 +92,7 @@ impl Mixture {
         }
     }
 
-    /// Matrix and bias of the first map, then of the second, of these sizes. `own` is the first set.
+    /// The matrix and the bias of the first map, then of the second, in these sizes. `own` is the first set.
     pub(super) fn weights(
         &self,
         own: &Expert,
@@ -114,7 +115,7 @@ impl Mixture {
     }
 }
 
-/// The mixture of matrices `[d_in, d_out]` and biases by alpha, `[1 or d_out, m]`.
+/// The mixture of matrices `[d_in, d_out]` and biases with alpha `[1 or d_out, m]`.
 fn mixed(
     sets: impl Iterator<Item = (Tensor<2>, Tensor<1>)>,
     alpha: &Tensor<2>,
@@ -183,7 +184,7 @@ pub(super) mod tests {
         agrees("layer-wise, alpha", &numbers(alpha.clone()), &[0.389494, 0.610506]);
         let y = numbers(mixture.forward(&set(0), e(), x(), 4));
         agrees("layer-wise, y of token 0", &y[..3], &[0.334212, -0.178984, -0.157382]);
-        // A mixture of outputs is another thing.
+        // A mixture of outputs gives a different result.
         let shares = numbers(alpha);
         let [a, b] = [0, 1].map(|i| numbers(set(i).forward(x(), 4)));
         let outputs: Vec<f32> =

@@ -8,20 +8,21 @@
 //! <https://arxiv.org/abs/2005.14187>
 //! Ganesan et al. *SuperShaper*. 2021. <https://arxiv.org/abs/2110.04711>: `bottleneck.rs`.
 //!
-//! These are sliced, from the front: the rows and columns of linear maps and their biases, norms, the numbers
-//! of a token's vector and of its position (times the root of what is left of the width), the router's
-//! experts. The number of heads only says how the inner width is cut, and slices nothing. Layers beyond
-//! those of an architecture are skipped. Dropout is scaled by the width over the largest width.
+//! The following are sliced from the front: the rows and columns of linear maps and their biases, norms, the
+//! numbers of a token's vector and of its position (times the root of the sliced width), and the router's
+//! experts. The number of heads only determines how the inner width is divided, and slices nothing. Layers
+//! beyond those of an architecture are skipped. Dropout is scaled by the width over the largest width.
 //!
-//! A supernet is a backbone, `supernet`: the loop of `supervised.rs` trains it, each step on an
-//! architecture that follows from seed and step (single path), or on a random one, the largest and the
-//! smallest (sandwich). `architecture` names one of the space; with `alone` the network has the weights of
-//! that one only.
+//! A supernet is a backbone, `supernet`: the loop of `supervised.rs` trains it, each step on an architecture
+//! that is drawn by seed and step (single path), or on such an architecture, the largest and the smallest
+//! (sandwich). `architecture` names one of the space; with `alone` the network has only the weights of that
+//! architecture.
 //!
-//! Of text it is a decoder without a source, or an encoder (`causal = false`).
+//! For text it is a decoder without a source, or an encoder (`causal = false`).
 //!
-//! Differs from the published code: experts and layers of which a step takes nothing stand still in it;
-//! there the moments of Adam move them on. Rows of a tensor that a step takes in part move on here too.
+//! Differs from the published code: experts and layers that a step does not use keep their weights; in the
+//! published code the moments of Adam continue to move them. In a tensor of which a step uses only a part,
+//! the other rows move here too.
 
 mod architecture;
 mod attention;

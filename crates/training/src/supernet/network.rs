@@ -6,12 +6,13 @@
 //! x = N(x + dropout(FFN(x)))                                            (4), Switch layer or mixture
 //! logits = slice(Embed) x                                               (5)
 //!
-//! (2) and (4) of a layer in a bottleneck are as wide as the layer (`bottleneck.rs`).
+//! In a bottleneck (2) and (4) have the width of the layer (`bottleneck.rs`).
 //!
-//! The chance of dropout is that of the config times d over the largest d; after a layer of several experts
-//! also times `expert_dropout_ratio`. In the published code the chance after attention does not go with d, and
-//! the ratio is that of all layers of a supernet of experts. In a sandwich the largest and the smallest architecture attend to the
-//! most and the fewest encoder outputs; in the published code both attend to two.
+//! The probability of dropout is that of the config times d over the largest d; after a layer of several
+//! experts it is also multiplied by `expert_dropout_ratio`. In the published code the probability after
+//! attention does not depend on d, and the ratio applies to all layers of a supernet of experts. In a
+//! sandwich the largest and the smallest architecture attend to the largest and the smallest number of
+//! encoder outputs; in the published code both attend to two.
 
 use backbones::{
     PassOfStep,
@@ -41,17 +42,17 @@ use super::{
 pub(super) struct SupernetLayer {
     pub(super) attention: MultiHead,
     pub(super) attention_norm: FrontNorm,
-    /// Of a decoder with a source: the attention to it, and its norm.
+    /// In a decoder with a source: the attention to the source, and its norm.
     pub(super) cross: Option<MultiHead>,
     pub(super) cross_norm: Option<FrontNorm>,
     pub(super) experts: SwitchLayer,
     pub(super) mixture: Option<Mixture>,
     pub(super) norm: FrontNorm,
-    /// The maps into the layer and out of it, if its width is not that of the stream.
+    /// The maps into the layer and out of it, if its width differs from that of the stream.
     pub(super) bottleneck: Option<Bottleneck>,
 }
 
-/// A supernet, or the network of one architecture alone.
+/// A supernet, or the network of a single architecture.
 #[derive(Module, Debug)]
 pub struct Supernet {
     pub(super) embedding: Embedding,
@@ -61,7 +62,7 @@ pub struct Supernet {
     pub(super) target: usize,
     #[module(skip)]
     pub(super) config: SupernetConfig,
-    /// The one of evaluation, and of training unless it is sampled.
+    /// The architecture in evaluation, and in training unless it is sampled.
     #[module(skip)]
     pub(super) architecture: Architecture,
 }
@@ -94,7 +95,7 @@ impl SupernetLayer {
 }
 
 impl Supernet {
-    /// A network for sources and targets of these `lengths`; for text there is no source.
+    /// Makes a network for sources and targets of these `lengths`; for text there is no source.
     pub(super) fn new(
         config: &SupernetConfig,
         architecture: Architecture,
@@ -137,7 +138,7 @@ impl Supernet {
         &self.architecture
     }
 
-    /// The same weights as another architecture of the space.
+    /// The same weights with another architecture of the space.
     pub fn with(mut self, architecture: Architecture) -> Self {
         self.architecture = architecture;
         self
@@ -151,7 +152,7 @@ impl Supernet {
         self.config.architecture == ArchitectureChoice::Named(Named::Sampled)
     }
 
-    /// Forward passes of a step on the same examples.
+    /// The number of forward passes of a step on the same examples.
     pub(super) fn passes_of_step(&self) -> usize {
         match (self.is_sampled(), self.config.paths) {
             (true, Paths::Sandwich) => 3,
@@ -187,7 +188,7 @@ impl Supernet {
         Some(Tensor::from_data(TensorData::new(values, [1, n]), &device.clone().inner()))
     }
 
-    /// The chance of dropout on one side of an architecture.
+    /// The probability of dropout on one side of an architecture.
     pub(super) fn dropout_of(&self, width: usize, experts: usize, widths: &[usize]) -> f64 {
         let widest = widths.iter().copied().max().unwrap_or(width);
         let rate = self.config.dropout * width as f64 / widest as f64;
@@ -238,7 +239,7 @@ impl Supernet {
         layer.norm.forward(x + dropout(pass, branch, rate))
     }
 
-    /// Reads sources `[B, S]` of which `counts` tokens are real.
+    /// Encodes sources `[B, S]` of which `counts` tokens are real.
     pub(super) fn encode(
         &self,
         pass: &mut Pass,
@@ -289,7 +290,7 @@ impl Supernet {
         Memory { layers: layers.filter_map(layer).collect() }
     }
 
-    /// The scores `[B, T, V]` after each of the tokens that follow those of the memory, if there is one.
+    /// The scores `[B, T, V]` after each of the tokens, which follow those of the memory, if there is one.
     pub(super) fn decode(
         &self,
         pass: &mut Pass,
@@ -333,7 +334,7 @@ impl Supernet {
     }
 }
 
-/// The keys and values of its own side that a layer of a decoder attends to.
+/// The keys and values of its own side to which a layer of a decoder attends.
 fn seen(memory: Option<&LayerMemory>, new: KeysValues) -> KeysValues {
     match memory.and_then(|memory| memory.own.clone()) {
         Some(own) => own.then(new),

@@ -1,9 +1,9 @@
 //! A predictor of latency from the sizes of an architecture, for a search in which measuring each candidate
 //! takes too long.
 //!
-//! Jawahar et al. *AutoMoE*. 2022. <https://arxiv.org/abs/2210.07535>, after HAT: three hidden layers of 400
-//! with ReLU on the numbers of `latency_features`, mean squared error of milliseconds over a unit, Adam.
-//! The published code has a fourth hidden layer, the first one, which its setting does not count.
+//! Jawahar et al. *AutoMoE*. 2022. <https://arxiv.org/abs/2210.07535>, following HAT: three hidden layers of
+//! 400 with ReLU on the numbers of `latency_features`, mean squared error of milliseconds divided by `unit`,
+//! Adam. The published code has a fourth hidden layer, the first one, which its setting does not count.
 
 use burn::{
     module::Module, nn::Linear, optim::GradientsParams, prelude::*, tensor::activation::relu,
@@ -20,15 +20,15 @@ config! {
     pub struct PredictorConfig {
         /// The width of the hidden layers.
         pub hidden: usize = 400,
-        /// Hidden layers.
+        /// The number of hidden layers.
         pub layers: usize = 3,
-        /// Steps.
+        /// The number of training steps.
         pub steps: usize = 5000,
-        /// Examples of a step.
+        /// The number of examples in a step.
         pub batch: usize = 128,
-        /// The rate of learning.
+        /// The learning rate.
         pub lr: f64 = 1e-5,
-        /// Milliseconds that are 1 for the network.
+        /// The number of milliseconds that corresponds to 1 in the network's output.
         pub unit: f64 = 200.0,
     }
 }
@@ -41,10 +41,10 @@ pub struct LatencyPredictor {
 }
 
 impl LatencyPredictor {
-    /// Learns from architectures as numbers, and their milliseconds.
+    /// Trains a predictor on architectures as numbers, and their latency in milliseconds.
     ///
     /// # Errors
-    /// If there are none, or if they differ in how many numbers they have.
+    /// If there are no architectures, or if they have different numbers of features.
     pub fn fit(
         config: &PredictorConfig,
         examples: &[(Vec<f32>, f64)],
@@ -90,7 +90,7 @@ impl LatencyPredictor {
         x
     }
 
-    /// The milliseconds of an architecture.
+    /// The predicted latency of an architecture in milliseconds.
     pub fn milliseconds(&self, features: &[f32]) -> f64 {
         let device = self.layers[0].weight.val().device();
         let x = TensorData::new(features.to_vec(), [1, features.len()]);
@@ -107,7 +107,7 @@ mod tests {
     #[test]
     fn it_learns_what_takes_time() {
         let (space, mut rng) = (SupernetSpace::default(), ChaCha8Rng::seed_from_u64(5));
-        // Time goes by layers and width, as that of a decoder does.
+        // The time depends on layers and width, like that of a decoder.
         let mut measured = || {
             let drawn = space.draw(&mut rng, true);
             let time = 5.0 + 0.4 * (drawn.decoder_layers * drawn.decoder_width) as f64;

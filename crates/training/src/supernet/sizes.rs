@@ -6,10 +6,10 @@ use super::{architecture::Architecture, config::SupernetConfig};
 #[derive(Clone, Copy)]
 pub(super) struct LayerSizes<'a> {
     pub(super) width: usize,
-    /// In a bottleneck: the width of the stream outside.
+    /// In a bottleneck: the width of the stream outside of the layer.
     pub(super) stream: Option<usize>,
     pub(super) heads: usize,
-    /// Width of the source, heads, number of outputs.
+    /// The width of the source, the number of heads, and the number of encoder outputs.
     pub(super) cross: Option<[usize; 3]>,
     pub(super) hidden: &'a [usize],
 }

@@ -8,7 +8,7 @@ use burn::{
 use kernels::{layer_norm, linear};
 use moe::Init;
 
-/// The first `n` along an axis.
+/// The first `n` entries along an axis.
 pub(super) fn front<const D: usize>(x: Tensor<D>, axis: usize, n: usize) -> Tensor<D> {
     match x.dims()[axis] == n {
         true => x,
@@ -26,13 +26,13 @@ pub(super) fn front_bias(map: &Linear, d_out: usize) -> Option<Tensor<1>> {
     map.bias.as_ref().map(|bias| front(bias.val(), 0, d_out))
 }
 
-/// The front of a linear map: `[.., d_in] -> [.., d_out]`, by the first rows and columns.
+/// The leading slice of a linear map: `[.., d_in] -> [.., d_out]`, by the first rows and columns.
 pub(super) fn front_linear<const D: usize>(map: &Linear, x: Tensor<D>, d_out: usize) -> Tensor<D> {
     let d_in = x.dims()[D - 1];
     linear(x, front_matrix(map, [d_in, d_out]), front_bias(map, d_out))
 }
 
-/// The same map with the first rows and columns alone, as parameters of the same names.
+/// The same map with only the first rows and columns, as parameters with the same names.
 pub(super) fn cut_linear(map: &Linear, size: [usize; 2]) -> Linear {
     let bias = map.bias.as_ref();
     Linear {
@@ -41,14 +41,14 @@ pub(super) fn cut_linear(map: &Linear, size: [usize; 2]) -> Linear {
     }
 }
 
-/// A parameter of the same name with another value.
+/// A parameter with the same name and another value.
 pub(super) fn cut<const D: usize>(param: &Param<Tensor<D>>, value: Tensor<D>) -> Param<Tensor<D>> {
     let value = value.detach();
     let value = if value.is_autodiff() { value.require_grad() } else { value };
     Param::initialized(param.id, value)
 }
 
-/// A layer norm, the front of which is used.
+/// A layer norm of which a leading slice is used.
 #[derive(Module, Debug)]
 pub(super) struct FrontNorm {
     gamma: Param<Tensor<1>>,
@@ -57,21 +57,21 @@ pub(super) struct FrontNorm {
 }
 
 impl FrontNorm {
-    /// For streams of at most this width.
+    /// Makes a norm for streams of at most this width.
     pub(super) fn new(init: &Init, name: &str, width: usize, epsilon: f64) -> Self {
         let init = init.at(name);
         let gamma = init.constant("gamma", [width], 1.0);
         Self { gamma, beta: init.constant("beta", [width], 0.0), epsilon }
     }
 
-    /// `[B, T, d]`.
+    /// Normalises a stream `[B, T, d]`.
     pub(super) fn forward(&self, x: Tensor<3>) -> Tensor<3> {
         let [.., d] = x.dims();
         let (gamma, beta) = (front(self.gamma.val(), 0, d), front(self.beta.val(), 0, d));
         layer_norm(x, gamma, Some(beta), self.epsilon)
     }
 
-    /// The same for this width alone.
+    /// The same with only this width.
     pub(super) fn cut(&self, width: usize) -> Self {
         Self {
             gamma: cut(&self.gamma, front(self.gamma.val(), 0, width)),

@@ -7,18 +7,19 @@
 //! e_1, .., e_k = those of the largest p                    (2), the first among equals
 //! y = sum_i p_{e_i} FFN_{e_i}(x)                           (3)
 //!
-//! With one expert p is 1: a dense network, to the bit. The balance loss is in `balance.rs`.
+//! With one expert p is 1, and the layer is bitwise a dense network. The balance loss is in `balance.rs`.
 //!
-//! The switches of the published code, of which its recipes change none:
+//! Options of the published code, all of which its recipes leave at their defaults:
 //!
-//! - `scaled = false`: the factor in (3) is p / stopgrad(p), 1 with the gradient of p.
-//! - `capacity_factor`: an expert has places for capacity_factor T / N tokens, rounded down. Which of more
-//!   tokens have one is random; the others pass with y = p x.
-//!   In evaluation too, as there: of few tokens, as in decoding, all may be dropped.
-//! - `identity`: the first of several experts gives x back.
+//! - `scaled = false`: the factor in (3) is p / stopgrad(p), which is 1 and has the gradient of p.
+//! - `capacity_factor`: an expert has capacity for capacity_factor T / N tokens, rounded down. If it has more
+//!   tokens, a random subset is kept; the others pass with y = p x. This also applies in evaluation, as in
+//!   the published code: with few tokens, as in decoding, all may be dropped.
+//! - `identity`: the first of several experts returns x.
 //!
-//! Differs from the published code: padding takes no place and counts in no loss; a layer of one expert is a
-//! dense network also with `identity`; dropout comes behind (3), and no more of it in layers of one expert.
+//! Differs from the published code: padding takes no capacity and contributes to no loss; a layer of one
+//! expert is a dense network even with `identity`; dropout is applied after (3), and not additionally inside
+//! of layers of one expert.
 
 mod balance;
 mod routes;
@@ -41,9 +42,9 @@ use routes::Routes;
 /// A layer of experts.
 #[derive(Module, Debug)]
 pub struct SwitchLayer {
-    /// `[D, E]`; none where there is one expert at most.
+    /// The router, `[D, E]`; none if there is at most one expert.
     pub router: Option<Linear>,
-    /// The experts; the first one is missing where it is never anything but the identity.
+    /// The experts; the first one is missing if it is always the identity.
     pub experts: Vec<Option<Expert>>,
     balance: f64,
     #[module(skip)]
@@ -51,7 +52,7 @@ pub struct SwitchLayer {
 }
 
 impl SwitchLayer {
-    /// Experts of at most these hidden widths.
+    /// Makes experts of at most these hidden widths.
     pub fn new(config: &SupernetConfig, width: usize, hidden: &[usize], init: &Init) -> Self {
         let n = hidden.len();
         let may_be_alone = !config.alone && config.space.experts.contains(&1);
@@ -68,18 +69,18 @@ impl SwitchLayer {
         }
     }
 
-    /// The only expert of a dense network.
+    /// The single expert of a dense network.
     ///
     /// # Panics
-    /// If it never is one.
+    /// If the first expert is always the identity.
     pub fn first(&self) -> &Expert {
         self.experts[0].as_ref().expect("the expert of a dense network has weights")
     }
 
-    /// `[B, T, d] -> [B, T, d]` by the first experts, with the first `hidden` inner numbers of each.
+    /// `[B, T, d] -> [B, T, d]` by the first experts, with the first `hidden` hidden units of each.
     ///
     /// # Panics
-    /// If it has fewer experts or inner numbers.
+    /// If the layer has fewer experts or hidden units.
     pub fn forward(&self, pass: &mut Pass, x: Tensor<3>, hidden: &[usize]) -> Tensor<3> {
         let n = hidden.len();
         let (Some(router), true) = (&self.router, n > 1) else {
@@ -113,8 +114,8 @@ impl SwitchLayer {
         }
     }
 
-    /// The outputs of each expert for its tokens, `[N, d]`, in the order of the tokens; dropped ones stay
-    /// as they are.
+    /// The outputs of each expert for its tokens, `[N, d]`, in the order of the tokens; dropped tokens stay
+    /// unchanged.
     fn carry_out(
         &self,
         x: Tensor<2>,
@@ -172,7 +173,7 @@ impl SwitchLayer {
         });
     }
 
-    /// The same with the experts of an architecture alone, as its config has them.
+    /// The same with only the experts of an architecture, in the form that its config describes.
     pub(super) fn cut(&self, config: &SupernetConfig, width: usize, hidden: &[usize]) -> Self {
         let n = hidden.len();
         let router = self.router.as_ref().filter(|_| n > 1);
@@ -191,11 +192,11 @@ impl SwitchLayer {
 
 /// Counts of the tokens that the experts of a layer have processed, real tokens only.
 struct Carried {
-    /// Tokens of each expert.
+    /// The number of tokens of each expert.
     load: Vec<f64>,
-    /// The sum of what their outputs are multiplied by.
+    /// The sum of the factors by which the outputs are multiplied.
     weight: Vec<f64>,
-    /// The expert of a token for each of its choices, by token.
+    /// For each token, the expert of each of its choices.
     experts: Vec<Vec<usize>>,
 }
 
@@ -218,7 +219,7 @@ impl Carried {
         found
     }
 
-    /// The number of different experts of some tokens.
+    /// The number of distinct experts of some tokens.
     fn experts_of(&self, rows: std::ops::Range<usize>) -> usize {
         let mut experts = self.experts[rows].concat();
         experts.sort_unstable();

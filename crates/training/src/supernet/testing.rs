@@ -1,11 +1,11 @@
-//! Scaffold: layers with the numbers that references were given.
+//! Test scaffold: layers with the numbers of the reference implementations.
 
 use burn::{nn::Linear, prelude::*};
 use moe::Init;
 
 pub(super) use crate::worked::fill;
 
-/// A map with a matrix that is given as `[d_out, d_in]`, and a bias.
+/// A map with a bias and a matrix that is given as `[d_out, d_in]`.
 pub(super) fn given_linear(weight: u64, bias: u64, size: [usize; 2]) -> Linear {
     scaled_linear((weight, bias), size, 1.0)
 }

@@ -85,7 +85,7 @@ fn logits(network: &Supernet, input: Input) -> Vec<f32> {
     numbers(network.forward(&mut Pass::eval(), input))
 }
 
-/// The config of the network of one architecture alone.
+/// The config of the network of a single architecture.
 fn alone(config: &SupernetConfig, architecture: &Architecture) -> SupernetConfig {
     let pair = architecture.encoder_width > 0;
     let genes = Genes {
@@ -149,7 +149,7 @@ fn a_slice_gives_what_its_weights_alone_give_to_the_bit() {
             let config = alone(&config(), &drawn);
             let own = supernet.extract(&drawn, &config);
             assert_eq!(logits(&own, input.clone()), shared);
-            // It has the parameters of a network that is built like this, and those that are counted.
+            // It has the parameters of a network that is built with this config, and as many as are counted.
             let fresh = built(&config, domain);
             assert_eq!(fresh.num_params(), own.num_params());
             let table = 13 * drawn.encoder_width.max(drawn.decoder_width);
@@ -190,7 +190,7 @@ fn a_slice_has_the_switches_of_its_supernet() {
 fn one_expert_everywhere_is_the_dense_network_to_the_bit() {
     let (sparse, plain) = (built(&config(), PAIRS), built(&dense(None), PAIRS));
     let architecture = plain.space().largest(true);
-    // The same initial weights, in a network that knows no router and no further experts.
+    // The same initial weights as in a network without a router and further experts.
     assert!(
         plain
             .encoder
@@ -344,7 +344,7 @@ fn operations_by_hand() {
     // Two layers of three experts of 10 each: two thirds of them are idle for a token.
     let idle = 2.0 * 2.0 * (2.0 * 12.0 * 10.0 + 10.0 + 12.0);
     assert_eq!(largest.params - largest.active_params, idle);
-    // A token that has two of the three leaves one third idle.
+    // If a token uses two of the three experts, one third is idle.
     let switch = SupernetRouting { k: 2, ..SupernetRouting::default() };
     let two = built(&SupernetConfig { switch, ..config() }, TEXT).cost();
     assert_eq!(two.params - two.active_params, idle / 2.0);

@@ -1,4 +1,4 @@
-//! What the tests of whole trainings have in common, in `src` too: tasks, networks, and watches.
+//! Shared parts of the tests of whole trainings, in `src` too: tasks, networks, and watches.
 
 #![allow(dead_code, reason = "each test uses a part of it")]
 
@@ -40,7 +40,7 @@ pub(crate) fn network_of(
     build(backbone, &spec, &Init::new(seed, &Device::flex().autodiff())).unwrap()
 }
 
-/// Stops a run in its n-th step since it began or went on, if ever.
+/// A watch that stops a run in its n-th step since it began or continued, if a step is given.
 #[derive(Default)]
 pub(crate) struct StopAfter {
     steps: Option<usize>,

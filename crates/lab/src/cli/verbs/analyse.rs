@@ -97,7 +97,8 @@ impl AnalyseArgs {
         Ok(tables)
     }
 
-    /// The tables of the analyses of the network. One that was not requested by name may not apply.
+    /// The tables of the analyses of the network. An analysis that was not requested by name is left out if
+    /// it does not apply.
     fn of_network(&self, subject: &Subject, session: &Session) -> anyhow::Result<Vec<Table>> {
         let mut tables = Vec::new();
         for (what, _) in probes::PROBES.iter().filter(|(what, _)| self.asks_for(what)) {
@@ -140,17 +141,18 @@ fn known(what: &[String]) -> anyhow::Result<()> {
 
 /// The traces of a network, or of one side of an encoder-decoder.
 struct Side {
-    /// `encoder`, `decoder`, or nothing.
+    /// The name of the side: `encoder`, `decoder`, or empty.
     name: &'static str,
     traces: Vec<Trace>,
 }
 
-/// A title with the side before it.
+/// A title with the name of the side in front.
 fn titled(side: &str, title: &str) -> String {
     if side.is_empty() { title.into() } else { format!("{side}: {title}") }
 }
 
-/// The traces that a run has written, or that of its end; of an encoder-decoder those of each side.
+/// The traces that a run has written, or else one of its trained network; for an encoder-decoder, those of
+/// each side.
 fn traces_of(folder: &Path, spec: &RunSpec, builder: &ModelBuilder) -> anyhow::Result<Vec<Side>> {
     let mut sides = Vec::new();
     for name in ["", SIDES[0], SIDES[1]] {

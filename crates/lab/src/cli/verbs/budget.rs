@@ -1,4 +1,5 @@
-//! `budget`: what a suite holds equal, which sizes follow from it, and how much memory each method needs.
+//! `budget`: the quantity that a suite holds equal, the sizes that follow from it, and the memory that each
+//! method needs.
 
 use clap::Args;
 use report::{Cell, Column, Kind, NumberForm, Table};

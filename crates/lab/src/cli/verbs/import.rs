@@ -89,8 +89,8 @@ struct Converted {
 }
 
 impl Import {
-    /// Makes the run and evaluates it; gives the file too that was written for it. Of a run that fails, since its
-    /// numbers are not finite, nothing is left.
+    /// Makes the run and evaluates it; also returns the file that was written for the run. A run that fails
+    /// because its numbers are not finite leaves no files.
     fn imported(
         &self,
         session: &Session,
@@ -122,14 +122,15 @@ impl Import {
         }
     }
 
-    /// The name of the run: as it is given, or that of the folder or file.
+    /// The name of the run: the given name, or that of the folder or file.
     fn run_name(&self) -> anyhow::Result<String> {
         let path = Path::new(&self.checkpoint).canonicalize()?;
         let own = || path.file_name().unwrap_or_default().to_string_lossy().to_string();
         Ok(self.name.clone().unwrap_or_else(own))
     }
 
-    /// Writes the tokeniser of a GGUF file beside it, unless it is there. Its path if it was written.
+    /// Writes the tokeniser of a GGUF file beside the file, unless it exists. Returns its path if it was
+    /// written.
     fn unpack_tokenizer(&self, session: &Session) -> anyhow::Result<Option<PathBuf>> {
         let checkpoint = CheckpointFiles::open(Path::new(&self.checkpoint))?;
         let place = checkpoint.tokenizer_place();
@@ -186,9 +187,9 @@ impl Import {
     }
 }
 
-/// Whether a file has this JSON.
+/// Whether a file contains this JSON.
 fn has(path: &Path, json: &Value) -> bool {
-    // However it is set, it is not many times as long.
+    // No formatting makes the text many times as long.
     let most = 16 * json.to_string().len() as u64;
     let read = read_regular(path, most).ok();
     let read = read.and_then(|bytes| serde_json::from_slice::<Value>(&bytes).ok());

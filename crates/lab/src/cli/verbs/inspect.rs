@@ -58,13 +58,13 @@ impl Verb for Inspect {
     }
 }
 
-/// Checks names and shapes against the network, of which nothing is made.
+/// Checks names and shapes against the network, whose weights are not made.
 fn fits(
     model: &ImportedNetwork,
     checkpoint: &CheckpointFiles,
     plugins: &Plugins,
 ) -> anyhow::Result<()> {
-    // Before a network is made of sizes that the checkpoint cannot have.
+    // The check comes before a network is made of sizes that the checkpoint cannot have.
     let width = model.backbone.options.get("width").and_then(Value::as_u64).unwrap_or(0);
     let embedding = width.saturating_mul(tokens_of_tokenizer(model.domain).unwrap_or(0) as u64);
     let numbers = count_of_numbers(checkpoint);
@@ -78,7 +78,7 @@ fn fits(
     check(&network, &model.rules, checkpoint)
 }
 
-/// Of all tensors.
+/// The number of values in all tensors.
 fn count_of_numbers(checkpoint: &CheckpointFiles) -> usize {
     checkpoint.tensors().map(|(_, stored)| stored.len()).sum()
 }
@@ -123,7 +123,7 @@ fn about(checkpoint: &CheckpointFiles, model: &ImportedNetwork, warnings: Vec<St
     })
 }
 
-/// The kind of the checkpoint, and its network as settings of a suite.
+/// Describes the kind of the checkpoint, and its network as the settings of a suite.
 fn in_words(about: &Value, model: &ImportedNetwork) -> anyhow::Result<String> {
     let tokenizer = match &about["tokenizer"] {
         Value::Bool(true) => "yes",
@@ -143,7 +143,7 @@ fn in_words(about: &Value, model: &ImportedNetwork) -> anyhow::Result<String> {
     ))
 }
 
-/// TOML has no word for nothing.
+/// Removes nulls, which TOML cannot express.
 fn without_nulls(value: Value) -> Value {
     match value {
         Value::Object(table) => {

@@ -36,7 +36,7 @@ impl Kind {
         self.to_possible_value().map(|value| value.get_name().to_string()).unwrap_or_default()
     }
 
-    /// All that there is, as JSON.
+    /// The items of this kind, as JSON.
     fn entries(self, plugins: &Plugins, suites: &[Suite]) -> Value {
         match self {
             Kind::Routers => routers(plugins),
@@ -52,7 +52,7 @@ impl Kind {
     }
 }
 
-/// Routers, with what each turns out to be when it is built.
+/// The routers, each with the facts found by building it.
 fn routers(plugins: &Plugins) -> Value {
     let routers = &plugins.library.routers;
     let mut entries = routers.to_json();
@@ -97,13 +97,14 @@ impl Verb for List {
     }
 }
 
-/// The columns of the terminal, or those of a page.
+/// The width of the terminal in columns, or a default width.
 fn columns() -> usize {
     const PAGE: usize = 100;
     Term::stdout().size_checked().map_or(PAGE, |(_, columns)| columns.into())
 }
 
-/// Names at the left; beside each what it is, what it turns out to be, and the paper.
+/// The entries as text: names on the left, and beside each its description, the facts found by building it,
+/// and its paper.
 fn lines(entries: &Value, columns: usize) -> String {
     let text = |entry: &Value, key: &str| entry[key].as_str().unwrap_or_default().to_string();
     let entries: Vec<&Value> = entries.as_array().into_iter().flatten().collect();
@@ -119,7 +120,7 @@ fn lines(entries: &Value, columns: usize) -> String {
     entries.iter().map(of).collect()
 }
 
-/// The words of a text in lines of at most `room` letters; of an empty one none.
+/// The words of a text in lines of at most `room` letters; no line for an empty text.
 fn wrapped(text: &str, room: usize) -> Vec<String> {
     match text.is_empty() {
         true => Vec::new(),

@@ -26,7 +26,7 @@ mod trace;
 
 use super::verb::VerbEntry;
 
-/// All of them, in the order in which help lists them.
+/// All verbs, in the order in which the help lists them.
 pub(super) fn all() -> Vec<VerbEntry> {
     vec![
         VerbEntry::of::<run::Run>(),

@@ -57,7 +57,7 @@ pub(crate) enum What {
     Experiment,
 }
 
-/// The program and the suite of an experiment.
+/// The program and the suite of an experiment from the template folder of this name.
 macro_rules! template {
     ($kind:literal) => {
         [
@@ -73,7 +73,7 @@ const MEMBER: &str = include_str!("../../../templates/member.toml");
 const ALONE: &str = include_str!("../../../templates/alone.toml");
 
 impl What {
-    /// The program and the suite of an experiment with such a plug-in.
+    /// The program and the suite of an experiment with a plug-in of this kind.
     fn template(self) -> [&'static str; 2] {
         match self {
             What::Router | What::Experiment => template!("router"),
@@ -84,7 +84,7 @@ impl What {
         }
     }
 
-    /// The names of the plug-ins of its kind.
+    /// The names of the existing plug-ins of this kind.
     fn taken(self, plugins: &Plugins) -> Vec<&'static str> {
         fn names<B>(of: &Registry<B>) -> Vec<&'static str> {
             of.iter().map(|(name, _)| name).collect()
@@ -100,7 +100,7 @@ impl What {
     }
 }
 
-/// Writes it, and says what to do with it.
+/// Writes the files, and returns the instructions for their use.
 pub(crate) fn new(what: What, name: &str) -> anyhow::Result<String> {
     check_name(name)?;
     let here = std::env::current_dir().context("the current folder")?;
@@ -114,14 +114,15 @@ pub(crate) fn new(what: What, name: &str) -> anyhow::Result<String> {
     }
 }
 
-/// Names are words in lower case, joined by dashes: they become files and types.
+/// Checks that a name consists of lower-case words joined by dashes: it becomes the name of files and types.
 fn check_name(name: &str) -> anyhow::Result<()> {
     let word = |word: &str| {
         word.starts_with(|c: char| c.is_ascii_lowercase())
             && word.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit())
     };
     ensure!(name.split('-').all(word), "{name:?} is not a name; an example: my-router");
-    // A file is a module, and a package a crate: neither may be a keyword or a crate that it uses.
+    // A file is a module and a package is a crate: neither may have the name of a keyword or of a crate that
+    // it uses.
     ensure!(!TAKEN.contains(&name), "{name:?} is taken by the language or by MoeLab");
     let title = title(name);
     let prelude = include_str!("../../prelude.rs").lines().filter(|line| !line.starts_with("//"));
@@ -134,7 +135,7 @@ fn check_name(name: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Keywords of Rust, and crates by whose names a plug-in is written.
+/// Keywords of Rust, and crates that the code of a plug-in refers to by name.
 const TAKEN: [&str; 62] = [
     "abstract", "alloc", "as", "async", "await", "become", "box", "break", "burn", "const",
     "continue", "core", "crate", "do", "dyn", "else", "enum", "extern", "false", "final", "fn",
@@ -144,11 +145,11 @@ const TAKEN: [&str; 62] = [
     "typeof", "unsafe", "unsized", "use", "virtual", "where", "while",
 ];
 
-/// Types of Burn's prelude, and of Rust's.
+/// Types of the preludes of Burn and of Rust.
 const OF_BURN: &str =
     " Bool Box Device Float Int Option Result Shape Some String Tensor TensorData Vec";
 
-/// The workspace around a folder.
+/// The workspace that contains a folder.
 pub fn workspace(here: &Path) -> Option<PathBuf> {
     let is_root = |folder: &&Path| folder.join("crates/routers/src/lib.rs").is_file();
     here.ancestors().find(is_root).map(Path::to_path_buf)
@@ -181,7 +182,7 @@ fn router(root: &Path, name: &str) -> anyhow::Result<String> {
     ))
 }
 
-/// Puts a line into the last block of lines that start like this, in alphabetical order.
+/// Inserts a line in alphabetical order into the last block of lines with this beginning.
 fn insert(text: &str, start: &str, line: &str) -> anyhow::Result<String> {
     let mut lines: Vec<&str> = text.lines().collect();
     let last = lines.iter().rposition(|line| line.starts_with(start));
@@ -193,7 +194,7 @@ fn insert(text: &str, start: &str, line: &str) -> anyhow::Result<String> {
     Ok(lines.join("\n") + "\n")
 }
 
-/// Puts a line after the last one that has this in it.
+/// Inserts a line after the last line that contains `part`.
 fn append(text: &str, part: &str, line: &str) -> anyhow::Result<String> {
     let mut lines: Vec<&str> = text.lines().collect();
     let last = lines.iter().rposition(|line| line.contains(part));
@@ -217,7 +218,7 @@ fn experiment(what: What, parent: &Path, name: &str, member: bool) -> anyhow::Re
     write_new(&folder.join("README.md"), &fill(README, name))?;
     write_new(&source.join("main.rs"), &fill(program, name))?;
     if !member {
-        // The same versions of everything as in MoeLab itself.
+        // The experiment pins the same versions of all dependencies as MoeLab.
         let lock = lab.join("../../Cargo.lock");
         if lock.exists() {
             fs::copy(&lock, folder.join("Cargo.lock")).context("the lock file")?;
@@ -230,7 +231,7 @@ fn experiment(what: What, parent: &Path, name: &str, member: bool) -> anyhow::Re
     Ok(format!("wrote {}; now:\n  {run}\n", folder.display()))
 }
 
-/// The template with the name in it, which is `Sample` and `sample` there.
+/// The template with its placeholders `Sample` and `sample` replaced by the name.
 fn fill(template: &str, name: &str) -> String {
     template.replace("Sample", &title(name)).replace("sample", name)
 }

@@ -1,5 +1,5 @@
-//! `prune`: drops experts of a trained run. The smaller network is a run of its own, which starts
-//! from the old one and may be trained further.
+//! `prune`: drops experts of a trained run. The smaller network is a separate run that starts from the old
+//! one and may be trained further.
 
 use std::{path::Path, time::Instant};
 
@@ -65,7 +65,7 @@ pub(crate) struct Prune {
     json: JsonArgs,
 }
 
-/// A network's size, work and quality.
+/// The size, the work and the quality of a network.
 #[derive(Serialize)]
 struct NetworkFacts {
     experts: Vec<usize>,
@@ -122,7 +122,7 @@ fn smaller(
 ) -> anyhow::Result<RunSpec> {
     let Prune { ratio, rule, gone, steps, .. } = args.clone();
     let mut config = before.config.clone();
-    // What the old run began with and learnt from is its own.
+    // The parts, the teacher and the upcycling of the old run do not apply to the smaller one.
     config.parts.clear();
     (config.teacher, config.distill, config.upcycle) = (None, None, None);
     config.from = Some(Box::new(before.config.clone()));
@@ -139,14 +139,14 @@ fn smaller(
         typed(settings.value()).map_err(|(path, why)| at(&settings, &path, why))?;
     let config = RunConfig { from: Some(Box::new(before.config.clone())), ..config };
     config.check(&settings, plugins, &*before.data)?;
-    // The old run may be of other code than this program's, so its name counts.
+    // The old run may come from other code than this program's, so its name is part of the identity.
     let origin = Origin { plugins, program, device: &args.device.device };
     let id = after(&origin.run_id(&config, &before.digest, before.seed, false), &before.id);
     let method = format!("{}, pruned", before.method);
     Ok(RunSpec { method, config, from: Some(Box::new(before.clone())), id, ..before.clone() })
 }
 
-/// Both networks, evaluated in turns, so that what disturbs the machine disturbs both.
+/// The facts of both networks, evaluated in alternation, so that disturbances of the machine affect both.
 fn facts(builder: &ModelBuilder, specs: [&RunSpec; 2]) -> anyhow::Result<[NetworkFacts; 2]> {
     const ROUNDS: usize = 3;
     let models = [builder.trained(specs[0])?.0, builder.trained(specs[1])?.0];
@@ -237,7 +237,7 @@ fn parse_ratio(text: &str) -> Result<Ratio, String> {
     }
 }
 
-/// A name as it stands in configs; the error lists the known ones.
+/// Parses a name as it is written in configs; the error lists the known names.
 fn parse_name<T: DeserializeOwned>(text: &str) -> Result<T, String> {
     typed(Value::String(text.into())).map_err(|(_, why)| why)
 }

@@ -63,7 +63,7 @@ impl Verb for Report {
         let written = write_out_with(&out, |file| {
             page_into(&page, file).unwrap_or_else(|err| Err(io::Error::other(err)))
         });
-        // What is wrong with the page comes without the place of the file.
+        // A fault of the page itself is reported without the place of the file.
         written.map_err(|err| match err.downcast_ref().and_then(io::Error::get_ref) {
             Some(of_page) if of_page.is::<report::Error>() => anyhow!("{of_page}"),
             _ => err,
@@ -72,7 +72,7 @@ impl Verb for Report {
     }
 }
 
-/// Puts a block into a page, between its marks.
+/// Replaces the block between the marks of this name in a page.
 fn rewrite(path: &Path, name: &str, block: &str) -> anyhow::Result<()> {
     let place = || path.display().to_string();
     let page = files::read_text(path).with_context(place)?;

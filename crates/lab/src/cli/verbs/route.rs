@@ -1,6 +1,5 @@
-//! `route`: one router on one input, without a network and without training. What goes in and what
-//! comes out are files that any other program can read, so a router can be compared with another
-//! implementation, or examined.
+//! `route`: one router on one input, without a network and without training. Input and output are files that
+//! any other program can read, so that a router can be inspected or compared with another implementation.
 
 use std::path::PathBuf;
 
@@ -71,7 +70,7 @@ impl Verb for RouteArgs {
     }
 }
 
-/// Routes, writes the plan, and gives losses, metrics and loads as JSON.
+/// Routes the units, writes the plan, and returns losses, metrics and loads as JSON.
 fn route(call: &RouteArgs, plugins: &Plugins) -> anyhow::Result<String> {
     not_of_a_run(&call.out)?;
     let (device, choice) = (call.device.open()?, call.choice(plugins)?);
@@ -112,7 +111,7 @@ fn route(call: &RouteArgs, plugins: &Plugins) -> anyhow::Result<String> {
 }
 
 impl RouteArgs {
-    /// The router with every default written out.
+    /// The router's settings with all defaults filled in.
     fn choice(&self, plugins: &Plugins) -> anyhow::Result<Choice> {
         let place = || format!("--config {}", self.config);
         let config: Value = serde_json::from_str(&self.config).with_context(place)?;
@@ -122,7 +121,7 @@ impl RouteArgs {
         Ok(plugins.library.routers.complete(&Choice { kind: self.router.clone(), options })?)
     }
 
-    /// The pass, with what the file has for it beside the units: tokens, clusters and noise.
+    /// The pass, with the data of the file in addition to the units: tokens, clusters and noise.
     fn pass(
         &self,
         tensors: &mut Tensors,
@@ -174,7 +173,7 @@ impl RouteArgs {
     /// The output: the plan, the scores, and with --train the states after the pass.
     ///
     /// # Errors
-    /// Numbers that are not finite, and given noise that was not drawn.
+    /// If numbers are not finite, or given noise was not drawn.
     fn results(
         &self,
         plan: &Plan,
@@ -190,7 +189,8 @@ impl RouteArgs {
         finite(&out)?;
         out.extend(numbers(plan));
         if self.train {
-            // Without autodiff nothing asks for a gradient, so what is trained is known from before.
+            // Without autodiff no parameter requires a gradient, so the trained parameters were recorded
+            // before.
             let is_state =
                 |path: &str| known.iter().any(|known| known.path == path && !known.trained);
             let states = numbers_of(router, |parameter| is_state(&parameter.path));
@@ -248,7 +248,7 @@ fn units(tensors: &mut Tensors, device: &Device) -> anyhow::Result<Tensor<3>> {
     Ok(Tensor::from_data(x, device))
 }
 
-/// Takes whole numbers for each unit out of the tensors of a file, if they are there.
+/// Takes a tensor of one whole number per unit out of the tensors of a file, if the file has it.
 fn whole_numbers(
     tensors: &mut Tensors,
     name: &str,
@@ -289,7 +289,7 @@ fn numbers(plan: &Plan) -> Tensors {
     }
 }
 
-/// The noise that the router draws, and its origin.
+/// The noise that the router draws, with the origin of each tensor.
 fn list(wanted: &[Parameter], from_file: &[String]) -> Value {
     let one = |known: &Parameter| {
         let from = if from_file.contains(&known.path) { "file" } else { "seed" };
@@ -302,7 +302,7 @@ fn by_name(values: Vec<(String, f64)>) -> Map<String, Value> {
     values.into_iter().map(|(name, value)| (name, json!(value))).collect()
 }
 
-/// Loads as every table measures them.
+/// The loads, as measured in every table.
 fn load(plan: &Plan, flops_per_unit: f64) -> Value {
     let report = LayerReport::of_plan(plan);
     json!({

@@ -1,4 +1,4 @@
-//! `run`: trains what is missing, then prints the table.
+//! `run`: trains the missing runs, then prints the table.
 
 use std::{fs, path::PathBuf};
 
@@ -27,7 +27,7 @@ use crate::{
     store::{Ended, Environment, Request, Store},
 };
 
-/// The error if a part of a suite is to be published.
+/// The error if only a part of a suite would be published.
 const PART: &str = "--publish is for a whole suite: not with --seeds, --only, --set, --smoke, --shard or \
                     --device; write another suite instead";
 
@@ -92,7 +92,7 @@ impl Verb for Run {
 }
 
 impl RunOptions {
-    /// Trains the runs of a suite, the default one if none is named, and gives its table.
+    /// Trains the runs of a suite, or of the default one if none is named, and returns its table.
     pub(crate) fn train(&self, name: Option<&str>, session: &Session) -> anyhow::Result<Answer> {
         let world = &session.world;
         if self.shard.is_none() {
@@ -140,7 +140,7 @@ impl RunOptions {
         self.lead((&source, &request), (suite, searcher), &runner, session)
     }
 
-    /// Trains the runs and gives their table, in the process that leads the others.
+    /// Trains the runs and returns their table; called in the leading process.
     fn lead(
         &self,
         (source, request): (&Source, &Request),
@@ -151,7 +151,7 @@ impl RunOptions {
         let store = runner.store;
         let (trained, results) =
             self.train_all(&mut suite, searcher, (request, runner), session)?;
-        // Before the results, which have numbers on routing that follow from traces.
+        // Traces come before the results, which contain numbers on routing that are computed from traces.
         let traced = match self.watch.trace && !session.is_stopped() {
             true => trace_the_others(&suite, runner),
             false => Ok(()),
@@ -166,7 +166,7 @@ impl RunOptions {
         if let Some(tracer) = &runner.tracer {
             session.say(&timing::table(tracer).render(Format::Text));
         }
-        // The error of one run leaves the table of the others.
+        // An error of one run does not suppress the table of the others.
         if let Err(err) = trained.and(written).and(traced) {
             let table = comparison(&runs, &Query::default());
             let text = table.map(|tables| render(&tables, self.format.get())).unwrap_or_default();
@@ -200,8 +200,8 @@ impl RunOptions {
         Ok(said.iter().map(|sentence| format!("\n{sentence}\n")).collect())
     }
 
-    /// Tunes and searches where the suite says so, then trains the runs of this part. Returns whether
-    /// all of them could be trained, and the results of the searches, whose runs join the suite.
+    /// Tunes and searches if the suite says so, then trains the runs of this part. Returns whether all of
+    /// them could be trained, and the results of the searches, whose runs join the suite.
     fn train_all(
         &self,
         suite: &mut SuitePlan,
@@ -227,14 +227,14 @@ impl RunOptions {
     }
 }
 
-/// Gathers the results of a suite, and writes them. The second value tells whether they could be written.
+/// Gathers the results of a suite and writes them. The second value is whether they could be written.
 fn write_results(
     suite: &SuitePlan,
     results: &[SearchResult],
     request: &Request,
     store: &Store,
 ) -> anyhow::Result<(Runs, anyhow::Result<()>)> {
-    // The last process that writes the results has counted all runs that the others have trained.
+    // The lock makes the last process that writes the results include all runs that the others have trained.
     let locked = request.lock(store.root())?;
     let mut runs = rows(suite, store)?;
     runs.rows.extend(search_rows(suite, results, store)?);
@@ -274,7 +274,7 @@ impl RunOptions {
         Ok(Planned { source, wanted, request, environment, suite })
     }
 
-    /// Refuses to share out a suite that searches.
+    /// Refuses to split a suite that searches into parts.
     fn searches_alone(&self, name: &str, processes: usize) -> anyhow::Result<()> {
         let why = format!(
             "suite {name:?} has [search], where what is tried next depends on what was tried before"
@@ -287,7 +287,7 @@ impl RunOptions {
         Ok(())
     }
 
-    /// Refuses processes that have planned different things.
+    /// Refuses to continue if the processes have planned different runs.
     fn same_plan(
         &self,
         suite: &SuitePlan,
@@ -304,8 +304,8 @@ impl RunOptions {
         together::same(world, &facts)
     }
 
-    /// The device, and the folder of runs, which all processes have to share. It is not made for what is
-    /// refused.
+    /// The device, and the folder of runs, which all processes must share. The folder is not created if the
+    /// run is refused.
     fn open_together(
         &self,
         suite: &SuitePlan,
@@ -336,7 +336,7 @@ impl RunOptions {
 }
 
 impl RunOptions {
-    /// Refuses a suite with a run that needs more memory than there is.
+    /// Refuses a suite with a run that needs more memory than the machine has.
     fn check_memory(&self, suite: &SuitePlan, session: &Session) -> anyhow::Result<()> {
         let given = self.memory.map(|gigabytes| 1e9 * gigabytes);
         let Some(most) = given.or_else(memory::of_machine) else { return Ok(()) };
@@ -362,8 +362,8 @@ fn say_budget(suite: &SuitePlan, name: &str, session: &Session) {
     }
 }
 
-/// Tries the settings of all methods, writes down how they did, and gives the runs that are to be
-/// trained with the best of them.
+/// Tries the settings of all methods, writes down their results, and returns the runs that are to be trained
+/// with the best settings.
 fn tune(
     tuning: &TuningPlan,
     suite: &SuitePlan,
@@ -393,7 +393,7 @@ fn tune(
     })
 }
 
-/// Tries settings, rung by rung, as far as the trials of other parts allow.
+/// Tries settings, rung by rung, as far as the trials of the other parts allow.
 fn climb(tuning: &TuningPlan, runner: &Runner, part: Option<Shard>) -> anyhow::Result<()> {
     for rung in 0..tuning.rungs() {
         let Some(trials) = tuning.rung(rung, runner.store)? else { break };
@@ -402,7 +402,7 @@ fn climb(tuning: &TuningPlan, runner: &Runner, part: Option<Shard>) -> anyhow::R
     Ok(())
 }
 
-/// Part `index` of `count`, from 0.
+/// Part `index` of `count`, counted from 0.
 #[derive(Clone, Copy)]
 struct Shard {
     index: usize,
@@ -413,13 +413,13 @@ fn parse_shard(text: &str) -> Result<Shard, String> {
     let parts: Option<(usize, usize)> =
         text.split_once('/').and_then(|(k, n)| Some((k.parse().ok()?, n.parse().ok()?)));
     match parts {
-        // Job arrays often count from 0: part 0 of n is part n.
+        // Job arrays often count from 0: part 0 of n is the same as part n.
         Some((k, n)) if n > 0 && k <= n => Ok(Shard { index: k % n, count: n }),
         _ => Err("expected K/N with K from 1 to N, for example 1/3".into()),
     }
 }
 
-/// The runs of this machine's part.
+/// The runs of this part.
 fn shard<'a>(specs: impl Iterator<Item = &'a RunSpec>, part: Option<Shard>) -> Vec<&'a RunSpec> {
     let mine = |index: usize| part.is_none_or(|part| index % part.count == part.index);
     specs.enumerate().filter(|(index, _)| mine(*index)).map(|(_, spec)| spec).collect()

@@ -22,7 +22,7 @@ use crate::{
     spec::RunSpec,
 };
 
-/// Tokens that are generated if no number is given.
+/// The default number of generated tokens.
 const TOKENS: usize = 200;
 
 /// Arguments of `sample`.
@@ -56,7 +56,7 @@ pub(crate) struct SampleArgs {
     json: JsonArgs,
 }
 
-/// The most tokens of a text.
+/// The largest number of generated tokens.
 const MOST_TOKENS: usize = 100_000;
 
 impl Verb for SampleArgs {
@@ -75,7 +75,7 @@ impl Verb for SampleArgs {
         let TrainedRun { store, spec, .. } =
             trained_run(&self.run, &self.store.runs, &self.data.dir(), session.plugins)?;
         let plugins = session.plugins;
-        // The data without groups: what is generated has no answers that could be in one.
+        // The task without groups is enough: a generated text has no answers to group.
         if let Some(task) = spec.data.as_translation() {
             self.check_for_translation(&spec)?;
             let device = self.device.open()?;
@@ -112,8 +112,8 @@ impl Verb for SampleArgs {
 }
 
 impl SampleArgs {
-    /// Refuses options that a translator does not heed: it searches for the likeliest translation, as the
-    /// settings of its task say.
+    /// Refuses options that have no effect for a translator, which searches for the most probable translation
+    /// by the settings of its task.
     fn check_for_translation(&self, spec: &RunSpec) -> anyhow::Result<()> {
         let own = [
             ("--tokens", self.tokens != TOKENS),
@@ -162,10 +162,10 @@ impl SampleArgs {
         Ok(text.into())
     }
 
-    /// The tokens that come after the prompt, as many as there are when somebody asks for an end.
+    /// The tokens that follow the prompt; fewer than requested if the user interrupts.
     fn go_on(&self, decoder: &mut Decoding, prompt: &[i32], session: &Session) -> Vec<i32> {
         let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
-        // It is silent where there is no terminal.
+        // The bar is hidden if there is no terminal.
         let bar = ProgressBar::new(self.tokens as u64);
         let (mut written, mut scores) = (Vec::new(), decoder.read(prompt));
         session.catch_signals();
@@ -205,7 +205,7 @@ fn writes(spec: &RunSpec, plugins: &Plugins) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The routers that do not look at later tokens, as they are by default.
+/// The routers that do not use later tokens with their default settings.
 fn causal_routers(plugins: &Plugins) -> impl Iterator<Item = &'static str> {
     plugins.library.routers.iter().filter_map(|(name, entry)| {
         let causal = (entry.build.causal)(&Choice::of(name)).unwrap_or(false);
@@ -213,7 +213,7 @@ fn causal_routers(plugins: &Plugins) -> impl Iterator<Item = &'static str> {
     })
 }
 
-/// The most tokens of a prompt: attention has a number for each pair of them.
+/// The largest number of tokens of a prompt: attention has one number for each pair of them.
 const LONGEST: usize = 4096;
 
 /// The tokens of a text.
@@ -242,18 +242,18 @@ fn decode(task: &dyn Task, prompt: &[i32], written: &[i32]) -> String {
     all.strip_prefix(&before).map_or_else(|| text(written), str::to_string)
 }
 
-/// The message if a task is no text, which `writes` has excluded.
+/// The message if a task is not a text task, which `writes` has already excluded.
 const TEXT: &str = "tasks of text have a tokeniser";
 
-/// Tokens of the probe, at most.
+/// The largest number of tokens of the probe.
 const PROBE: usize = 48;
 /// The largest difference between the scores of the probe, which are of the order of 1.
 const GAP: f32 = 1e-3;
 
-/// Whether the key-value cache gives the same scores as the full window: the layers compute the same for a
-/// token alone as among others. A full expert drops tokens by
-/// those before them, and there are routers that count tokens, or draw for each. Where there is a
-/// doubt, a part of the validation text is read both ways. Says why not.
+/// Whether the key-value cache gives the same scores as the full window, that is, whether the layers compute
+/// the same for a token alone as among others. They need not: a full expert drops tokens depending on those
+/// before them, and some routers count tokens or draw random numbers for each. In doubtful cases a part of
+/// the validation text is read both ways. The error says why the cache cannot be used.
 fn may_cache(
     spec: &RunSpec,
     model: &AnyBackbone,
@@ -297,7 +297,7 @@ mod tests {
     use burn::prelude::*;
     use moe::{Init, MoeConfig};
 
-    /// The gap of each causal router's untrained decoder, where a single token is enough for it.
+    /// The gap of each causal router's untrained decoder, for routers that can route a single token.
     fn gaps() -> Vec<(&'static str, f32)> {
         let (plugins, device) = (Plugins::default(), Device::flex());
         let gap = |name: &'static str| {

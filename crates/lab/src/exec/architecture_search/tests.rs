@@ -71,7 +71,7 @@ fn widths_of_experts_are_searched_and_a_second_search_trains_nothing() {
     let searched = search(SUITE, folder.path()).unwrap();
     let methods: Vec<&str> = searched.specs.iter().map(|spec| spec.method.as_str()).collect();
     assert_eq!(methods, ["MoE, evolution", "MoE, random"]);
-    // Two parents have few different children, so there may be fewer than 3 + 2 * 2.
+    // Two parents have few distinct children, so there may be fewer than 3 + 2 * 2.
     let evaluations = number(&searched, "MoE, evolution", "evaluations");
     assert!((5.0..=7.0).contains(&evaluations), "{evaluations}");
     for (method, spec) in methods.iter().zip(&searched.specs) {
@@ -190,7 +190,7 @@ fn a_method_has_a_space_and_settings_of_its_own() {
     let narrow = &searched.specs[2];
     assert!([4, 6].map(Into::into).contains(&narrow.config.moe.expert.options["hidden"]));
     assert_eq!((narrow.config.moe.experts, narrow.config.train.steps), (2, 2));
-    // The whole of a small space, and no more.
+    // The search evaluates all of the small space, and nothing twice.
     assert_eq!(number(&searched, "narrow, random", "evaluations"), 2.0);
     assert_eq!(searched.specs[0].config.train.steps, 3);
     let err =
@@ -217,7 +217,7 @@ fn latency_is_predicted_from_measured_members() {
         assert!(number(&searched, &spec.method, "predictor_skill").is_finite());
     }
     assert!(number(&searched, "bottlenecks", "mixture_shift") > 0.0);
-    // What was measured is in a history, so that a search resumes with the same predictor.
+    // The measurements are in a history, so that a search resumes with the same predictor.
     let histories = || {
         let entries = std::fs::read_dir(runs.join("searches")).unwrap().map(|entry| {
             let path = entry.unwrap().path();
@@ -233,7 +233,7 @@ fn latency_is_predicted_from_measured_members() {
     assert_eq!(histories(), before);
     let ids = |searched: &Searched| searched.specs.iter().map(|s| s.id.clone()).collect::<Vec<_>>();
     assert_eq!(ids(&again), ids(&searched));
-    // Only a supernet has an architecture as numbers.
+    // Only a supernet can describe its architecture as numbers.
     let foreign = SUITE.replace("what = \"params\"", "what = \"predicted_latency\"");
     let err = format!("{:#}", search(&foreign, &runs).err().unwrap());
     assert!(

@@ -20,7 +20,7 @@ fn the_three_findings() {
     assert_eq!(finding(r#""above": 0.05"#), Finding::NotReproduced);
     assert_eq!(finding(r#""above": -0.01, "below": 0.01"#), Finding::NotReproduced);
     assert_eq!(finding(r#""above": 0.0, "below": 0.05"#), Finding::Reproduced);
-    // The other way round.
+    // In the other direction.
     let turned = test(r#""method": "dense", "against": "switch", "above": 0.0"#);
     assert_eq!(turned.finding, Finding::NotReproduced);
     assert!((turned.measured.unwrap().mean + 0.022).abs() < 1e-12);
@@ -40,7 +40,7 @@ fn equality_has_to_be_shown() {
     assert!(0.025 < least && least < 0.05, "{least}");
     assert_eq!(of(least * 1.001).finding, Finding::Reproduced);
     assert_eq!(of(least * 0.999).finding, Finding::Undecided);
-    // The other way round it is the same.
+    // In the other direction the result is the same.
     let turned = test(r#""method": "dense", "against": "switch", "within": 0.05"#);
     assert_eq!(turned.finding, Finding::Reproduced);
 }
@@ -59,7 +59,7 @@ fn too_few_runs_decide_nothing() {
     assert_eq!((none.measured, none.finding), (None, Finding::Undecided));
 }
 
-/// `within` is judged as two bounds are: by the 95 % interval, 2.5 % to each side.
+/// `within` is judged like two bounds: by the 95 % interval, with 2.5 % on each side.
 #[test]
 fn one_level_for_every_kind_of_claim() {
     let against = r#""method": "switch", "against": "dense""#;
@@ -95,7 +95,7 @@ fn a_failed_run_decides_nothing() {
         let tested = of(&runs, json);
         assert_eq!((tested.finding, tested.measured.unwrap().failed), (Finding::Undecided, 1));
     }
-    // Both failed on that seed: that tells them apart in no way.
+    // Both methods failed on that seed, which favours neither.
     runs.rows.push(fixture::gap("dense", 5, "failed", "at step 3, the loss is NaN"));
     assert_eq!(of(&runs, better).finding, Finding::Reproduced);
 }
@@ -139,7 +139,7 @@ fn an_effect_short_of_the_papers_is_called_smaller() {
         |more: &str| test(&format!(r#""method": "switch", "against": "dense", {more}"#)).finding;
     assert_eq!(of(r#""above": 0.0, "paper": 0.02"#), Finding::Reproduced);
     assert_eq!(of(r#""above": 0.0, "paper": 0.1"#), Finding::Smaller);
-    // Undecided in itself, and the paper's effect is excluded all the same.
+    // The claim itself is undecided, but the paper's effect is excluded.
     assert_eq!(of(r#""above": 0.02, "paper": 0.1"#), Finding::Smaller);
     assert_eq!(of(r#""above": 0.05, "paper": 0.1"#), Finding::NotReproduced);
     let lower = r#""method": "dense", "against": "switch", "below": 0.0, "paper": -0.1"#;
@@ -153,7 +153,7 @@ fn what_follows_from_the_set_up_is_no_evidence() {
     assert_eq!((tested.finding, tested.corrected), (Finding::ByConstruction, None));
 }
 
-/// The interval ends at a bound exactly if the p value is 2.5 %.
+/// An end of the interval is at a bound if and only if the p value is 2.5 %.
 #[test]
 fn p_values_go_with_intervals_and_are_corrected_for_their_number() {
     let against = r#""method": "switch", "against": "dense""#;
@@ -187,7 +187,7 @@ fn a_claim_behind_a_closed_gate_is_not_testable() {
     assert!(tested[0].gated && !tested[2].gated);
 }
 
-/// A teacher whose learning rate the suite states prepares others; nothing is claimed of it.
+/// A teacher with a learning rate stated by the suite only prepares other runs; no claim is about it.
 #[test]
 fn a_claim_on_a_method_that_was_not_tuned_is_not_testable() {
     let gate = r#"{"metric": "accuracy", "reference": "switch", "control": "dense"}"#;
@@ -209,7 +209,7 @@ fn a_claim_on_a_method_that_was_not_tuned_is_not_testable() {
     }
 }
 
-/// The other suite of a paper counts too.
+/// Claims of the other suite of a paper count too.
 #[test]
 fn claims_of_several_suites_are_corrected_together() {
     let of = |above: f64| {
@@ -237,7 +237,7 @@ fn runs_that_are_too_few_for_the_papers_effect_test_nothing() {
     assert!(few.gate.unwrap().ends_with("is not below the paper's, 0.010"));
     assert_eq!(of(r#""above": 0.02, "paper": 0.01"#).finding, Finding::NotTestable);
     assert_eq!(of(r#""above": 0.0, "paper": 0.012"#).finding, Finding::Reproduced);
-    // What is decided against the paper needs no power.
+    // A verdict against the paper requires no power.
     assert_eq!(of(r#""above": 0.05, "paper": 0.01"#).finding, Finding::NotReproduced);
 }
 
@@ -247,7 +247,7 @@ fn a_gain_is_compared_with_another_one() {
         let gain = r#""method": "switch", "against": "dense", "above": 0.0"#;
         test(&format!(r#"{gain}, "beyond": {other}"#))
     };
-    // Beyond nothing it is the whole gain, beyond its opposite twice the gain.
+    // Beyond a gain of zero it is the whole gain; beyond its opposite, twice the gain.
     let whole = of(r#"{"method": "dense", "against": "dense"}"#);
     let measured = whole.measured.unwrap();
     assert!((measured.mean - 0.022).abs() < 1e-12, "{measured:?}");

@@ -47,7 +47,7 @@ fn every_condition_can_hold_and_can_fail() {
     assert_eq!(judge(&good()).broken(), None);
     assert!(broken("trivial_accuracy", 0.95).starts_with("beats a trivial baseline: \"moe\""));
     assert!(broken(LATE_CHANGE, 0.03).contains("by 3.00 %"));
-    // A loss that rises at the end is as little settled as one that falls.
+    // A loss that rises at the end has not converged either.
     assert!(broken(LATE_CHANGE, -0.03).contains("by 3.00 %"));
     assert!(broken(RATES_TRIED, 2.0).contains("2 learning rates were tried"));
     assert!(broken(RATE_AT_EDGE, 1.0).contains("is the smallest or the largest that was tried"));
@@ -92,7 +92,7 @@ fn a_network_that_is_no_run_of_the_suite_is_judged_too() {
         let row = fixture::row(method, 0, metric, value);
         Row { split: "valid".into(), step, ..row }
     };
-    // The weights of the candidates of a search.
+    // The run whose weights the candidates of a search have.
     let mut runs = good();
     runs.rows.push(with("supernet", None, LATE_CHANGE, 0.002));
     assert!(judge(&runs).broken().unwrap().text.contains(RATES_TRIED));
@@ -103,7 +103,7 @@ fn a_network_that_is_no_run_of_the_suite_is_judged_too() {
     set(&mut runs, RATE_AT_EDGE, 0.0);
     set(&mut runs, LATE_CHANGE, 0.02);
     assert_eq!(judge(&runs).broken().unwrap().name, "is trained");
-    // Evaluated without steps of its own: as trained as the run that it starts from.
+    // A run that is evaluated without steps of its own counts as trained as the run from which it starts.
     let mut runs = good();
     runs.rows.push(with("weights of a supernet", Some(0), LATE_CHANGE, 0.002));
     assert_eq!(judge(&runs).broken(), None);

@@ -4,16 +4,16 @@
 //! of a side:  N^2 sum_e F_e Q_e                                                               (2)
 //!
 //! In (2), as in the published code, F_e and Q_e are counts and sums of probabilities over all layers of the
-//! encoder or of the decoder that have several experts, both divided by the number of all counts, and N is the
-//! largest number of experts of a layer. Layers of fewer experts, which the published code cannot add, have
-//! none of the others.
+//! encoder or of the decoder that have several experts, both divided by the total number of counts, and N is
+//! the largest number of experts of a layer. Layers with fewer experts, which the published code cannot add,
+//! contribute 0 for the missing experts.
 
 use burn::prelude::*;
 use moe::Pass;
 
 use super::{super::config::BalanceOver, routes::Routes};
 
-/// The layers of a side until now, which the pass keeps for (2).
+/// The previous layers of a side, which the pass keeps for (2).
 struct OfSide(Vec<OfLayer>);
 
 struct OfLayer {
@@ -22,7 +22,7 @@ struct OfLayer {
     counts: Vec<f64>,
 }
 
-/// Adds the loss of a layer with this coefficient to the pass, or keeps what the loss of its side needs.
+/// Adds the loss of a layer with this coefficient to the pass, or keeps the data for the loss of its side.
 pub(super) fn balance(
     pass: &mut Pass,
     (over, coefficient): (BalanceOver, f64),
@@ -61,7 +61,7 @@ pub(in super::super) fn balance_of_side(pass: &mut Pass, coefficient: f64) {
     }
 }
 
-/// The sum over real tokens of their probabilities `[B, T, E]`, each with the weight of its expert.
+/// The sum over real tokens of their probabilities `[B, T, E]`, weighted by expert.
 fn weighed(p: &Tensor<3>, real: &[bool], weights: &[f64]) -> Tensor<1> {
     let none = vec![0.0; weights.len()];
     let of = |real: &bool| if *real { weights } else { &none };

@@ -1,23 +1,23 @@
-//! Which experts of a layer get which tokens.
+//! The assignment of tokens to the experts of a layer.
 
 use burn::prelude::*;
 use moe::{Pass, RealTokens};
 use rand::seq::SliceRandom;
 
-/// The experts of the tokens of a batch, and the tokens for which there is no place.
+/// The experts of the tokens of a batch, and the tokens that exceed the capacity.
 pub(super) struct Routes {
     /// For each of the k choices, the expert of each token.
     pub(super) chosen: Vec<Vec<usize>>,
     /// For each of the k choices, the probability of that expert.
     pub(super) probabilities: Vec<Vec<f32>>,
-    /// Which tokens pass their expert by.
+    /// Whether each token is dropped by its expert.
     pub(super) dropped: Vec<bool>,
-    /// Which tokens are no padding.
+    /// Whether each token is real, that is, not padding.
     pub(super) real: Vec<bool>,
 }
 
 impl Routes {
-    /// The k experts of the highest probabilities `[B, T, E]` for each token, the first among equals.
+    /// Assigns each token the k experts of the highest probabilities `[B, T, E]`, the first among equals.
     pub(super) fn of(p: &Tensor<3>, k: usize, pass: &Pass) -> Self {
         let [b, t, n] = p.dims();
         let values: Vec<f32> = p.clone().detach().into_data().iter().collect();
@@ -35,7 +35,7 @@ impl Routes {
         }
     }
 
-    /// Tokens that are no padding.
+    /// The number of real tokens.
     pub(super) fn units(&self) -> usize {
         self.real.iter().filter(|real| **real).count()
     }
@@ -65,7 +65,7 @@ impl Routes {
     }
 }
 
-/// The places of the `k` largest values, the first among equals.
+/// The indices of the `k` largest values, the first among equals.
 fn best(row: &[f32], k: usize) -> Vec<usize> {
     let mut order: Vec<usize> = (0..row.len()).collect();
     order.sort_by(|a, b| row[*b].total_cmp(&row[*a]));
@@ -73,7 +73,7 @@ fn best(row: &[f32], k: usize) -> Vec<usize> {
     order
 }
 
-/// Which of `[B, T]` tokens are no padding.
+/// Whether each of `[B, T]` tokens is real, that is, not padding.
 fn real_tokens(pass: &Pass, [b, t]: [usize; 2]) -> Vec<bool> {
     let counts = pass.get::<RealTokens>().map(|RealTokens(counts)| counts);
     let is_real = |row: usize| {

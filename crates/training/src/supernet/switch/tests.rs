@@ -74,12 +74,12 @@ pub(crate) fn the_published_numbers_of_a_slice() {
     agrees("d = 3, f = 2, 4, 6, tokens of each expert", &load(&pass), &[0.0, 2.0, 1.0]);
     // Router 2 * 3 * 3 a token; experts 4 * 3 * width.
     assert_eq!(pass.reports()[0].flops, 3.0 * 18.0 + 2.0 * 48.0 + 72.0);
-    // An architecture of one expert is that expert, to the bit.
+    // An architecture of one expert is bitwise that expert.
     let p = softmax(front_linear(layer.router.as_ref().unwrap(), x(4), 1), 2);
     agrees("one expert, p of each token", &numbers(p), &[1.0; 3]);
     let one = layer.forward(&mut Pass::eval(), x(4), &[5]);
     assert_eq!(one.into_data(), layer.first().forward(x(4), 5).into_data());
-    // The weights of an architecture alone give the same bits.
+    // The weights of only that architecture give the same bits.
     let alone = layer.cut(&SupernetConfig::default(), 3, &[2, 4, 6]);
     assert_eq!(numbers(alone.forward(&mut Pass::eval(), x(3), &[2, 4, 6])), y);
     assert_eq!(alone.num_params(), 3 * 3 + 3 + (3 * 2 * 12 + 12 + 9));
@@ -160,7 +160,7 @@ fn tokens(d: usize, device: &Device) -> Tensor<3> {
     x.narrow(2, 0, d)
 }
 
-/// The published layer with these switches, for training.
+/// The published layer with these options, for training.
 fn trained(switch: &SupernetRouting) -> SwitchLayer {
     let given = layer(&SupernetConfig::default());
     let numbers = moe::numbers_of(&given, |_| true).into_iter();
@@ -223,7 +223,7 @@ fn the_balance_of_a_side_is_that_of_the_published_code() {
     assert!(pass.losses().is_empty(), "it is of all layers together");
     balance_of_side(&mut pass, 1.0);
     close(&[pass.losses()[0].1 as f32], &[loss]);
-    // A layer of fewer experts adds none of the others.
+    // A layer of fewer experts contributes nothing for the missing ones.
     let mut pass = Pass::eval();
     layer.forward(&mut pass, x(4), &[6, 6, 6]);
     layer.forward(&mut pass, x(4), &[6, 6]);

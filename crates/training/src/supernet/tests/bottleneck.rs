@@ -2,7 +2,7 @@ use backbones::seq2seq::sinusoids;
 
 use super::*;
 
-/// A stream of 12, and layers of 4, 8 or 12.
+/// A stream of width 12, and layers of width 4, 8 or 12.
 fn shaped(mixture: MixtureConfig) -> SupernetConfig {
     let space = SupernetSpace {
         decoder_width: vec![12],
@@ -40,7 +40,7 @@ fn leading(matrix: &[f32], all: usize, [rows, columns]: [usize; 2]) -> Vec<Vec<f
     (0..rows).map(row).collect()
 }
 
-/// x W + b, of the leading numbers of a map.
+/// x W + b, with the leading numbers of a map.
 fn by_hand(x: &[f64], map: &burn::nn::Linear, outputs: usize) -> Vec<f64> {
     let [_, all] = map.weight.val().dims();
     let matrix = leading(&numbers(map.weight.val()), all, [x.len(), outputs]);
@@ -59,7 +59,7 @@ fn normed(x: &[f64], y: &[f64]) -> Vec<f64> {
     sum.iter().map(|x| (x - mean) / (square + 1e-5).sqrt()).collect()
 }
 
-/// Attention of the first of `tokens` to all of them.
+/// The attention of the first of `tokens` tokens to all of them.
 fn attended(
     layer: &crate::supernet::network::SupernetLayer,
     tokens: &[Vec<f64>],
@@ -191,7 +191,7 @@ fn mixed_bottlenecks_are_deployed_as_plain_weights_with_the_same_logits() {
         let own = supernet.extract(&drawn, &alone(&config, &drawn));
         assert_eq!(logits(&own, text()), mixed);
         assert_eq!(own.num_params(), built(&alone(&config, &drawn), TEXT).num_params());
-        // Only where it is requested do bottlenecks have a second set.
+        // Bottlenecks have a second set only if it is requested.
         let without = MixtureConfig { bottleneck: false, ..mixture.clone() };
         let other = logits(&built(&shaped(without), TEXT).with(drawn), text());
         assert_eq!(other != mixed, mixture.bottleneck);
@@ -247,7 +247,7 @@ fn an_architecture_is_the_width_of_each_layer() {
     let number = |h: f64| (0.01 + (h - 120.0) / (768.0 - 120.0)) as f32;
     let expected = [0.01, number(540.0), 1.01];
     assert_eq!(of(&space, [120, 540, 768], 3), expected);
-    // Numbers of genes that vary follow; layers that are not there count as 0.
+    // Numbers of genes that vary follow; missing layers count as 0.
     let more = SupernetSpace { decoder_layers: vec![2, 3], hidden: vec![1024, 3072], ..space };
     let expected = [0.01, number(540.0), 0.0, 2.0 / 3.0, 1.0];
     assert_eq!(of(&more, [120, 540, 768], 2), expected);
