@@ -11,7 +11,7 @@ use burn::{
 };
 use distributed::Communicator;
 use moe::{LayerReport, Pass};
-use tasks::{Batch, BatchPosition, Split};
+use tasks::Batch;
 
 use crate::{
     Checkpoint, CheckpointError, Order, ProcessGroup, Run, TrainError,
@@ -292,9 +292,7 @@ impl Show<'_> {
         let position = run.config.examples_before(step) + micro * part;
         let mut examples = order.examples(position, part);
         examples.extend(self.more.filter(|_| micro + 1 == self.share.of));
-        let place = BatchPosition { seed: run.seed, position };
-        let batch = run.task.training_batch(&examples, place, run.device);
-        (self.corrupt)(micro, batch.drawn(Split::Train, &examples))
+        (self.corrupt)(micro, run.training_batch(&examples, position))
     }
 
     /// The losses of a part.

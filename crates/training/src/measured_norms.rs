@@ -15,19 +15,16 @@
 
 use backbones::AnyBackbone;
 use moe::Pass;
-use tasks::{BatchPosition, Split};
 
 use crate::{Order, Run, batch_facts::put_batch_facts};
 
-/// Measures the values of a network on the first batches of its run, by passes made by `with`.
+/// Measures the values of a network on the first examples of its run, by passes made by `with`. As in
+/// training, a pass has the examples of one part of a step.
 pub(crate) fn measure_norms(run: &Run, model: &AnyBackbone, with: impl Fn(Pass) -> Pass) {
-    let (mut order, batch) = (Order::of(run), run.config.batch);
+    let (mut order, size) = (Order::of(run), run.config.batch / run.config.accumulate);
     for n in 0..run.config.norm_batches {
-        let position = n * batch;
-        let examples = order.examples(position, batch);
-        let place = BatchPosition { seed: run.seed, position };
-        let batch = run.task.training_batch(&examples, place, run.device);
-        let batch = batch.drawn(Split::Train, &examples);
+        let position = n * size;
+        let batch = run.training_batch(&order.examples(position, size), position);
         let mut pass = with(Pass::measuring_norms(n)); // (1)
         put_batch_facts(&mut pass, run.task, &batch);
         model.forward(&mut pass, batch.input.clone());

@@ -4,7 +4,7 @@ use std::{io, path::Path};
 
 use backbones::AnyBackbone;
 use burn::prelude::*;
-use tasks::Task;
+use tasks::{Batch, BatchPosition, Split, Task};
 
 use crate::{Objective, TrainConfig, tracer::StepTracer};
 
@@ -27,6 +27,15 @@ pub struct Run<'a> {
     pub objective: Option<&'a dyn Objective>,
     /// A tracer of the time that each part of a step takes; it does not affect the run.
     pub tracer: Option<&'a StepTracer>,
+}
+
+impl Run<'_> {
+    /// The training examples with these indices, of which the first is at this position of the run's stream.
+    pub(crate) fn training_batch(&self, examples: &[usize], position: usize) -> Batch {
+        let place = BatchPosition { seed: self.seed, position };
+        let batch = self.task.training_batch(examples, place, self.device);
+        batch.drawn(Split::Train, examples)
+    }
 }
 
 /// An observer of a run.

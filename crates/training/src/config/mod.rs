@@ -95,8 +95,8 @@ config! {
         pub clip: f64 = 1.0,
         /// Steps between two evaluations on the validation split; 0 means at the end only.
         pub eval_every: usize = 0,
-        /// The number of batches on which the running values of batch norm are measured before each
-        /// evaluation; with 0 the values of training are used.
+        /// The number of batches, each as large as a part of a step, on which the running values of batch norm
+        /// are measured before each evaluation; with 0 the values of training are used.
         pub norm_batches: usize = 0,
         /// Steps between two rows of training metrics.
         pub log_every: usize = 20,
