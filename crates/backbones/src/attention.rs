@@ -86,12 +86,12 @@ impl AttentionConfig {
         self.parts.check([heads, kv_heads])?;
         let rotary = matches!(positions, Positions::Rotary { .. });
         if !rotary && (head.is_some() || !self.parts.are_default()) {
-            return Err("head_width and attention are for rotary positions".into());
+            return Err("head_width and attention require rotary positions".into());
         }
         let head = self.head();
         match positions {
             Positions::Rotary { .. } if !head.is_multiple_of(2) && self.parts.latent.is_none() => {
-                Err(format!("width / heads = {head} is odd; rotary positions need it even"))
+                Err(format!("the head width {head} is odd; rotary positions require an even one"))
             }
             Positions::Rotary { theta } if !(theta >= 1.0 && theta.is_finite()) => {
                 Err(format!("theta = {theta}: must be at least 1"))
@@ -163,7 +163,7 @@ pub struct Attention {
 }
 
 /// The message of an error that is excluded when the layer is built.
-const MAPS: &str = "attention without latent vectors has maps to queries, keys and values";
+const MAPS: &str = "attention without latent vectors must have maps to queries, keys and values";
 
 impl Attention {
     /// A fresh layer.
@@ -290,7 +290,7 @@ impl Attention {
             };
         };
         let span = span.min(self.parts.window.unwrap_or(span));
-        let mut cache = pass.take::<Cache>().expect("it was there just now");
+        let mut cache = pass.take::<Cache>().expect("the pass has a cache");
         let mixed = attention_after(qkv, form, span, &mut cache.layer().keys_values);
         pass.put(cache);
         mixed
@@ -300,7 +300,7 @@ impl Attention {
     /// cached and not their keys, so that keys are computed with the current weights.
     fn relative(&self, pass: &mut Pass, x: Tensor<3>, span: usize) -> Tensor<3> {
         let Distances(table) =
-            pass.get::<Distances>().expect("the network gives distances").clone();
+            pass.get::<Distances>().expect("relative positions require Distances").clone();
         let [b, t, d] = x.dims();
         let mut cache = pass.take::<Cache>();
         let before = cache.as_mut().map(|cache| cache.layer().follow(&x, span));

@@ -29,7 +29,7 @@ fn sizes(domain: Domain) -> Option<[usize; 2]> {
 }
 
 /// The message of an error that `check` excludes.
-const ROWS: &str = "expected images of one colour, whose rows are its tokens";
+const ROWS: &str = "expected images of one channel, with rows as tokens";
 
 impl Backbone for Bare {
     type Config = NoConfig;
@@ -43,7 +43,7 @@ impl Backbone for Bare {
         let [tokens, width] = sizes(spec.domain).ok_or_else(|| wrong(ROWS.into()))?;
         if !spec.moe.layers.has(0, 1) {
             return Err(wrong(
-                "moe.layers: must be \"all\", since its only block is a MoE layer".into(),
+                "moe.layers: must be \"all\", since the only block is a MoE layer".into(),
             ));
         }
         if spec.outputs > width {
@@ -118,10 +118,10 @@ mod tests {
             <Bare as Backbone>::check(&NoConfig::default(), &spec).unwrap_err().to_string()
         };
         let all = MoeConfig { layers: Placement::ALL, ..moe.clone() };
-        assert!(check(&all, Domain::Text { vocab: 9, length: 4 }).contains("rows are its tokens"));
+        assert!(check(&all, Domain::Text { vocab: 9, length: 4 }).contains("with rows as tokens"));
         let narrow = Domain::Image { channels: 1, height: 4, width: 2 };
         assert!(check(&all, narrow).contains("3 outputs do not fit in rows of 2"));
         let none = MoeConfig { layers: Placement::NONE, ..moe };
-        assert!(check(&none, ROWS_OF_6).contains("its only block is a MoE layer"));
+        assert!(check(&none, ROWS_OF_6).contains("the only block is a MoE layer"));
     }
 }

@@ -100,7 +100,7 @@ impl Backbone for Bca {
     }
 
     fn forward(&self, pass: &mut Pass, input: Input) -> Tensor<3> {
-        let features = self.features(pass, input).expect("there are some");
+        let features = self.features(pass, input).expect("the network has features");
         linear_layer(&self.head, features.unsqueeze_dim::<3>(1))
     }
 

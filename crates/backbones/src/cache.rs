@@ -34,7 +34,7 @@ impl Cache {
     /// # Panics
     /// If the span is 0, so that a token would not even attend to itself.
     pub fn new(span: usize) -> Self {
-        assert!(span > 0, "a token sees itself");
+        assert!(span > 0, "the span must be at least 1");
         Self { span: Some(span), ..Self::of_stream() }
     }
 

@@ -70,7 +70,7 @@ pub struct ConvNet {
 }
 
 /// The message for an input that differs from the one that was checked: an image.
-const IMAGES: &str = "a convolutional network is built for images";
+const IMAGES: &str = "a convolutional network requires images";
 
 impl ConvNetConfig {
     /// Rows and columns after all convolutions.
@@ -82,8 +82,8 @@ impl ConvNetConfig {
         let (widths, strides) = (&self.widths, &self.strides);
         if widths.is_empty() || widths.len() != strides.len() {
             return Some(format!(
-                "widths = {widths:?}, strides = {strides:?}: expected one of both for each \
-                 convolution, and at least one convolution"
+                "widths = {widths:?}, strides = {strides:?}: expected one width and one stride for \
+                 each convolution, and at least one convolution"
             ));
         }
         if widths.contains(&0) || strides.contains(&0) || self.side == 0 {
@@ -93,9 +93,7 @@ impl ConvNetConfig {
             return Some(format!("momentum = {}: must be from 0 to below 1", self.momentum));
         }
         if self.blocks == 0 && spec.moe.layers != Placement::NONE {
-            return Some(
-                "blocks = 0: MoE layers are in blocks; give some, or moe.layers = \"none\"".into(),
-            );
+            return Some("blocks = 0: MoE layers require blocks; set moe.layers = \"none\"".into());
         }
         None
     }
@@ -304,10 +302,10 @@ mod tests {
         let text = Domain::Text { vocab: 9, length: 4 };
         assert!(check(small(), &moe, text).contains("expected images"));
         let uneven = ConvNetConfig { strides: vec![2], ..small() };
-        assert!(check(uneven, &moe, COLOURS).contains("strides = [2]: expected one of both"));
+        assert!(check(uneven, &moe, COLOURS).contains("strides = [2]: expected one width"));
         let none = ConvNetConfig { blocks: 0, ..small() };
         let all = MoeConfig { layers: Placement::ALL, ..moe.clone() };
-        assert!(check(none, &all, COLOURS).contains("blocks = 0: MoE layers are in blocks"));
+        assert!(check(none, &all, COLOURS).contains("blocks = 0: MoE layers require blocks"));
         let zero = ConvNetConfig { widths: vec![0, 8], ..small() };
         assert!(check(zero, &moe, COLOURS).contains("at least 1"));
         let momentum = ConvNetConfig { momentum: f64::NAN, ..small() };

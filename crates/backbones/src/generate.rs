@@ -32,7 +32,7 @@ impl<'a> Decoding<'a> {
     /// # Panics
     /// If `ids` is empty.
     pub fn read(&mut self, ids: &[i32]) -> Vec<f32> {
-        assert!(!ids.is_empty(), "there is something to read");
+        assert!(!ids.is_empty(), "expected at least one token");
         self.read.extend(ids);
         let mut pass = Pass::eval();
         if let Some(cache) = self.cache.take() {

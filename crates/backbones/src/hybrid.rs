@@ -102,12 +102,12 @@ impl HybridConfig {
             ));
         }
         if [&self.meta, &self.module].iter().any(|config| config.pool == Pool::Distilled) {
-            return Err("pool = \"distilled\": a hybrid has parts of networks with one head".into());
+            return Err("pool = \"distilled\": not supported; a hybrid has only one head".into());
         }
         let tokens = [&self.meta, &self.module].map(|config| config.tokens(height, width));
         match tokens[0] == tokens[1] || self.nac.is_some() {
             true => Ok(()),
-            false => Err(format!("meta has {} tokens, and module has {}", tokens[0], tokens[1])),
+            false => Err(format!("meta has {} tokens, but module has {}", tokens[0], tokens[1])),
         }
     }
 }
@@ -274,7 +274,7 @@ impl Hybrid {
 }
 
 /// The message of an error that `init` excludes.
-const ONE: &str = "it has a module of one network or of the other";
+const ONE: &str = "a hybrid must have a module of a vit or of a nac";
 
 fn through(bridge: Option<&Bridge>, x: Tensor<3>) -> Tensor<3> {
     match bridge {
@@ -427,7 +427,7 @@ mod tests {
         assert!(err.contains("meta has 8 and module 6"), "{err}");
         let module = VitConfig { patch: 4, ..vit(6, 6) };
         let err = check(HybridConfig { module, ..config(0) });
-        assert!(err.contains("meta has 4 tokens, and module has 1"), "{err}");
+        assert!(err.contains("meta has 4 tokens, but module has 1"), "{err}");
         let meta = VitConfig { heads: 3, ..vit(8, 3) };
         let err = check(HybridConfig { meta, ..config(0) });
         assert!(err.contains("meta: ") && err.contains("heads = 3"), "{err}");

@@ -68,7 +68,7 @@ impl RawResnetConfig {
         }
         match spec.moe.layers == Placement::NONE {
             true => Ok(()),
-            false => Err(wrong(name, "no place for MoE layers: moe.layers must be \"none\"")),
+            false => Err(wrong(name, "MoE layers are not supported: moe.layers must be \"none\"")),
         }
     }
 }
@@ -245,7 +245,7 @@ pub struct RawResnet {
 }
 
 /// The message for an input that differs from the one that was checked: an image.
-const IMAGES: &str = "it is built for images";
+const IMAGES: &str = "a raw-resnet requires images";
 
 impl Backbone for RawResnet {
     type Config = RawResnetConfig;
@@ -271,7 +271,7 @@ impl Backbone for RawResnet {
     }
 
     fn forward(&self, pass: &mut Pass, input: Input) -> Tensor<3> {
-        let features = self.features(pass, input).expect("there are some");
+        let features = self.features(pass, input).expect("the network has features");
         linear_layer(&self.head, features.unsqueeze_dim::<3>(1))
     }
 
@@ -382,7 +382,7 @@ mod tests {
             <RawResnet as Backbone>::check(&config, &spec).unwrap_err().to_string()
         };
         let default = RawResnetConfig::default;
-        assert!(check(default(), Placement::ALL).contains("no place for MoE layers"));
+        assert!(check(default(), Placement::ALL).contains("MoE layers are not supported"));
         let empty = RawResnetConfig { width: 0, ..default() };
         assert!(check(empty, Placement::NONE).contains("at least 1"));
         let momentum = RawResnetConfig { momentum: 1.0, ..default() };

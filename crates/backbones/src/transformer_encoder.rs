@@ -124,7 +124,7 @@ pub struct TransformerEncoder {
 }
 
 /// The message for an input that differs from the one that was checked: text.
-const TEXT: &str = "a transformer-encoder is built for text";
+const TEXT: &str = "a transformer-encoder requires text";
 
 fn sizes(domain: Domain) -> Option<(usize, usize)> {
     match domain {
@@ -143,11 +143,13 @@ impl Backbone for TransformerEncoder {
     fn check(config: &TransformerEncoderConfig, spec: &BackboneSpec) -> Result<(), ConfigError> {
         let wrong = |message: String| wrong(Self::NAME, message);
         let (vocab, length) = sizes(spec.domain)
-            .ok_or_else(|| wrong("expected one text an example, such as masked-lm has".into()))?;
+            .ok_or_else(|| wrong("expected one text per example, such as in masked-lm".into()))?;
         config.check().map_err(wrong)?;
         if config.head.tied && spec.outputs != vocab {
             let outputs = spec.outputs;
-            return Err(wrong(format!("head.tied: {outputs} outputs are not the {vocab} tokens")));
+            return Err(wrong(format!(
+                "head.tied: {outputs} outputs, but the vocabulary has {vocab} tokens"
+            )));
         }
         config.side().check_layers(Self::NAME, spec, [length, length])
     }
@@ -266,7 +268,7 @@ mod tests {
         };
         let plain = TransformerEncoderConfig::default;
         let images = Domain::Image { channels: 1, height: 4, width: 4 };
-        assert!(check(plain(), images).contains("expected one text an example"));
+        assert!(check(plain(), images).contains("expected one text per example"));
         let cases = [
             (
                 TransformerEncoderConfig { depth: 0, ..plain() },

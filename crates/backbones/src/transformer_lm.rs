@@ -159,7 +159,7 @@ pub struct TransformerLm {
 }
 
 /// The message of an error that `check` excludes.
-const TEXT: &str = "a transformer-lm is built for text";
+const TEXT: &str = "a transformer-lm requires text";
 
 fn sizes(domain: Domain) -> Option<(usize, usize)> {
     match domain {
@@ -182,7 +182,7 @@ impl Backbone for TransformerLm {
         config.attention(length).check().map_err(wrong)?;
         Norm::check(config.epsilon).map_err(wrong)?;
         if config.span.is_some() && config.positions != PositionEncoding::Relative {
-            return Err(wrong("span is for positions = \"relative\"".into()));
+            return Err(wrong("span requires positions = \"relative\"".into()));
         }
         let deviation = config.table_deviation();
         if !(deviation.is_finite() && deviation > 0.0) {
@@ -191,11 +191,12 @@ impl Backbone for TransformerLm {
         config.multipliers.check().map_err(wrong)?;
         config.attention.window_layers.check(config.depth).map_err(wrong)?;
         if config.wiring != Wiring::PreNorm && config.multipliers.residual != 1.0 {
-            return Err(wrong("multipliers.residual is for wiring = \"pre-norm\"".into()));
+            return Err(wrong("multipliers.residual requires wiring = \"pre-norm\"".into()));
         }
         if config.head.tied && spec.outputs != vocab {
             let outputs = spec.outputs;
-            let message = format!("head.tied: {outputs} outputs are not the {vocab} tokens");
+            let message =
+                format!("head.tied: {outputs} outputs, but the vocabulary has {vocab} tokens");
             return Err(wrong(message));
         }
         spec.check_blocks(Self::NAME, &config.dense, [length, config.width], config.depth)
@@ -451,10 +452,10 @@ mod tests {
         let err = check(TransformerLmConfig { kv_heads: Some(3), ..plain() });
         assert!(err.contains("kv_heads = 3 does not divide heads = 4"), "{err}");
         let err = check(TransformerLmConfig { span: Some(3), ..plain() });
-        assert!(err.contains("span is for positions = \"relative\""), "{err}");
+        assert!(err.contains("span requires positions = \"relative\""), "{err}");
         let head = HeadConfig { tied: true, ..HeadConfig::default() };
         let err = check(TransformerLmConfig { head, ..plain() });
-        assert!(err.contains("head.tied: 3 outputs are not the 7 tokens"), "{err}");
+        assert!(err.contains("head.tied: 3 outputs, but the vocabulary has 7 tokens"), "{err}");
         let err = check(TransformerLmConfig { epsilon: 0.0, ..plain() });
         assert!(err.contains("epsilon = 0: must be from 1e-30 to 1"), "{err}");
         for number in [f64::NAN, f64::INFINITY, -0.0, 1e300, 1e-300] {

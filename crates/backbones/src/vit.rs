@@ -96,7 +96,7 @@ pub struct Vit {
 }
 
 /// The message of an error that `check` excludes.
-pub(crate) const IMAGES: &str = "a vit is built for images";
+pub(crate) const IMAGES: &str = "a vit requires images";
 
 /// Channels, height and width of images.
 pub(crate) fn sizes(domain: Domain) -> Option<(usize, usize, usize)> {

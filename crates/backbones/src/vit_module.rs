@@ -33,7 +33,7 @@ pub struct VitModule {
 }
 
 /// The message of an error that the choice of the slot excludes.
-const MISSING: &str = "the part has no such end";
+const MISSING: &str = "the part does not have this end of the network";
 
 impl VitModule {
     /// The part of a network without a token for distillation that has the blocks i with `has(i)`, the

@@ -66,7 +66,7 @@ pub fn zoom(vectors: &[f32], width: usize, tokens: usize) -> Result<Vec<f32>, St
     if class != wanted {
         let word = |class| if class { "with" } else { "without" };
         return Err(format!(
-            "{before} tokens, {} a class token, do not become {tokens}, {} one",
+            "cannot resize {before} tokens {} a class token to {tokens} tokens {} one",
             word(class),
             word(wanted)
         ));
@@ -95,7 +95,7 @@ fn grid(tokens: usize) -> Result<(usize, bool), String> {
     match (side(tokens), tokens.checked_sub(1).and_then(side)) {
         (Some(side), _) => Ok((side, false)),
         (None, Some(side)) => Ok((side, true)),
-        (None, None) => Err(format!("{tokens} tokens are no square grid")),
+        (None, None) => Err(format!("{tokens} tokens do not form a square grid")),
     }
 }
 
@@ -137,7 +137,7 @@ mod tests {
 
     #[test]
     fn what_is_no_grid_is_refused() {
-        assert_eq!(zoom(&[0.0; 7], 1, 4).unwrap_err(), "7 tokens are no square grid");
+        assert_eq!(zoom(&[0.0; 7], 1, 4).unwrap_err(), "7 tokens do not form a square grid");
         assert!(zoom(&[0.0; 5], 1, 9).unwrap_err().contains("with a class token"));
         assert_eq!(zoom(&[1.0, 2.0], 2, 1), Ok(vec![1.0, 2.0]));
     }

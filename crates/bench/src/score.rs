@@ -82,7 +82,7 @@ impl Score {
             ("--prediction-file", self.prediction_file.is_some(), games),
             ("--split", self.split.is_some(), pitch || task == Tracking2022),
         ] {
-            ensure!(!given || used, "{option}: {} does not use it", self.task);
+            ensure!(!given || used, "{option}: not used by {}", self.task);
         }
         let wrong = self.threshold.iter().find(|pixels| !(pixels.is_finite() && **pixels > 0.0));
         match wrong {
@@ -126,7 +126,7 @@ impl Score {
             true => serde_json::to_string_pretty(&checked)? + "\n",
             false => {
                 let [right, unknown] = [checked.right.len(), checked.unknown.len()];
-                format!("files: {right} right, {unknown} of other names\n")
+                format!("files: {right} correct, {unknown} with unknown names\n")
             }
         };
         let wrong: Vec<String> = checked.wrong.iter().map(ToString::to_string).collect();

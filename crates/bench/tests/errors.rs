@@ -42,9 +42,9 @@ fn unknown_names_list_the_known_ones() {
     for (what, expected) in [
         (
             "moe.expert={kind='low-rank', hidden=8}",
-            "expert_dtype = bf16: only for experts of two or three matrices",
+            "expert_dtype = bf16: requires experts of two or three matrices",
         ),
-        ("moe.router=lory", "the router mixes the matrices of experts, in f32"),
+        ("moe.router=lory", "the router mixes the matrices of experts only in f32"),
         ("moe.expert_dtype=f8", "unknown value `f8`, expected one of `f32`, `bf16`, `f16`"),
     ] {
         let err = error(&place, &[&run[..], &half, &[what]].concat());
@@ -102,10 +102,8 @@ fn a_damaged_checkpoint_is_refused_and_the_others_are_intact() {
     fs::write(&checkpoint, &bytes[..bytes.len() / 2]).unwrap();
     let (table, err) = ended(&place.run(&["run", "tiny.toml"]), 2);
     assert!(err.contains("checkpoint.bin is damaged: its checksum is wrong; remove it"), "{err}");
-    assert!(
-        err.contains("without 1 of 3 runs, because of the error that is printed last"),
-        "{err}"
-    );
+    let lacking = "the table lacks 1 of 3 runs, because of the error that is printed last";
+    assert!(err.contains(lacking), "{err}");
     let rows = ["switch", "random", "loss-free"].iter().filter(|name| table.contains(**name));
     assert_eq!(rows.count(), 2, "the others have their rows: {table}");
     fs::remove_file(&checkpoint).unwrap();
@@ -226,7 +224,7 @@ name = "tame"
     let suite = fs::read_to_string(place.path("tiny.toml")).unwrap().replace("train.lr = 1e30", "");
     fs::write(place.path("tiny.toml"), suite + tuned).unwrap();
     let (_, err) = ended(&place.run(&["run", "tiny.toml"]), 0);
-    assert!(err.contains("digits, wild: train.lr=0.001 of 2 settings"), "{err}");
+    assert!(err.contains("digits, wild: best of 2 settings: train.lr=0.001"), "{err}");
 }
 
 #[test]
@@ -256,12 +254,12 @@ fn data_that_are_not_there_are_named() {
 fn settings_of_images_that_do_not_fit_are_named() {
     let place = Place::new();
     for (setting, expected) in [
-        ("task.train=5000", "train = 5000: class 0 has only 108 images there"),
+        ("task.train=5000", "train = 5000: class 0 has only 108 images in this split"),
         ("task.side=0", "side = 0: must be from 1 to"),
         ("task.classes=[3, 12]", "classes: 12: must be below 10, and listed once"),
         ("task.augment.crop=8", "augment.crop = 8: images have only 8 x 8 pixels"),
         ("task.augment.flpi=true", "unknown key `flpi`"),
-        ("task.corrupt=contrast 6", "expected a name and 1 to 5"),
+        ("task.corrupt=contrast 6", "expected a name and a severity of 1 to 5"),
     ] {
         let err = error(&place, &["run", "tiny.toml", "--set", setting]);
         assert!(err.contains(expected), "{setting}: {err}");
@@ -275,7 +273,7 @@ fn a_text_has_as_many_windows_as_rows() {
          backbone = \"transformer-lm\"\n[[method]]\nmoe.router = \"top-k\"\n",
     );
     let err = error(&place, &["run", "tiny.toml", "--set", "train.batch=1000000"]);
-    let expected = "batch = 1000000: each row goes on through a part of the text";
+    let expected = "batch = 1000000: must be at most ";
     assert!(err.contains(expected), "{err}");
 }
 
@@ -315,7 +313,7 @@ fn numbers_that_cannot_be_simulated_are_refused() {
     fs::write(place.path("small.toml"), network("4", "1e-6")).unwrap();
     fs::write(place.path("endless.toml"), network("4", "inf")).unwrap();
     for (file, expected) in [
-        ("small.toml", "--ranks 8: the topology small.toml has 1 to 4"),
+        ("small.toml", "--ranks 8: must be from 1 to 4, the ranks of small.toml"),
         ("endless.toml", "endless.toml:6: inf is not a finite number"),
     ] {
         let call = ["simulate", "--trace", "runs/none", "--topology", file, "--ranks", "8"];
@@ -362,10 +360,13 @@ moe.router = "soft"
     let args = call(&switch, "2,3,65536");
     let (out, _) = ended(&place.run(&args.each_ref().map(|arg| &**arg)), 0);
     assert!(
-        out.contains("\n3 ranks cannot share the experts equally: the engine refuses"),
+        out.contains("\n3 ranks cannot share the experts equally: the engine does not"),
         "{out}"
     );
-    assert!(out.contains("\n65536 ranks are more than the experts, which have copies"), "{out}");
+    assert!(
+        out.contains("\n65536 ranks are more than the experts, so experts are copied"),
+        "{out}"
+    );
     for placement in ["contiguous", "round-robin", "load-aware", "replicated", "the best placement"]
     {
         assert!(out.contains(&format!("\n{placement}: the skew costs ")), "{placement}: {out}");
@@ -376,7 +377,7 @@ moe.router = "soft"
 fn large_plans_and_deep_keys_are_refused_at_once() {
     let place = Place::new();
     let err = error(&place, &["run", "tiny.toml", "--seeds", "0..100000"]);
-    assert!(err.contains("are 300000 runs; at most 20000 are planned"), "{err}");
+    assert!(err.contains("are 300000 runs; at most 20000 are allowed"), "{err}");
     // Only the selected seeds are planned.
     let err = error(
         &place,
@@ -385,7 +386,7 @@ fn large_plans_and_deep_keys_are_refused_at_once() {
     assert!(err.contains("--only router=nope: no run matches"), "{err}");
     let deep = format!("{}=1", vec!["a"; 60_000].join("."));
     let err = error(&place, &["budget", "tiny.toml", "--set", &deep]);
-    assert!(err.contains("a key of 60000 parts; at most 64 are read"), "{err}");
+    assert!(err.contains("the key has 60000 parts; at most 64 are allowed"), "{err}");
 }
 
 #[test]
@@ -439,14 +440,16 @@ fn networks_answer_as_often_as_tasks_ask() {
         error(&place, &args)
     };
     let err = refused("task=digits", "temporal-transformer");
-    let one = "backbone \"temporal-transformer\": the task asks for one answer for an image, and it gives 8";
+    let one = "backbone \"temporal-transformer\": the task needs one answer per image, but \
+               the network gives 8";
     assert!(err.contains(one), "{err}");
     let err = refused(&spotting("bce"), "vit");
-    let many = "backbone \"vit\": the task asks for 200 answers for a piece of a game, one for each frame, and it gives 1; ";
+    let many = "backbone \"vit\": the task needs 200 answers per piece of a game, one for each \
+                frame, but the network gives 1; ";
     assert!(err.contains(many), "{err}");
     let err = refused(&spotting("calf"), "temporal-transformer");
     assert!(
-        err.contains("the loss of CALF asks for spots besides the frames, which calf gives"),
+        err.contains("the loss calf needs spots in addition to frames; use the backbone calf"),
         "{err}"
     );
     assert!(place.runs("runs").is_empty(), "nothing is trained");

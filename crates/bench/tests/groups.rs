@@ -82,9 +82,9 @@ fn what_does_not_fit_is_said() {
     let place = Place::with_suite(SUITE);
     for (set, expected) in [
         ("groups.count=11", "count = 11: must be from 1 to 10"),
-        ("groups={count=3}", "`of` says which run's confusions count"),
+        ("groups={count=3}", "`of`, the run that makes the confusions, is not set"),
         ("groups={count=3, by='lot'}", "unknown value `lot`, expected one of `confusion`"),
-        ("groups={count=3, by='task'}", "of: it is for by = \"confusion\""),
+        ("groups={count=3, by='task'}", "of: only for by = \"confusion\""),
         ("groups.of.moe.experts=0", "experts = 0"),
     ] {
         let args = ["run", "tiny.toml", "--only", "method=told", "--set", set];

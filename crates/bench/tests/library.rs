@@ -59,7 +59,7 @@ fn a_page_that_is_not_current_is_found() {
     fs::write(folder.path("docs/router-costs.csv"), "router,cost\n").unwrap();
     let mut command = folder.bench(&["docs"]);
     let (_, err) = ended(&command.output().unwrap(), 2);
-    assert!(err.contains("router-costs.csv: its columns are router, experts"), "{err}");
+    assert!(err.contains("router-costs.csv: expected the columns router, experts"), "{err}");
     let (_, err) = ended(&Place::new().run(&["docs"]), 2);
     assert!(err.contains("is not inside MoeLab's workspace"), "{err}");
 }

@@ -49,8 +49,8 @@ fn plans_have_limits_that_are_looked_at_first() {
     let methods: String =
         (0..20_000).map(|at| method.replace("\"m\"", &format!("\"m{at}\""))).collect();
     for (more, expected) in [
-        (grid, "tune: the grid has 262144 points or more; at most 100000 are made"),
-        (methods, "methods; at most 2000 are planned"),
+        (grid, "tune: the grid has 262144 points or more; at most 100000 are allowed"),
+        (methods, "methods; at most 2000 are allowed"),
     ] {
         let place = Place::with_suite(&format!("{}{more}", common::SUITE));
         let err = error(&place, &["budget", "tiny.toml"]);
@@ -88,7 +88,7 @@ fn long_lists_in_messages_are_counted() {
     for (args, expected) in [
         (
             &["table", "tiny.toml", "--seeds", "0..100000"][..],
-            "no results of tiny.toml --seeds 0..100000, not",
+            "no results of tiny.toml --seeds 0..100000: runs/tiny@",
         ),
         (&["run", "tiny.toml", "--seeds", "0..500", "--only", "seed=600"], "18, 19, and 480 more"),
         (
@@ -117,7 +117,7 @@ fn results_that_cannot_be_judged_say_why() {
     write("foo.csv", &seeds, "foo");
     for call in [&["power"][..], &["plot"], &["rank"], &["cmp", "a", "b"]] {
         let err = error(&place, &[call, &["foo.csv"]].concat());
-        assert!(err.contains("name one with --metric, of foo"), "{call:?}: {err}");
+        assert!(err.contains("select one with --metric; known: foo"), "{call:?}: {err}");
     }
     let (table, _) = ended(&place.run(&["table", "foo.csv", "--format", "md"]), 0);
     assert!(table.contains("Without a column of quality: no metric is known"), "{table}");
@@ -127,7 +127,7 @@ fn results_that_cannot_be_judged_say_why() {
     assert!(place.path("runs/fine.html").is_file());
     write("long.csv", &["1".repeat(300)], "accuracy");
     let err = error(&place, &["table", "long.csv"]);
-    assert!(err.contains("... (300 letters)\" is not a whole number from 0 to"), "{err}");
+    assert!(err.contains("... (300 characters)\" is not a whole number from 0 to"), "{err}");
     assert!(err.len() < 400, "{err}");
 }
 
@@ -138,7 +138,7 @@ fn texts_that_are_too_large_are_not_read() {
         // The file takes no blocks on the disk.
         fs::File::create(place.path(file)).unwrap().set_len(1 << 32).unwrap();
         let err = error(&place, &[call, file]);
-        let expected = format!("{file}: 4294967296 bytes; at most 268435456 are read");
+        let expected = format!("{file}: 4294967296 bytes; the limit is 268435456");
         assert!(err.contains(&expected), "{err}");
     }
 }
@@ -179,7 +179,7 @@ fn a_regular_expression_that_may_take_for_ever_is_refused() {
     fs::write(place.path("made.json"), made).unwrap();
     let err = error(&place, &["budget", "tiny.toml", "--data-dir", "."]);
     let expected =
-        "made.json: pre_tokenizer: the regular expression \"(?=(.*.*)+x)|.\" is not read: ";
+        "made.json: pre_tokenizer: the regular expression \"(?=(.*.*)+x)|.\" is not supported: ";
     assert!(err.contains(expected) && err.contains("those of published tokenisers"), "{err}");
 }
 
@@ -226,7 +226,7 @@ fn what_is_no_regular_file_is_not_read_or_followed() {
         &["analyse", &name],
     ] {
         let err = error(&place, call);
-        assert!(err.contains(" is a link, no folder; remove it"), "{call:?}: {err}");
+        assert!(err.contains(" is a link, not a folder; remove it"), "{call:?}: {err}");
     }
     assert_eq!(fs::read_dir(&elsewhere).unwrap().count(), 0);
 }

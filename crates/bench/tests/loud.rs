@@ -38,21 +38,21 @@ fn a_part_of_a_checkpoint_is_taken_only_where_the_suite_says_so() {
     let gate = |block: usize| format!("blocks.{block}.feed_forward.Moe.router.gate.weight");
     let left = |block: usize| {
         let tensor = format!("model.layers.{block}.block_sparse_moe.gate.weight");
-        format!("tensor {tensor} is left: the network has no parameter {}", gate(block))
+        format!("tensor {tensor} is unused: the network has no parameter {}", gate(block))
     };
     // A router without a gate.
     let random = "moe.router=random";
     let err = run(&place, 2, &[random]);
-    assert!(err.contains("tiny.toml:4: from: the network does not take checkpoint "), "{err}");
+    assert!(err.contains("tiny.toml:4: from: the network does not match checkpoint "), "{err}");
     assert!(err.contains(&left(0)) && err.contains(&left(1)), "{err}");
     assert!(err.contains("partial = true"), "{err}");
     // A router with more parameters, and fewer or more blocks.
     let err = run(&place, 2, &["moe.router=loss-free"]);
-    assert!(!err.contains(" is left: "), "{err}");
+    assert!(!err.contains(" is unused: "), "{err}");
     let more = "parameter blocks.0.feed_forward.Moe.router.bias.";
     assert!(err.contains(more) && err.contains(" is not set by any tensor"), "{err}");
     let err = run(&place, 2, &["backbone.depth=1"]);
-    assert!(err.contains("tensor model.layers.1.input_layernorm.weight is left: "), "{err}");
+    assert!(err.contains("tensor model.layers.1.input_layernorm.weight is unused: "), "{err}");
     let err = run(&place, 2, &["backbone.depth=3"]);
     assert!(err.contains("parameter blocks.2.attention_norm.gamma is not set by any"), "{err}");
     // Different sizes are not a part of the checkpoint.
@@ -65,12 +65,12 @@ fn a_part_of_a_checkpoint_is_taken_only_where_the_suite_says_so() {
     assert!(place.runs("runs").is_empty(), "nothing is trained");
     // An intended difference is only a warning.
     let said = run(&place, 0, &[random, "from.partial=true"]);
-    let left = format!("parameters of the checkpoint that are left: 2 ({} the first)", gate(0));
+    let left = format!("unused parameters of the checkpoint: 2, the first is {}", gate(0));
     assert!(said.contains(&format!("warning: from.partial = true: {left}; ")), "{said}");
-    assert!(said.contains("parameters that begin anew: none"), "{said}");
+    assert!(said.contains("newly initialised parameters: none"), "{said}");
     let said = run(&place, 0, &["moe.router=loss-free", "from.partial=true"]);
-    assert!(said.contains("that are left: none; parameters that begin anew: "), "{said}");
-    assert!(said.contains("(blocks.0.feed_forward.Moe.router.bias."), "{said}");
+    assert!(said.contains("checkpoint: none; newly initialised parameters: "), "{said}");
+    assert!(said.contains(", the first is blocks.0.feed_forward.Moe.router.bias."), "{said}");
 }
 
 #[test]
@@ -90,8 +90,8 @@ fn a_checkpoint_whose_nan_reaches_the_output_is_refused_and_nothing_is_kept() {
         for tensor in [unused, used] {
             assert!(err.contains(&format!("warning: {tensor}\n")), "{err}");
         }
-        assert!(err.contains("error: model: its run failed, and nothing of it is kept: "), "{err}");
-        assert!(err.contains(" is NaN; in its checkpoint: tensor "), "{err}");
+        assert!(err.contains("error: model: its run failed and was removed: "), "{err}");
+        assert!(err.contains(" is NaN; warnings about its checkpoint: tensor "), "{err}");
         assert!(place.runs("runs").is_empty(), "{err}");
     }
     // The results of a suite keep that its run has failed, with the cause.
@@ -123,11 +123,11 @@ fn adapters_of_other_experts_than_the_checkpoint_has_are_refused() {
     // Without a limit the default applies, and the first pass would be that of another network.
     let err = run(&place, 2, &[&lora("{ kind = \"clamped-glu\", hidden = 8 }")]);
     assert!(
-        err.contains("moe.expert.of: limit = 7.0, there 1.5: adapters go on the experts"),
+        err.contains("moe.expert.of: limit = 7.0 instead of 1.5: must have the settings"),
         "{err}"
     );
     let err = run(&place, 2, &[&lora("{ kind = \"swiglu\", hidden = 8 }")]);
-    let kinds = "moe.expert.of: kind = \"swiglu\", there \"clamped-glu\": ";
+    let kinds = "moe.expert.of: kind = \"swiglu\" instead of \"clamped-glu\": ";
     assert!(err.contains(kinds), "{err}");
     assert!(place.runs("runs").is_empty(), "nothing is trained");
     run(&place, 0, &[&lora("{ kind = \"clamped-glu\", hidden = 8, limit = 1.5 }")]);
@@ -144,9 +144,12 @@ fn experts_that_are_not_made_of_dense_networks_are_refused() {
     let err = wrong(&format!("expert = {swiglu}, shared = {{ expert = {swiglu} }}"));
     assert!(err.contains("upcycle: moe.shared = \"swiglu\": "), "{err}");
     let err = wrong(&format!("expert = {{ kind = \"lora\", of = {swiglu} }}"));
-    assert!(err.contains("upcycle: moe.expert = \"lora\": no dense network has adapters"), "{err}");
+    assert!(
+        err.contains("upcycle: moe.expert = \"lora\": dense networks have no adapters"),
+        "{err}"
+    );
     let err = wrong("expert = { kind = \"geglu\", hidden = 24 }");
-    let kinds = "upcycle: moe.expert = \"geglu\": the dense networks are \"swiglu\"";
+    let kinds = "upcycle: moe.expert = \"geglu\": must be \"swiglu\"";
     assert!(err.contains(kinds), "{err}");
     let swiglu = format!("expert = {swiglu}");
     let whole = format!("moe={{ layers = \"all\", experts = 4, router = \"top-k\", {swiglu} }}");

@@ -160,7 +160,7 @@ fn after_a_run_that_cannot_begin_comes_the_next() {
     let started = Instant::now();
     let (_, err) = ended(&output(ranks(&place, 2, &run("two"))), 2);
     assert!(started.elapsed() < 3 * SOON, "{:?}", started.elapsed());
-    assert!(err.contains("\"nope\" has no parameter that is trained"), "{err}");
+    assert!(err.contains("\"nope\" has no trained parameters"), "{err}");
     let ended = |run: &&PathBuf| run.join("result.json").exists();
     assert_eq!(place.runs("two").iter().filter(ended).count(), 1, "the run behind it is trained");
 }
@@ -168,7 +168,7 @@ fn after_a_run_that_cannot_begin_comes_the_next() {
 fn without_a_flag_each_process_has_a_part() {
     let place = Place::with_suite(&short("loss-free").replace("accumulate = 2, ", ""));
     let (_, err) = ended(&output(ranks(&place, 4, &run("four"))), 0);
-    assert!(err.contains("4 processes: the runs are those of --set train.accumulate=4"), "{err}");
+    assert!(err.contains("4 processes: adding --set train.accumulate=4"), "{err}");
     let parts = [&run("one")[..], &["--set".into(), "train.accumulate=4".into()]].concat();
     ended(&alone(&place, &parts), 0);
     assert_eq!(place.outcomes("four"), place.outcomes("one"));
@@ -368,7 +368,7 @@ fn a_search_is_for_one_process() {
     let (out, err) = ended(&output(ranks(&place, 2, &run("runs"))), 2);
     assert!(out.is_empty() && err.matches("error: ").count() == 1, "one process speaks: {err}");
     let expected =
-        "error: 2 processes: suite \"tiny.toml\" has [search], where what is tried next depends";
+        "error: 2 processes: suite \"tiny.toml\" has [search], where each candidate depends";
     assert!(err.contains(expected), "{err}");
     assert!(!place.path("runs").exists(), "nothing was made");
     let shard = [&run("runs")[..], &["--shard".into(), "1/2".into()]].concat();

@@ -87,11 +87,14 @@ fn what_cannot_be_pruned_is_said_and_leaves_nothing() {
         runs.iter().filter(|run| run.join("config.json").exists()).count()
     };
     for (args, expected) in [
-        (vec!["nothing", "--ratio", "0.5"], "no run is named \"nothing\" in runs; there are 2"),
-        (vec![fresh.as_str(), "--ratio", "0.5"], "there is no earlier network"),
+        (
+            vec!["nothing", "--ratio", "0.5"],
+            "no run is named \"nothing\" in runs; 2 runs there have ended",
+        ),
+        (vec![fresh.as_str(), "--ratio", "0.5"], "no earlier network"),
         (vec![tuned.as_str(), "--ratio", "1.0"], "ratio = 1: must be at least 0 and below 1"),
-        (vec![tuned.as_str(), "--ratio", "0.9"], "no expert of 4 would be left"),
-        (vec![tuned.as_str(), "--ratio", "0.5,0.5,0.5"], "3 shares, and the network has 2"),
+        (vec![tuned.as_str(), "--ratio", "0.9"], "would leave none of 4 experts"),
+        (vec![tuned.as_str(), "--ratio", "0.5,0.5,0.5"], "3 shares, but the network has 2"),
         (vec![tuned.as_str(), "--ratio", "half"], "\"half\" is not a number"),
         (vec![tuned.as_str(), "--ratio", "nan"], "\"nan\": must be at least 0 and below 1"),
         (
@@ -120,7 +123,7 @@ fn a_checkpoint_that_is_damaged_is_named() {
     fs::write(&path, &bytes[..bytes.len() - 9]).unwrap();
     let (_, err) = ended(&place.run(&["prune", &run, "--ratio", "0.5"]), 2);
     assert!(
-        err.contains("checkpoint.bin is damaged: its SHA-256 is not that in result.json"),
+        err.contains("checkpoint.bin is damaged: its SHA-256 differs from that in result.json"),
         "{err}"
     );
 }

@@ -70,7 +70,7 @@ fn a_runs_own_trace_gives_the_same_numbers_to_the_bit() {
     fs::copy(place.path("valid.trace"), place.path("test.trace")).unwrap();
     fs::write(place.path("tiny.toml"), SUITE).unwrap();
     let err = ended(&place.run(&replay), 2).1;
-    assert!(err.contains("examples of the split \"test\" are in no trace"), "{err}");
+    assert!(err.contains("examples of the split \"test\" are not in the traces"), "{err}");
     assert!(trace(&place, &run, "test", &[]).contains("units in 2 layers in test.trace"));
     ended(&place.run(&replay), 0);
     let (_, replayed) = run_of(&place, "replayed");
@@ -81,13 +81,16 @@ fn a_runs_own_trace_gives_the_same_numbers_to_the_bit() {
     // Other sizes are refused.
     let with = |set: &str| ended(&place.run(&[&replay[..], &["--set", set]].concat()), 2).1;
     let err = with("moe.experts=8");
-    assert!(err.contains("layer 0 chooses among 4 experts, and the network has 8"), "{err}");
+    assert!(err.contains("layer 0 chooses among 4 experts, but the network has 8"), "{err}");
     let err = with("task.length=32");
-    assert!(err.contains("its examples have 16 units, and an input of the network 32"), "{err}");
+    assert!(
+        err.contains("the examples have 16 units, but an input of the network has 32"),
+        "{err}"
+    );
     let err = with("moe.layers=\"last 1\"");
-    assert!(err.contains("it has 2 layers, and the network has 1 MoE layers"), "{err}");
+    assert!(err.contains("it has 2 layers, but the network has 1 MoE layers"), "{err}");
     let err = with("train.steps=2");
-    assert!(err.contains("examples of the split \"train\" are in no trace"), "{err}");
+    assert!(err.contains("examples of the split \"train\" are not in the traces"), "{err}");
 }
 
 #[test]
@@ -104,7 +107,7 @@ fn choices_of_another_program_become_a_trace() {
     assert_eq!(out, "48 units in 2 layers in valid.trace\n");
     let args = ["trace", &run, "--examples", "4", "--out", "no", "--choices", "choices.npy"];
     let err = ended(&place.run(&args), 2).1;
-    assert!(err.contains("the choices of 48 units, and the examples have 64"), "{err}");
+    assert!(err.contains("the choices of 48 units, but the examples have 64"), "{err}");
     assert!(!place.path("no").exists());
     // The trace that was written is imposed on a run.
     let rest = "[[method]]\nname = \"given\"\nmoe.router = { kind = \"replay\", files = [\"valid.trace\"], partial = true }\ntrain.steps = 0\n";

@@ -38,7 +38,7 @@ fn two_suites_of_one_file_name_have_results_of_their_own() {
     // A suite whose results would have the same file name is distinguished nevertheless.
     fs::copy(place.path("two/suite.toml"), place.path("one-suite.toml")).unwrap();
     let (_, err) = ended(&place.run(&["table", "one-suite.toml"]), 2);
-    assert!(err.contains("one-suite.csv is of another suite than one-suite.toml is now"), "{err}");
+    assert!(err.contains("one-suite.csv belongs to another suite or to an older version"), "{err}");
 }
 
 #[test]
@@ -62,7 +62,7 @@ fn options_do_not_write_over_the_results_of_the_whole_suite() {
     // Another suite of the same name has no results yet.
     let text = fs::read_to_string(place.path(suite)).unwrap();
     fs::write(place.path(suite), text.replace("steps = 4", "steps = 5")).unwrap();
-    assert!(table(&[], 2).1.contains("is of another suite than one/suite.toml is now"));
+    assert!(table(&[], 2).1.contains("or to an older version of one/suite.toml"));
 }
 
 const TEXT: &str = r#"
@@ -132,7 +132,7 @@ fn a_part_of_a_suite_is_not_published() {
     {
         let args = [&["run", "one/suite.toml", "--publish"][..], option].concat();
         let (_, err) = ended(&place.run(&args), 2);
-        assert!(err.contains("--publish is for a whole suite"), "{err}");
+        assert!(err.contains("--publish needs a whole suite"), "{err}");
     }
     let (_, err) = ended(&place.run(&["run", "one/suite.toml", "--publish"]), 2);
     assert!(err.contains("no git revision"), "{err}");

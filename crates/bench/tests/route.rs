@@ -172,12 +172,12 @@ fn what_a_person_can_get_wrong_is_named_and_nothing_is_written() {
         (
             file(&[("x", &[2, 2], &[1.0; 4])]),
             vec!["--router", "top-k"],
-            "in.safetensors: x is [2, 2]; expected three dimensions, [G, U, D]",
+            "in.safetensors: x has the shape [2, 2]; expected three dimensions, [G, U, D]",
         ),
         (
             file(&[("x", &[1, 0, 2], &[])]),
             vec!["--router", "top-k"],
-            "in.safetensors: x is [1, 0, 2]; at least one group, unit and number are needed",
+            "in.safetensors: x has the shape [1, 0, 2]; every dimension must be at least 1",
         ),
         (
             file(&[("x", &[1, 1, 1], &[f32::NAN])]),
@@ -187,7 +187,7 @@ fn what_a_person_can_get_wrong_is_named_and_nothing_is_written() {
         (
             file(&[("x", &[1, 1, 2], &[1.0; 2]), ("gate.weight", &[3, 4], gate)]),
             vec!["--router", "top-k"],
-            "in.safetensors: router \"top-k\": gate.weight is [2, 4], not [3, 4]; shapes follow from the \
+            "in.safetensors: router \"top-k\": gate.weight has the shape [2, 4], not [3, 4]; shapes follow from the \
              width of x, 2, and from --experts 4",
         ),
         (
@@ -211,17 +211,17 @@ fn what_a_person_can_get_wrong_is_named_and_nothing_is_written() {
         (
             file(&[("x", &[1, 1, 1], &[1.0]), ("noise", &[1, 1, 4], &[0.0; 4])]),
             vec!["--router", "v-moe"],
-            "noise: a router draws it in training only; add --train",
+            "noise: only used in training; add --train",
         ),
         (
             file(&[("x", &[1, 1, 1], &[1.0]), ("noise", &[1, 4], &[0.0; 4])]),
             vec!["--router", "v-moe", "--train"],
-            "noise is [1, 4]; the router draws [1, 1, 4]",
+            "noise has the shape [1, 4], but the router draws [1, 1, 4]",
         ),
         (
             file(&[("x", &[1, 1, 1], &[1.0]), ("noise", &[1, 4], &[0.0; 4])]),
             vec!["--router", "top-k", "--train"],
-            "noise is [1, 4]; the router draws none",
+            "noise has the shape [1, 4], but the router draws none",
         ),
         (
             file(&[("x", &[1, 1, 3], &[1.0; 3]), ("gate.wieght", &[3, 4], gate)]),
@@ -231,7 +231,7 @@ fn what_a_person_can_get_wrong_is_named_and_nothing_is_written() {
         (
             file(&[("x", &[1, 1, 1], &[1.0]), ("ids", &[1, 2], &[1.0; 2])]),
             vec!["--router", "hash"],
-            "in.safetensors: ids is [1, 2]; expected [G, U] = [1, 1]",
+            "in.safetensors: ids has the shape [1, 2]; expected [G, U] = [1, 1]",
         ),
         (b"no tensors".to_vec(), vec!["--router", "top-k"], "not a safetensors file, or damaged"),
     ] {

@@ -82,7 +82,7 @@ fn a_translator_translates_and_its_scores_have_a_signature() {
         [&["--tokens", "5"][..], &["--temperature", "0"], &["--seed", "1"], &["--no-cache"]]
     {
         let err = ended(&sample(option), 2).1;
-        assert!(err.contains(&format!("{} is for language models", option[0])), "{err}");
+        assert!(err.contains(&format!("{} is only for language models", option[0])), "{err}");
     }
 }
 
@@ -143,9 +143,9 @@ fn a_signal_asks_for_what_there_is(place: &Place, run: &str) {
 fn wrong_calls(place: &Place, named: &dyn Fn(&str) -> String) {
     let (text, images) = (named("top-k"), named("images"));
     for (call, expected) in [
-        (vec!["nobody"], "no run is named \"nobody\" in runs; there are"),
-        (vec![&images], "has learned digits, which is not text; known: tanaka-lm, text-lm"),
-        (vec![&text, "--prompt", "caf\u{e9}"], "\"\u{e9}\" is not a token of the run; it has 97"),
+        (vec!["nobody"], "no run is named \"nobody\" in runs; "),
+        (vec![&images], "was trained on digits, which is not text; known: tanaka-lm, text-lm"),
+        (vec![&text, "--prompt", "caf\u{e9}"], "\"\u{e9}\" is not one of the 97 tokens of the run"),
         (vec![&text, "--prompt", ""], "--prompt is empty"),
         (vec![&text, "--tokens", "0"], "--tokens 0: must be from 1 to 100000"),
         (vec![&text, "--top-p", "0"], "--top-p 0: must be above 0"),
@@ -161,7 +161,7 @@ fn wrong_calls(place: &Place, named: &dyn Fn(&str) -> String) {
     changed["config"]["moe"]["router"] = serde_json::json!({ "kind": "expert-choice" });
     vouch(&run, "config.json", &changed.to_string());
     let (_, err) = ended(&place.run(&["sample", &text]), 2);
-    assert!(err.contains("look at later tokens (router \"expert-choice\""), "{err}");
+    assert!(err.contains("use later tokens (router \"expert-choice\""), "{err}");
     assert!(err.contains("routers that do not: top-k, switch"), "{err}");
     vouch(&run, "config.json", &before);
 }

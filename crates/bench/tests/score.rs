@@ -200,17 +200,12 @@ fn what_is_wrong_in_both_modes_names_file_and_entry() {
             "1,1,1",
             "S-1.txt: line 2: identity 1 is in frame 1 already, in line 1",
         ),
-        (
-            Task::Tracking2022,
-            line,
-            "3,1,0,0,5,5,1\n",
-            "S-1.txt: line 1: frame 3; 1 to 2 was expected",
-        ),
+        (Task::Tracking2022, line, "3,1,0,0,5,5,1\n", "S-1.txt: line 1: frame 3; expected 1 to 2"),
         (
             Task::Reidentification2022,
             "[0, 1]",
             "[0, 2]",
-            "ranking.json: 0: gallery box 2 is of action 5; 4 was expected",
+            "ranking.json: 0: gallery box 2 belongs to action 5; expected 4",
         ),
         (
             Task::Reidentification2022,
@@ -234,7 +229,7 @@ fn what_is_wrong_in_both_modes_names_file_and_entry() {
             Task::Calibration2022,
             "\"x_focal_length\": 1200,",
             "",
-            "test/camera_00000.json: x_focal_length: it is missing; a number was expected",
+            "test/camera_00000.json: x_focal_length: it is missing; expected a number",
         ),
     ] {
         for mode in ["official", "strict"] {
@@ -259,7 +254,7 @@ fn arrays_that_are_cut_off_or_of_another_type_are_refused() {
     for (bytes, expected) in [
         (whole[..whole.len() - 4].to_vec(), "156 bytes of numbers; shape [40] needs 160"),
         (whole[..40].to_vec(), "cut off within its header"),
-        (integers, "its numbers are <c8; <f2, <f4, <f8 or whole numbers (<i8) were expected"),
+        (integers, "its numbers are <c8; expected <f2, <f4, <f8 or whole numbers (<i8)"),
     ] {
         let mut files = perfect(Task::Boundary);
         files[1][0].1 = bytes;
@@ -284,15 +279,21 @@ fn what_the_official_evaluators_accept_is_noted_and_refused_if_strict() {
             false,
             "\"half\": \"1\"",
             "\"half\": 3",
-            "predictions[0].half: 3; 1 or 2 was expected",
+            "predictions[0].half: 3; expected 1 or 2",
         ),
-        (Task::Spotting, false, "\"100000\"", "-500", "predictions[0].position: -500; 0 to"),
+        (
+            Task::Spotting,
+            false,
+            "\"100000\"",
+            "-500",
+            "predictions[0].position: -500; expected 0 to",
+        ),
         (
             Task::Spotting,
             false,
             "\"0.9\"",
             "\"nan\"",
-            "predictions[0].confidence: NaN; 0 to 1 was expected",
+            "predictions[0].confidence: NaN; expected 0 to 1",
         ),
         (
             Task::Spotting,
@@ -306,35 +307,35 @@ fn what_the_official_evaluators_accept_is_noted_and_refused_if_strict() {
             true,
             "\"Goal\"",
             "\"Gaol\"",
-            "annotations[0].label: \"Gaol\" is not a class; it does not count",
+            "annotations[0].label: \"Gaol\" is not a class and is ignored",
         ),
         (
             Task::Boundary,
             true,
             "\"abrupt\"",
             "\"cut\"",
-            "annotations[0].change_type: \"cut\" is no change; it does not count; known: abrupt, smooth",
+            "annotations[0].change_type: \"cut\" is not a kind of change and is ignored; known: abrupt, smooth",
         ),
         (
             Task::Calibration2022,
             false,
             "\"x_focal_length\": 1200",
             "\"x_focal_length\": 0",
-            "x_focal_length: 0; more than 0 pixels",
+            "x_focal_length: 0; expected more than 0 pixels",
         ),
         (
             Task::Tracking2022,
             false,
             "0,0,5,5",
             "0,0,0,5",
-            "S-1.txt: line 1: a box of 0 by 5; more than 0 pixels",
+            "S-1.txt: line 1: a box of 0 by 5; expected more than 0 pixels",
         ),
         (
             Task::Grounding,
             false,
             "\"end\": 20",
             "\"end\": 9",
-            "Replays[0].end: 9; start, 10, or more was expected",
+            "Replays[0].end: 9; expected at least 10, the start",
         ),
     ] {
         let files = changed(task, in_truth, from, to);
@@ -386,10 +387,10 @@ fn a_submission_is_checked_alone_where_there_is_no_truth() {
     let call = ["score", "action-spotting-2022", "--prediction", "mine.zip"];
     put(SPOTS);
     let (out, _) = ended(&place.run(&call), 0);
-    assert_eq!(out, "files: 1 right, 1 of other names\n");
+    assert_eq!(out, "files: 1 correct, 1 with unknown names\n");
     put(&SPOTS.replace("\"0.9\"", "9"));
     let (_, err) = ended(&place.run(&call), 2);
-    let expected = "l/s/a/results_spotting.json: predictions[0].confidence: 9; 0 to 1 was expected";
+    let expected = "l/s/a/results_spotting.json: predictions[0].confidence: 9; expected 0 to 1";
     assert!(err.contains(expected), "{err}");
 }
 
@@ -399,9 +400,9 @@ fn options_of_another_task_and_tolerances_that_are_none_are_refused() {
         (
             Task::Reidentification2022,
             &["--labels-v1"][..],
-            "--labels-v1: player-reidentification-2022 does not use it",
+            "--labels-v1: not used by player-reidentification-2022",
         ),
-        (Task::Boundary, &["--threshold", "5"], "--threshold: boundary does not use it"),
+        (Task::Boundary, &["--threshold", "5"], "--threshold: not used by boundary"),
         (
             Task::Localization2022,
             &["--threshold", "5,nan"],

@@ -25,7 +25,7 @@ fn eight_processes_at_once_on_one_folder_are_one_suite() {
     }
     // All runs exist: only the table remains to be made.
     let (out, err) = ended(&place.run(&run("runs")), 0);
-    assert!(out.contains("loss-free") && !err.contains("the table is without"), "{out}{err}");
+    assert!(out.contains("loss-free") && !err.contains("the table lacks"), "{out}{err}");
     assert_eq!(place.outcomes("runs").len(), 9);
     assert_eq!(place.outcomes("runs"), place.outcomes("alone"));
     let left: Vec<_> =

@@ -112,7 +112,7 @@ fn rows_go_on_through_the_text_and_killed_runs_too() {
     assert_eq!(place.outcomes("killed"), place.outcomes("whole"));
     let many = ["--set", "train.batch=2000"];
     let (_, err) = ended(&place.run(&[&["run", "tiny.toml"], &set[..], &many].concat()), 2);
-    assert!(err.contains("batch = 2000: each row goes on through a part of the text"), "{err}");
+    assert!(err.contains("batch = 2000: must be at most "), "{err}");
 }
 
 #[test]
@@ -180,7 +180,7 @@ fn bad_text_is_named_and_nothing_is_begun() {
             "its train part has 0 tokens, too few for one window of length = 8",
         ),
         ("task.file=folder", "data/folder: no .txt file"),
-        ("task={kind='text-lm', file='latin.txt', tokens='word'}", "not UTF-8 text, from byte 3"),
+        ("task={kind='text-lm', file='latin.txt', tokens='word'}", "not UTF-8 text at byte 3"),
         ("task.valid=none.txt", "cannot read data/none.txt"),
         (
             "task.tokens=letters",

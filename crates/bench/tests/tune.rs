@@ -31,7 +31,7 @@ moe.router = "switch"
 fn the_same_number_of_settings_is_tried_and_the_test_split_is_seen_once() {
     let place = Place::with_suite(SUITE);
     let (table, err) = ended(&place.run(&["run", "tiny.toml", "--format", "md"]), 0);
-    assert!(err.contains("digits, switch: train.lr=0.03 of 2 settings, loss"), "{err}");
+    assert!(err.contains("digits, switch: best of 2 settings: train.lr=0.03, loss"), "{err}");
     assert!(table.contains("top-k train.lr=0.03 (2); switch train.lr=0.03 (2)"), "{table}");
     assert!(table.contains("Held equal: active FLOPs per token, within 2 %"), "{table}");
     // Two methods, two settings with one seed; then two methods with two seeds.
@@ -56,7 +56,7 @@ fn the_same_number_of_settings_is_tried_and_the_test_split_is_seen_once() {
 #[test]
 fn a_value_that_the_suite_tries_itself_cannot_be_set() {
     let (_, err) = ended(&Place::new().run(&["run", "default", "--set", "train.lr=1e-3"]), 2);
-    assert!(err.contains("--set train.lr: the suite tries values of it, default.toml:"), "{err}");
+    assert!(err.contains("--set train.lr: the suite tunes this setting (default.toml:"), "{err}");
 }
 
 #[test]

@@ -36,7 +36,7 @@ pub enum JoinError {
         count: usize,
     },
     /// MPI failed to start.
-    #[error("MPI does not start: {0}")]
+    #[error("MPI cannot be started: {0}")]
     Start(String),
 }
 

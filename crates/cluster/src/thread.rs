@@ -44,7 +44,7 @@ impl World {
             .name("mpi".into())
             .spawn(move || serve(&told, &todo))
             .map_err(|err| JoinError::Start(err.to_string()))?;
-        let gone = || JoinError::Start("it is running already".into());
+        let gone = || JoinError::Start("it is already running".into());
         let (rank, size) = hears.recv().ok().flatten().ok_or_else(gone)?;
         Ok(Self { rank, size, calls: Some(Mutex::new(calls)), thread: Some(thread) })
     }

@@ -54,7 +54,7 @@ fn mark(label: &str) -> [u8; MARK] {
 /// If the message belongs to another call than this one.
 pub fn unmarked(label: &str, rank: usize, message: Vec<u8>) -> Vec<u8> {
     let same = message.starts_with(&mark(label));
-    assert!(same, "the ranks are not at the same step: here {label:?}, rank {rank} is elsewhere");
+    assert!(same, "ranks are not at the same step: this rank is at {label:?}, rank {rank} is not");
     message[MARK..].to_vec()
 }
 
@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    #[should_panic(expected = "here \"gradients\", rank 3 is elsewhere")]
+    #[should_panic(expected = "this rank is at \"gradients\", rank 3 is not")]
     fn a_message_of_another_call_is_noticed() {
         assert_eq!(unmarked("a", 0, marked("a", &[1])), [1]);
         unmarked("gradients", 3, marked("losses", &[]));

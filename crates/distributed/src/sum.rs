@@ -34,7 +34,7 @@ impl Chunks {
 pub fn add_in_order(world: &dyn Communicator, label: &str, sum: &mut [f32], own: &[&[f32]]) {
     let chunk = |term: &[f32], rank| Chunks::new(term.len(), world.size()).of(rank);
     let fits = own.iter().all(|term| chunk(term, world.rank()).len() == sum.len());
-    assert!(fits, "the chunk of this rank");
+    assert!(fits, "the sum must have the length of this rank's chunk");
     let of = |rank| own.iter().map(|term| bytes_of(&term[chunk(term, rank)])).collect::<Vec<_>>();
     let to = (0..world.size()).map(|rank| of(rank).concat()).collect();
     for theirs in world.all_to_all(label, to) {

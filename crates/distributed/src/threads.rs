@@ -58,7 +58,7 @@ impl Communicator for Threads {
     }
 
     fn all_to_all(&self, label: &str, to: Vec<Vec<u8>>) -> Vec<Vec<u8>> {
-        assert_eq!(to.len(), self.size(), "a message for each rank");
+        assert_eq!(to.len(), self.size(), "expected one message for each rank");
         for (rank, bytes) in to.into_iter().enumerate() {
             self.send(rank, marked(label, &bytes));
         }

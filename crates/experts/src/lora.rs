@@ -139,7 +139,7 @@ impl Experts for Lora {
         let BaseExpert(base) = &config.of;
         if !KINDS.iter().any(|(kind, _)| *kind == base.kind) {
             let known = KINDS.map(|(kind, _)| kind).join(", ");
-            return Err(format!("of = {:?}: adapters are for {known}", base.kind));
+            return Err(format!("of = {:?}: expected one of {known}", base.kind));
         }
         let entry = crate::all().get(&base.kind).cloned().map_err(|err| err.to_string())?;
         (entry.build.check)(base, dims).map_err(|err| err.to_string())?;
@@ -369,7 +369,7 @@ mod tests {
             build(&choice, DIMS).unwrap_err().to_string()
         };
         let err = wrong(Choice::of("lora").with("of", "conv"));
-        assert!(err.contains("adapters are for ffn, swiglu, geglu, clamped-glu"), "{err}");
+        assert!(err.contains("expected one of ffn, swiglu, geglu, clamped-glu"), "{err}");
         let err = wrong(Choice::of("lora").with("rank", 6));
         assert!(err.contains("rank = 6 is larger than 5"), "{err}");
         assert!(wrong(Choice::of("lora").with("rank", 2).with("alpha", 0.0)).contains("alpha = 0"));

@@ -46,7 +46,7 @@ pub struct LowRank {
 impl Experts for LowRank {
     type Config = LowRankConfig;
     const NAME: &'static str = "low-rank";
-    const ABOUT: &'static str = "one network for all, with a low-rank change for each expert";
+    const ABOUT: &'static str = "one shared network, with a low-rank change for each expert";
     const PAPER: &'static str = "https://arxiv.org/abs/2309.05444";
 
     fn check(config: &LowRankConfig, dims: Dims) -> Result<(), String> {

@@ -44,7 +44,7 @@ impl Experts for MixedWidth {
         let (widths, e) = (&config.hidden, dims.n_experts);
         match widths.len() {
             0 => Err("hidden = []: at least one width is needed".into()),
-            n if n > e => Err(format!("hidden has {n} widths for experts = {e}")),
+            n if n > e => Err(format!("hidden has {n} widths, more than experts = {e}")),
             _ if widths.contains(&0) => {
                 Err(format!("hidden = {widths:?}: each must be at least 1"))
             }

@@ -56,7 +56,7 @@ impl Experts for PlusPlus {
         match dims.n_experts {
             _ if config.hidden == 0 => Err("hidden = 0: must be at least 1".into()),
             e if e <= ZERO_COMPUTATION => Err(format!(
-                "experts = {e}: must be more than the {ZERO_COMPUTATION} that compute nothing"
+                "experts = {e}: must be more than the {ZERO_COMPUTATION} zero-computation experts"
             )),
             _ => Ok(()),
         }
@@ -173,6 +173,6 @@ mod tests {
     fn someone_has_to_compute() {
         let dims = Dims { width: 8, n_experts: 3, units: 1 };
         let message = PlusPlus::check(&PlusPlusConfig::default(), dims).unwrap_err();
-        assert_eq!(message, "experts = 3: must be more than the 3 that compute nothing");
+        assert_eq!(message, "experts = 3: must be more than the 3 zero-computation experts");
     }
 }

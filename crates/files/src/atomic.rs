@@ -67,7 +67,7 @@ pub fn create_folder(path: &Path) -> io::Result<()> {
     match fs::create_dir(path) {
         Err(err) if err.kind() != io::ErrorKind::AlreadyExists => Err(err),
         Err(err) if !path.is_dir() => {
-            Err(io::Error::new(err.kind(), "it is there already, and is no folder"))
+            Err(io::Error::new(err.kind(), "it already exists and is not a folder"))
         }
         _ => sync_folder(above),
     }
@@ -172,6 +172,6 @@ mod tests {
         fs::write(folder.path().join("file"), "").unwrap();
         assert!(create_folder(&folder.path().join("file/x")).is_err());
         let err = create_folder(&folder.path().join("file")).unwrap_err().to_string();
-        assert_eq!(err, "it is there already, and is no folder");
+        assert_eq!(err, "it already exists and is not a folder");
     }
 }

@@ -22,7 +22,7 @@ pub fn write_folder<E: From<io::Error>>(
 ) -> Result<(), E> {
     let path = path.components().as_path(); // without a slash at its end
     if fs::symlink_metadata(path).is_ok() {
-        return Err(io::Error::new(io::ErrorKind::AlreadyExists, "it is there already").into());
+        return Err(io::Error::new(io::ErrorKind::AlreadyExists, "it already exists").into());
     }
     let part = Part::folder(path)?;
     let written = write(&part.path).and_then(|()| Ok(sync_all(&part.path)?));
@@ -63,7 +63,7 @@ mod tests {
         assert_eq!(fs::read_to_string(path.join("b/a")).unwrap(), "1");
         assert_eq!(fs::read_dir(place.path()).unwrap().count(), 1);
         let twice = write_folder(&path, |_| Ok::<_, io::Error>(())).unwrap_err();
-        assert_eq!(twice.to_string(), "it is there already");
+        assert_eq!(twice.to_string(), "it already exists");
         assert!(write_folder(&place.path().join("no/model"), whole).is_err());
         write_folder(&place.path().join("slash/"), whole).unwrap();
         assert!(place.path().join("slash/b/a").is_file());

@@ -20,7 +20,7 @@ pub fn read_regular(path: &Path, most: u64) -> io::Result<Vec<u8>> {
         return Err(invalid("not a regular file".into()));
     }
     if facts.len() > most {
-        return Err(invalid(format!("{} bytes; at most {most} are read", facts.len())));
+        return Err(invalid(format!("{} bytes; the limit is {most}", facts.len())));
     }
     let mut bytes = room(facts.len())?;
     // The file may have grown since.
@@ -61,7 +61,7 @@ mod tests {
         assert_eq!(read_regular(&path, 4).unwrap(), b"four");
         assert_eq!(read_text(&path).unwrap(), "four");
         let err = read_regular(&path, 3).unwrap_err().to_string();
-        assert_eq!(err, "4 bytes; at most 3 are read");
+        assert_eq!(err, "4 bytes; the limit is 3");
         let err = read_regular(folder.path(), 4).unwrap_err().to_string();
         assert_eq!(err, "not a regular file");
         assert!(read_regular(&folder.path().join("b"), 4).is_err());
@@ -79,7 +79,7 @@ mod tests {
         // It has no blocks on the disk.
         File::create(&path).unwrap().set_len(MOST_TEXT + 1).unwrap();
         let err = read_text(&path).unwrap_err().to_string();
-        assert_eq!(err, "268435457 bytes; at most 268435456 are read");
+        assert_eq!(err, "268435457 bytes; the limit is 268435456");
     }
 
     #[test]

@@ -38,7 +38,7 @@ impl FolderWalk {
         }
         self.linked += usize::from(is_linked);
         if self.linked > LINKED {
-            let message = format!("more than {LINKED} folders behind links");
+            let message = format!("more than {LINKED} folders reached through links");
             return Err(fault(io::Error::new(io::ErrorKind::InvalidData, message)));
         }
         self.above.push(real);
@@ -100,6 +100,6 @@ mod tests {
         fs::create_dir_all(many.join("20")).unwrap();
         let (_, error) = files_below(&many.join("0")).unwrap_err();
         let error = error.to_string();
-        assert!(error.contains("more than 100000 folders behind links"), "{error}");
+        assert!(error.contains("more than 100000 folders reached through links"), "{error}");
     }
 }

@@ -86,7 +86,7 @@ impl CheckpointFiles {
             }
         }
         let known = LAYOUTS.as_flattened().join(", ");
-        bail!("{}: there is none of {known}", folder.display())
+        bail!("{}: found none of {known}", folder.display())
     }
 
     fn of_files(
@@ -169,7 +169,10 @@ impl CheckpointFiles {
     /// The same as those of [`CheckpointFiles::bytes`]; also if the tensor has bytes that are not numbers.
     pub fn numbers(&self, name: &str) -> anyhow::Result<Vec<f32>> {
         let stored = self.tensor(name).ok_or_else(|| anyhow!("no tensor is named {name}"))?;
-        ensure!(stored.dtype != Dtype::U8, "tensor {name}: its numbers are U8, no weights");
+        ensure!(
+            stored.dtype != Dtype::U8,
+            "tensor {name}: its numbers are U8, which are not weights"
+        );
         Ok(stored.numbers(&self.bytes(name)?))
     }
 
@@ -183,7 +186,7 @@ impl CheckpointFiles {
             return Ok(Some(path));
         }
         let none = fs::symlink_metadata(&path).is_err();
-        ensure!(none, "{}: expected a file, not a folder or a link to none", path.display());
+        ensure!(none, "{}: expected a file, not a folder or a broken link", path.display());
         Ok(None)
     }
 
@@ -214,7 +217,7 @@ impl CheckpointFiles {
             }
         }
         match self.places.keys().find(|name| !map.contains_key(*name)) {
-            Some(name) => bail!("{index}: it does not name tensor {name}, which a shard has"),
+            Some(name) => bail!("{index}: tensor {name} is in a shard, but not in the index"),
             None => Ok(()),
         }
     }
@@ -234,8 +237,8 @@ fn shard_names(folder: &Path, index: &str) -> anyhow::Result<Vec<String>> {
     let index = path.display();
     for name in &names {
         let plain = Path::new(name).components().count() == 1 && !name.starts_with('.');
-        ensure!(plain, "{index}: {name:?} is no name of a file in the folder");
-        ensure!(folder.join(name).is_file(), "{index}: it names {name}, which is not there");
+        ensure!(plain, "{index}: {name:?} is not the name of a file in the folder");
+        ensure!(folder.join(name).is_file(), "{index}: it names {name}, which does not exist");
     }
     Ok(names)
 }

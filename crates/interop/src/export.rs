@@ -93,7 +93,7 @@ pub fn export(
 ) -> anyhow::Result<()> {
     ensure!(
         folder.file_name().is_some(),
-        "{}: the name of a new folder was expected",
+        "{}: expected the name of a new folder",
         folder.display()
     );
     if let Some(above) = folder.parent().filter(|above| !above.as_os_str().is_empty()) {

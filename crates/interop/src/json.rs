@@ -15,10 +15,10 @@ pub(crate) fn json_table(text: &[u8]) -> anyhow::Result<Map<String, Value>> {
     let memory = json_memory(text);
     ensure!(
         memory <= MOST_MEMORY,
-        "its JSON could take {memory} bytes of memory; at most {MOST_MEMORY} are taken"
+        "its JSON could take {memory} bytes of memory; the limit is {MOST_MEMORY}"
     );
     if let Some(key) = repeated_key(text) {
-        bail!("{key} is there twice");
+        bail!("{key} occurs twice");
     }
     Ok(serde_json::from_slice(text)?)
 }

@@ -210,7 +210,7 @@ impl<'a> Keys<'a> {
             self.config.iter().filter(left).map(|(k, v)| format!("{k} = {v}")).collect();
         match left.is_empty() {
             true => Ok(()),
-            false => Err(self.error(format!("this network does not honour {}", left.join(", ")))),
+            false => Err(self.error(format!("this network does not support {}", left.join(", ")))),
         }
     }
 
@@ -274,6 +274,6 @@ mod tests {
         let err = said(keys.only("none", &[json!(true)]).unwrap_err());
         assert_eq!(err, "config.json: none = null: not supported; known: true");
         let err = said(keys.finish().unwrap_err());
-        assert_eq!(err, "config.json: this network does not honour other = [1]");
+        assert_eq!(err, "config.json: this network does not support other = [1]");
     }
 }

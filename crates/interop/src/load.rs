@@ -61,9 +61,9 @@ fn unused(rules: &Rules, checkpoint: &CheckpointFiles) -> Vec<String> {
         rules.unused.iter().filter(|name| checkpoint.tensor(name).is_some()).collect();
     match &there[..] {
         [] => Vec::new(),
-        [name] => vec![format!("tensor {name} is used by no network, and is left out")],
+        [name] => vec![format!("tensor {name} is not used by any network and is ignored")],
         [first, .., last] => vec![format!(
-            "{} tensors, {first} to {last}, are used by no network, and are left out",
+            "{} tensors, {first} to {last}, are not used by any network and are ignored",
             there.len()
         )],
     }
@@ -130,7 +130,7 @@ fn copies(rules: &Rules, checkpoint: &CheckpointFiles) -> anyhow::Result<()> {
             a.dtype == b.dtype
                 && a.shape == b.shape
                 && checkpoint.bytes(copy)? == checkpoint.bytes(original)?,
-            "tensor {copy} is not equal to {original}, and the network has one for both"
+            "tensor {copy} differs from {original}, but the network has one parameter for both"
         );
     }
     Ok(())
@@ -150,7 +150,7 @@ fn names(
     let mut wrong = Vec::new();
     wrong.extend(some(there.difference(&wanted), |name| {
         let near = near(name, wanted.difference(&there).copied());
-        format!("tensor {name} is left: the network has no place for it{near}")
+        format!("tensor {name} is unused: the network has no parameter for it{near}")
     }));
     wrong.extend(some(wanted.difference(&there), |name| {
         let near = near(name, there.difference(&wanted).copied());
@@ -167,7 +167,7 @@ fn names(
         let near = near(path, unset());
         format!("the network has no parameter {path}{near}")
     }));
-    ensure!(wrong.is_empty(), "tensors and parameters do not fit:\n  {}", wrong.join("\n  "));
+    ensure!(wrong.is_empty(), "tensors and parameters do not match:\n  {}", wrong.join("\n  "));
     Ok(())
 }
 

@@ -33,7 +33,7 @@ pub(crate) fn pack(places: &mut BTreeMap<String, TensorPlace>) -> anyhow::Result
             continue; // one alone is left, and the error says so
         };
         let place = one(&name, blocks, scales)?;
-        ensure!(!places.contains_key(&name), "tensor {name} is there, and as {parts:?} too");
+        ensure!(!places.contains_key(&name), "tensor {name} exists, and so do {parts:?}");
         parts.iter().for_each(|part| drop(places.remove(part)));
         places.insert(name, place);
         packed = true;
@@ -47,7 +47,8 @@ fn one(name: &str, blocks: &TensorPlace, scales: &TensorPlace) -> anyhow::Result
     let fits = shape.len() == 4 && shape[3] == BLOCK / 2 && shape[..3] == of[..];
     ensure!(
         bytes && fits,
-        "tensors {name}_blocks {shape:?} and {name}_scales {of:?}: they are U8 of [E, out, G, 16] and [E, out, G]"
+        "tensors {name}_blocks {shape:?} and {name}_scales {of:?}: expected U8 of [E, out, G, 16] \
+         and [E, out, G]"
     );
     let stored = Stored {
         dtype: Dtype::Mxfp4,

@@ -37,11 +37,11 @@ pub(crate) fn open(path: &Path) -> anyhow::Result<Shard> {
 fn read(path: &Path) -> anyhow::Result<Shard> {
     let size = fs::metadata(path)?.len();
     nothing_is_compressed(path)?;
-    let reader = PytorchReader::new(path).map_err(|err| anyhow!("not a file of PyTorch: {err}"))?;
+    let reader = PytorchReader::new(path).map_err(|err| anyhow!("not a PyTorch file: {err}"))?;
     let numbers = reader.metadata().total_data_size.unwrap_or_default() as u64;
     ensure!(
         numbers <= size,
-        "its numbers would be {numbers} bytes, and the file has {size}; compressed files are not read"
+        "its numbers take {numbers} bytes, but the file has {size}; compressed files are not supported"
     );
     let tensors = reader.into_tensors();
     ensure!(!tensors.is_empty(), "it has no tensors");
@@ -54,11 +54,10 @@ fn nothing_is_compressed(path: &Path) -> anyhow::Result<()> {
     // Older files are not archives, and files that are not from PyTorch at all are detected later.
     let Ok(mut archive) = ZipArchive::new(File::open(path)?) else { return Ok(()) };
     for at in 0..archive.len() {
-        let entry =
-            archive.by_index_raw(at).map_err(|err| anyhow!("not a file of PyTorch: {err}"))?;
+        let entry = archive.by_index_raw(at).map_err(|err| anyhow!("not a PyTorch file: {err}"))?;
         ensure!(
             entry.compression() == CompressionMethod::Stored,
-            "{} in it is compressed; compressed files are not read",
+            "{} in it is compressed; compressed files are not supported",
             entry.name().unwrap_or_default()
         );
     }
@@ -78,7 +77,7 @@ fn laid_out(
         let dtype = dtype.map_err(|err| anyhow!("tensor {name}: {err}"))?;
         ensure!(
             bytes <= size,
-            "tensor {name}: its shape {shape:?} takes {bytes} bytes, and the file has {size}"
+            "tensor {name}: its shape {shape:?} takes {bytes} bytes, but the file has {size}"
         );
         size_of(dtype, &shape).with_context(|| format!("tensor {name}"))?;
         let range = start..start + bytes;

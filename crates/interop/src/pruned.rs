@@ -29,7 +29,7 @@ impl CheckpointForm {
         let keys = KEYS.iter().filter(|key| self.config.contains_key(**key));
         let keys: Vec<&&str> = keys.collect();
         if keys.is_empty() {
-            bail!("config.json: it has none of the keys {}", KEYS.join(", "));
+            bail!("config.json has none of the keys {}", KEYS.join(", "));
         }
         for key in keys {
             config.insert(key.to_string(), Value::from(experts));

@@ -39,7 +39,7 @@ impl RopeScaling {
         let (name, table) = match tables {
             [None, None] => return Ok((theta, Self::No)),
             [Some(new), Some(old)] if new != old => {
-                bail!("config.json: {NEW} and {OLD} are both given, and differ")
+                bail!("config.json: {NEW} and {OLD} are both set, but differ")
             }
             [Some(new), _] => (NEW, new),
             [None, Some(old)] => (OLD, old),
@@ -48,7 +48,7 @@ impl RopeScaling {
         let scaling = Self::of(&mut own, theta)?;
         own.finish()?;
         if outside && scaling.0 != theta {
-            bail!("config.json: rope_theta = {theta}, and {name} has {}", scaling.0);
+            bail!("config.json: rope_theta = {theta}, but {name} has {}", scaling.0);
         }
         Ok(scaling)
     }
@@ -61,7 +61,7 @@ impl RopeScaling {
             ["", ""] => "default",
             ["", kind] | [kind, ""] => kind,
             [new, old] if new != old => {
-                return Err(table.error(format!("rope_type = {new:?}, and type = {old:?}")));
+                return Err(table.error(format!("rope_type = {new:?}, but type = {old:?}")));
             }
             [kind, _] => kind,
         };
@@ -157,7 +157,7 @@ mod tests {
             "rope_scaling": { "type": "linear", "factor": 8.0 },
         });
         let err = read(both).unwrap_err().to_string();
-        assert!(err.ends_with("rope_parameters and rope_scaling are both given, and differ"));
+        assert!(err.ends_with("rope_parameters and rope_scaling are both set, but differ"));
         let said =
             |value: Value| format!("{:#}", read(json!({ "rope_scaling": value })).unwrap_err());
         let err = said(json!({ "rope_type": "llama3", "factor": 8.0 }));
@@ -165,12 +165,12 @@ mod tests {
         let err = said(json!({ "rope_type": "longrope" }));
         assert!(err.contains("rope_type = \"longrope\""), "{err}");
         let err = said(json!({ "partial_rotary_factor": 0.5 }));
-        assert!(err.contains("does not honour partial_rotary_factor = 0.5"), "{err}");
+        assert!(err.contains("does not support partial_rotary_factor = 0.5"), "{err}");
         for (wrong, part) in [
             (json!("linear"), "rope_scaling = \"linear\": expected a table"),
             (json!({ "rope_theta": "big" }), "rope_theta = \"big\": must be a number"),
             (json!({ "rope_type": 5 }), "rope_type = 5: expected a string"),
-            (json!({ "rope_type": "yarn", "type": "linear" }), "and type = \"linear\""),
+            (json!({ "rope_type": "yarn", "type": "linear" }), "but type = \"linear\""),
             (
                 json!({ "type": "yarn", "factor": 2, LENGTH: 8, "beta_fast": "x" }),
                 "beta_fast = \"x\"",

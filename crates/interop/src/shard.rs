@@ -58,16 +58,13 @@ impl Shard {
     fn read(path: &Path) -> anyhow::Result<Self> {
         let mut file = File::open(path)?;
         let size = file.metadata()?.len();
-        ensure!(
-            size >= 8,
-            "not a safetensors file: it has {size} bytes, and its first 8 are a length"
-        );
+        ensure!(size >= 8, "not a safetensors file: it has {size} bytes; at least 8 are needed");
         let mut length = [0; 8];
         file.read_exact(&mut length)?;
         let length = u64::from_le_bytes(length);
         ensure!(
             length <= LONGEST,
-            "not a safetensors file: its header would be {length} bytes long; at most {LONGEST}"
+            "not a safetensors file: its header would be {length} bytes long; the limit is {LONGEST}"
         );
         ensure!(
             length <= size - 8,
@@ -119,7 +116,7 @@ fn stored(entry: Value) -> anyhow::Result<Stored> {
     let (start, end) = (data_offsets.0 as u64, data_offsets.1 as u64);
     ensure!(
         end.checked_sub(start) == Some(bytes),
-        "its shape {shape:?} of {} takes {bytes} bytes, and it has those from {start} to {end}",
+        "its shape {shape:?} of {} takes {bytes} bytes, but it has bytes {start} to {end}",
         dtype.name()
     );
     Ok(Stored { dtype, shape, range: start..end, order: None })
@@ -156,29 +153,32 @@ mod tests {
         assert_eq!(said(TWO, 10), "2 tensors");
         assert_eq!(
             said(TWO, 9),
-            "it is cut off: tensor b ends at byte 10 of the numbers, which are 9"
+            "it is cut off: tensor b ends at byte 10 of the numbers, which take 9"
         );
-        assert_eq!(said(TWO, 13), "no tensor has its last 3 bytes");
+        assert_eq!(said(TWO, 13), "no tensor covers its last 3 bytes");
         let change = |old: &str, new: &str| said(&TWO.replace(old, new), 10);
-        assert_eq!(change("[8,10]", "[6,8]"), "tensor b overlaps the one before it: 6 is before 8");
+        assert_eq!(
+            change("[8,10]", "[6,8]"),
+            "tensor b overlaps the one before it: byte 6 is before byte 8"
+        );
         let hole = said(&TWO.replace("[8,10]", "[9,11]"), 11);
-        assert_eq!(hole, "no tensor has the bytes from 8 to 9, before tensor b");
+        assert_eq!(hole, "no tensor covers bytes 8 to 9, before tensor b");
         assert_eq!(
             change("[2]", "[3]"),
-            "tensor a: its shape [3] of F32 takes 12 bytes, and it has those from 0 to 8"
+            "tensor a: its shape [3] of F32 takes 12 bytes, but it has bytes 0 to 8"
         );
-        assert!(change("[0,8]", "[8,0]").contains("from 8 to 0"));
+        assert!(change("[0,8]", "[8,0]").contains("bytes 8 to 0"));
         let most = usize::MAX;
-        assert!(change("[2]", &format!("[{most},{most}]")).contains("is absurd"));
+        assert!(change("[2]", &format!("[{most},{most}]")).contains("is too large"));
         let empty = format!("\"shape\":[0,{most},{most}],\"data_offsets\":[0,0]");
         let empty = said(&format!("{{\"a\":{{\"dtype\":\"F32\",{empty}}}}}"), 0);
-        assert!(empty.starts_with("tensor a: ") && empty.ends_with("is absurd"), "{empty}");
+        assert!(empty.starts_with("tensor a: ") && empty.ends_with("is too large"), "{empty}");
         assert_eq!(
             change("BF16", "I64"),
             "tensor b: its numbers are I64; known: F32, BF16, F16, U8"
         );
         assert_eq!(change("F32", "F31").split(',').next(), Some("tensor a: unknown variant `F31`"));
-        assert_eq!(change("\"b\"", "\"a\""), "its table of tensors: a is there twice");
+        assert_eq!(change("\"b\"", "\"a\""), "its table of tensors: a occurs twice");
         assert!(change("\"shape\":[2]", "\"shape\":2").starts_with("tensor a: invalid type: "));
         assert!(change("}}", "}").starts_with("its table of tensors: EOF"));
     }
@@ -190,6 +190,6 @@ mod tests {
         let long = [&90_000_000_u64.to_le_bytes()[..], b"{}"].concat();
         assert_eq!(of(&long), "it is cut off: its header has 90000000 bytes, the file 10");
         assert_eq!(said("{}", 0), "0 tensors");
-        assert_eq!(said("{}", 1), "no tensor has its last 1 bytes");
+        assert_eq!(said("{}", 1), "no tensor covers its last 1 bytes");
     }
 }

@@ -111,7 +111,7 @@ pub(crate) fn size_of(dtype: Dtype, shape: &[usize]) -> anyhow::Result<u64> {
     let (numbers, bytes) = dtype.block();
     let n = shape.iter().try_fold(1_u64, |n, d| n.checked_mul((*d as u64).max(1)));
     let size = n.and_then(|n| (n / numbers as u64).checked_mul(bytes as u64));
-    let size = size.ok_or_else(|| anyhow!("its shape {shape:?} is absurd"))?;
+    let size = size.ok_or_else(|| anyhow!("its shape {shape:?} is too large"))?;
     Ok(if shape.contains(&0) { 0 } else { size })
 }
 
@@ -129,20 +129,20 @@ pub(crate) fn covered(
         let Range { start, end } = stored.range;
         if end > size {
             bail!(
-                "it is cut off: tensor {name} ends at byte {end} of the numbers, which are {size}"
+                "it is cut off: tensor {name} ends at byte {end} of the numbers, which take {size}"
             );
         }
         ensure!(
             start >= done,
-            "tensor {name} overlaps the one before it: {start} is before {done}"
+            "tensor {name} overlaps the one before it: byte {start} is before byte {done}"
         );
         ensure!(
             start == done.next_multiple_of(alignment),
-            "no tensor has the bytes from {done} to {start}, before tensor {name}"
+            "no tensor covers bytes {done} to {start}, before tensor {name}"
         );
         done = end;
     }
     let last = size - done;
-    ensure!(size <= done.next_multiple_of(alignment), "no tensor has its last {last} bytes");
+    ensure!(size <= done.next_multiple_of(alignment), "no tensor covers its last {last} bytes");
     Ok(())
 }

@@ -17,7 +17,7 @@ pub fn unmatched(rules: &Rules, left: &[String], missing: &[String]) -> Vec<Stri
     let mut lines = some(tensors, |rule| {
         let (tensor, path) = (&rule.tensor, &rule.path);
         let near = near(path, missing.iter().map(String::as_str));
-        format!("tensor {tensor} is left: the network has no parameter {path}{near}")
+        format!("tensor {tensor} is unused: the network has no parameter {path}{near}")
     });
     lines.extend(some(missing.iter(), |path| {
         let near = near(path, left.iter().map(String::as_str));
@@ -42,7 +42,7 @@ mod tests {
             &of(&["blocks.0.norms.gamma"]),
         );
         let expected = [
-            "tensor layers.0.norm.weight is left: the network has no parameter blocks.0.norm.gamma; \
+            "tensor layers.0.norm.weight is unused: the network has no parameter blocks.0.norm.gamma; \
              nearest: blocks.0.norms.gamma",
             "parameter blocks.0.norms.gamma is not set by any tensor; nearest: blocks.0.norm.gamma",
         ];

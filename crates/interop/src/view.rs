@@ -82,7 +82,7 @@ const TILE: usize = 32;
 /// # Panics
 /// If the sizes differ, or a part exceeds its numbers.
 pub(crate) fn copy(from: &[f32], source: &View, to: &mut [f32], target: &View) {
-    assert_eq!(source.dims, target.dims, "parts of the same sizes");
+    assert_eq!(source.dims, target.dims, "the parts have different sizes");
     let n = source.dims.len();
     let pad = |view: &View| {
         let ones = vec![1; 2_usize.saturating_sub(n)];

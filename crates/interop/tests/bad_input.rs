@@ -84,10 +84,10 @@ fn damaged_folders() {
     let folder = copy("mixtral");
     fs::remove_file(folder.path().join(SECOND)).unwrap();
     let index = folder.path().join(INDEX).display().to_string();
-    assert_eq!(opened(&folder), format!("{index}: it names {SECOND}, which is not there"));
+    assert_eq!(opened(&folder), format!("{index}: it names {SECOND}, which does not exist"));
     let folder = copy("mixtral");
     fs::remove_file(folder.path().join(INDEX)).unwrap();
-    let none = format!("there is none of model.safetensors, {INDEX}, pytorch_model.bin");
+    let none = format!("found none of model.safetensors, {INDEX}, pytorch_model.bin");
     assert!(opened(&folder).contains(&none));
     let folder = copy("mixtral");
     fs::remove_file(folder.path().join("config.json")).unwrap();
@@ -107,7 +107,7 @@ fn damaged_folders() {
     assert!(opened(&folder).ends_with(&format!("{SECOND} has no tensor lm_haed.weight")));
     let folder = copy("mixtral");
     change(&folder, INDEX, |index| index["weight_map"]["lm_head.weight"] = json!("../x"));
-    assert!(opened(&folder).contains("is no name of a file in the folder"));
+    assert!(opened(&folder).contains("is not the name of a file in the folder"));
     // Two shards with the same tensor.
     let folder = copy("mixtral");
     let (mut header, mut numbers) = parts(&folder, SECOND);
@@ -127,7 +127,8 @@ fn tensors_that_are_left_or_missing() {
     let text = header.to_string().replace("model.norm.weight", "model.norms.weight");
     write(&folder, "model.safetensors", &serde_json::from_str(&text).unwrap(), &numbers);
     let said = loaded(&folder);
-    let left = "tensor model.norms.weight is left: the network has no place for it; nearest: model.norm.weight";
+    let left = "tensor model.norms.weight is unused: the network has no parameter for it; \
+                nearest: model.norm.weight";
     assert!(said.contains(left), "{said}");
     let missing = "tensor model.norm.weight is missing; nearest: model.norms.weight";
     assert!(said.contains(missing), "{said}");
@@ -135,7 +136,7 @@ fn tensors_that_are_left_or_missing() {
     let folder = copy("llama");
     change(&folder, "config.json", |config| config["num_hidden_layers"] = json!(1));
     let said = loaded(&folder);
-    assert!(said.contains("tensor model.layers.1.self_attn.q_proj.weight is left"), "{said}");
+    assert!(said.contains("tensor model.layers.1.self_attn.q_proj.weight is unused"), "{said}");
     // Another width.
     let folder = copy("llama");
     change(&folder, "config.json", |config| config["intermediate_size"] = json!(20));
@@ -168,7 +169,7 @@ fn copies_of_tied_tensors() {
     write(&folder, "model.safetensors", &header, &numbers);
     let said = loaded(&folder);
     let wanted =
-        "tensor lm_head.weight is not equal to model.embed_tokens.weight, and the network has one";
+        "tensor lm_head.weight differs from model.embed_tokens.weight, but the network has one";
     assert!(said.contains(wanted), "{said}");
 }
 
@@ -189,11 +190,12 @@ fn tensors_that_no_network_uses() {
     };
     let name = "decoder.block.0.layer.1.EncDecAttention.relative_attention_bias.weight";
     let said = with("t5", &[name]);
-    assert_eq!(said, format!("tensor {name} is used by no network, and is left out"));
+    assert_eq!(said, format!("tensor {name} is not used by any network and is ignored"));
     let names = [0, 1].map(|at| format!("model.layers.{at}.self_attn.rotary_emb.inv_freq"));
     let [first, last] = [&names[0][..], &names[1][..]];
     let said = with("llama", &[first, last]);
-    let wanted = format!("2 tensors, {first} to {last}, are used by no network, and are left out");
+    let wanted =
+        format!("2 tensors, {first} to {last}, are not used by any network and are ignored");
     assert_eq!(said, wanted);
 }
 
@@ -207,7 +209,7 @@ fn json_with_a_key_twice() {
         let twice = whole.replacen('{', &format!("{{\"{first}\": 1,"), 1);
         std::fs::write(&path, twice).unwrap();
         let said = loaded(&folder);
-        assert!(said.ends_with(&format!("{name}: {first} is there twice")), "{said}");
+        assert!(said.ends_with(&format!("{name}: {first} occurs twice")), "{said}");
         std::fs::write(&path, whole).unwrap();
     }
 }
@@ -220,7 +222,7 @@ fn all_kinds_of_what_does_not_fit_are_shown() {
     let renamed = renamed.map(|(name, stored)| (name.replace("model.", "net."), stored.clone()));
     write(&folder, "model.safetensors", &Value::Object(renamed.collect()), &numbers);
     let said = loaded(&folder);
-    assert_eq!(said.matches(" is left: ").count(), 20, "{said}");
+    assert_eq!(said.matches(" is unused: ").count(), 20, "{said}");
     assert_eq!(said.matches(" is missing").count(), 20, "{said}");
     assert_eq!(said.matches("more of these").count(), 2, "{said}");
 }
@@ -239,7 +241,7 @@ fn configs_that_are_not_honoured() {
     let said = with("gpt-oss-mxfp4", "quantization_config", json!({ "quant_method": "bnb" }));
     assert!(said.contains("quantization_config"), "{said}");
     let said = with("llama", "partial_rotary_factor", json!(0.5));
-    assert!(said.ends_with("this network does not honour partial_rotary_factor = 0.5"), "{said}");
+    assert!(said.ends_with("this network does not support partial_rotary_factor = 0.5"), "{said}");
     let said = with("mixtral", "hidden_act", json!("gelu"));
     assert!(said.contains("hidden_act = \"gelu\"") && said.ends_with("known: \"silu\""), "{said}");
     let said = with("qwen2-moe", "use_sliding_window", json!(true));
@@ -274,9 +276,9 @@ fn keys_that_are_null() {
     for (name, key, part) in [
         ("deepseek-v3", "norm_topk_prob", "norm_topk_prob = null: not supported; known: true"),
         ("deepseek-v3", "rope_interleave", "rope_interleave = null: not supported; known: true"),
-        ("gpt-oss", "attention_bias", "tensor model.layers.0.self_attn.k_proj.bias is left"),
+        ("gpt-oss", "attention_bias", "tensor model.layers.0.self_attn.k_proj.bias is unused"),
         ("gpt-oss", "rope_parameters", "rope_parameters is missing"),
-        ("gpt-oss", "sliding_window", "sliding_window = null, and there are layers with a window"),
+        ("gpt-oss", "sliding_window", "sliding_window = null, but some layers have a window"),
         ("t5", "tie_word_embeddings", "tie_word_embeddings = null: leave it out"),
     ] {
         let said = with(name, key, Value::Null);
@@ -299,7 +301,7 @@ fn keys_that_do_not_matter() {
     }
     let said = with("granite-moe", "attention_dropout", json!(0.1));
     let wanted =
-        "config.json: attention_dropout = 0.1: training here is without dropout of attention";
+        "config.json: attention_dropout = 0.1: not supported; training uses no attention dropout";
     assert_eq!(said, wanted);
     let said = with("granite-moe", "attention_dropout", json!("some"));
     assert!(said.contains("attention_dropout = \"some\": must be a number"), "{said}");

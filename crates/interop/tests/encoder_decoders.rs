@@ -180,7 +180,7 @@ fn what_the_networks_do_not_honour() {
         assert!(err.contains(&format!("{key} = {value}: not supported")), "{err}");
     }
     let err = said("switch", "router_top_k", json!(2));
-    assert!(err.ends_with("this network does not honour router_top_k = 2"), "{err}");
+    assert!(err.ends_with("this network does not support router_top_k = 2"), "{err}");
     let err = said("t5", "feed_forward_proj", json!("gated-relu"));
     assert!(err.contains("feed_forward_proj = \"gated-relu\": not supported"), "{err}");
     let err = said("t5", "is_gated_act", json!(true));

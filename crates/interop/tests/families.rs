@@ -44,7 +44,7 @@ fn comes_back_to_the_byte(name: &str) {
     }
     let twice =
         export(&network, &model.rules, &CheckpointForm::of(&checkpoint), &to, None).unwrap_err();
-    assert!(format!("{twice:#}").ends_with("it is there already"), "{twice:#}");
+    assert!(format!("{twice:#}").ends_with("it already exists"), "{twice:#}");
 }
 
 macro_rules! families {

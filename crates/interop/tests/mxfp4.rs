@@ -63,7 +63,7 @@ const BLOCKS: &str = "model.layers.0.mlp.experts.down_proj_blocks";
 fn what_does_not_fit_is_said() {
     let other = said(|header| header[BLOCKS]["shape"] = json!([4, 16, 2, 16]));
     assert!(
-        other.contains("_blocks [4, 16, 2, 16] and") && other.contains("they are U8 of"),
+        other.contains("_blocks [4, 16, 2, 16] and") && other.contains("expected U8 of"),
         "{other}"
     );
     // A tensor without its counterpart is not joined, and is reported as unused when the checkpoint is
@@ -79,5 +79,5 @@ fn what_does_not_fit_is_said() {
         header.as_object_mut().unwrap().remove("model.norm.weight");
         header["model.layers.0.mlp.experts.down_proj"] = norm;
     });
-    assert!(twice.contains("down_proj is there, and as"), "{twice}");
+    assert!(twice.contains("down_proj exists, and so do"), "{twice}");
 }

@@ -112,10 +112,10 @@ fn damage_is_named() {
         assert!(err.contains(BIN), "{err}");
         err
     };
-    assert!(said(BIN, &|bytes| bytes.truncate(9000)).contains("not a file of PyTorch"));
+    assert!(said(BIN, &|bytes| bytes.truncate(9000)).contains("not a PyTorch file"));
     assert!(said("old.pt", &|bytes| bytes.truncate(9000)).contains("beyond the end of the file"));
-    assert!(said(BIN, &|bytes| bytes.clear()).contains("not a file of PyTorch"));
-    assert!(said(BIN, &|bytes| *bytes = b"text".to_vec()).contains("not a file of PyTorch"));
+    assert!(said(BIN, &|bytes| bytes.clear()).contains("not a PyTorch file"));
+    assert!(said(BIN, &|bytes| *bytes = b"text".to_vec()).contains("not a PyTorch file"));
     // A number of a matrix was changed, so that the checksum in the archive does not match.
     let storage = |bytes: &mut Vec<u8>| {
         let at = bytes.len() / 2;
@@ -128,8 +128,8 @@ fn damage_is_named() {
 #[test]
 fn what_is_not_read_is_refused_before_memory_is_taken() {
     for (name, why) in [
-        ("wide.bin", "tensor a: its shape [1073741824] takes 4294967296 bytes, and the file has"),
-        ("packed.bin", "compressed files are not read"),
+        ("wide.bin", "tensor a: its shape [1073741824] takes 4294967296 bytes, but the file has"),
+        ("packed.bin", "compressed files are not supported"),
         ("double.bin", "tensor a: its numbers are F64; known: F32, BF16, F16, U8"),
     ] {
         let folder = folder("llama3", "pytorch", &[[name, BIN]]);
@@ -142,7 +142,7 @@ fn what_is_not_read_is_refused_before_memory_is_taken() {
 fn what_is_left_and_what_is_missing_is_named() {
     let shards = folder("llama3", "pytorch-shards", &[[SHARDS[0], BIN]]);
     let err = format!("{:#}", parameters(shards.path()).unwrap_err());
-    assert!(err.contains("is left: the network has no place for it"), "{err}");
+    assert!(err.contains("is unused: the network has no parameter for it"), "{err}");
     let missing =
         folder("mixtral", "pytorch-shards", &[[SHARDS[0], SHARDS[0]], [SHARDS[2], SHARDS[2]]]);
     let err = format!("{:#}", parameters(missing.path()).unwrap_err());
@@ -152,5 +152,5 @@ fn what_is_left_and_what_is_missing_is_named() {
     );
     let none = folder("mixtral", "pytorch", &[]);
     let err = format!("{:#}", parameters(none.path()).unwrap_err());
-    assert!(err.ends_with("there is none of model.safetensors, model.safetensors.index.json, pytorch_model.bin, pytorch_model.bin.index.json"), "{err}");
+    assert!(err.ends_with("found none of model.safetensors, model.safetensors.index.json, pytorch_model.bin, pytorch_model.bin.index.json"), "{err}");
 }

@@ -178,7 +178,7 @@ impl<B: Moments, C: CheckpointStrategy> Moments for Autodiff<B, C> {
     }
 }
 
-const NOT_TRACKED: &str = "a step of the optimizer is not differentiated";
+const NOT_TRACKED: &str = "a step of the optimizer cannot be differentiated";
 
 #[cfg(test)]
 mod tests {

@@ -25,13 +25,13 @@ use crate::{
 /// # Panics
 /// If a label is not in `0..V`, or if the number of labels is not N.
 pub fn cross_entropy(scores: Tensor<2>, labels: Tensor<1, Int>) -> Tensor<1> {
-    assert_eq!(scores.dims()[0], labels.dims()[0], "a label for each line");
+    assert_eq!(scores.dims()[0], labels.dims()[0], "each row must have one label");
     if !takes(&scores) {
         return portable(scores, labels);
     }
     let labels: Vec<usize> = read_back(labels).iter::<i64>().map(|label| label as usize).collect();
     let classes = scores.dims()[1];
-    assert!(labels.iter().all(|label| *label < classes), "labels are below {classes}");
+    assert!(labels.iter().all(|label| *label < classes), "labels must be below {classes}");
     let scores = scores.into_dispatch();
     Tensor::from_dispatch(<Dispatch as CrossEntropy>::cross_entropy(scores, Arc::new(labels)))
 }
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    #[should_panic(expected = "labels are below 2")]
+    #[should_panic(expected = "labels must be below 2")]
     fn labels_out_of_range_are_refused() {
         let device = Device::flex();
         let _ = cross_entropy(Tensor::zeros([1, 2], &device), Tensor::from_ints([2], &device));

@@ -39,7 +39,7 @@ pub(crate) fn takes<const D: usize>(x: &Tensor<D>) -> bool {
 
 /// The numbers of a contiguous tensor.
 pub(crate) fn slice(x: &FlexTensor) -> &[f32] {
-    x.as_slice().expect("made contiguous before")
+    x.as_slice().expect("the tensor must be contiguous")
 }
 
 /// A tensor of zeros. Burn's own function would fill it, and then copy it to memory of known alignment.

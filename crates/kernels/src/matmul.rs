@@ -125,9 +125,9 @@ fn rows_of_a_task(m: usize, n: usize, k: usize) -> usize {
 
 /// The shape of a stack of products, each axis the larger of two that are equal or 1.
 fn broadcast(a: &[usize], b: &[usize]) -> Vec<usize> {
-    assert_eq!(a.len(), b.len(), "the axes of a product");
+    assert_eq!(a.len(), b.len(), "the factors of a product must have equal ranks");
     let axis = |(a, b): (&usize, &usize)| {
-        assert!(a == b || *a == 1 || *b == 1, "the outer axes of a product: {a} and {b}");
+        assert!(a == b || *a == 1 || *b == 1, "outer axes of a product do not fit: {a} and {b}");
         if *a == 1 { *b } else { *a }
     };
     a.iter().zip(b).map(axis).collect()

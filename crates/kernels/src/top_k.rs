@@ -18,7 +18,7 @@ pub fn top_k_indices(scores: Tensor<3>, k: usize) -> Tensor<3, Int> {
     let device = scores.device();
     let scores = read_back(scores);
     let mut picks = vec![0; a * b * k];
-    let lines = scores.as_slice::<f32>().expect("f32 was asked for").chunks_exact(n);
+    let lines = scores.as_slice::<f32>().expect("the scores must be f32").chunks_exact(n);
     for (line, picks) in lines.zip(picks.chunks_exact_mut(k)) {
         pick(line, picks);
     }

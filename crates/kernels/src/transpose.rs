@@ -7,7 +7,7 @@ use crate::simd::{LANES, vectorized};
 /// # Panics
 /// If the slices are too short.
 pub(crate) fn transpose(to: &mut [f32], from: &[f32], [rows, columns]: [usize; 2], stride: usize) {
-    assert!(to.len() >= rows * columns, "size of a transpose");
+    assert!(to.len() >= rows * columns, "the target is too small for the transpose");
     let (whole_rows, whole_columns) = (rows / LANES * LANES, columns / LANES * LANES);
     for row in (0..whole_rows).step_by(LANES) {
         tiles(to, from, row, whole_columns, [rows, stride]);

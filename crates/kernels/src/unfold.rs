@@ -47,7 +47,7 @@ impl Windows {
     /// # Panics
     /// If `side` or `stride` is 0.
     pub fn same(side: usize, stride: usize, image: [usize; 2]) -> Self {
-        assert!(side > 0 && stride > 0, "windows of side {side} with stride {stride}");
+        assert!(side > 0 && stride > 0, "side = {side}, stride = {stride}: must be at least 1");
         let count = image.map(|size| size.div_ceil(stride));
         let before = [0, 1].map(|axis| {
             let reach = (count[axis].max(1) - 1) * stride + side;
@@ -88,7 +88,7 @@ impl Windows {
 /// If the size of the images is not that of `windows`.
 pub fn unfold(x: Tensor<4>, windows: Windows) -> Tensor<4> {
     let [_, height, width, _] = x.dims();
-    assert_eq!([height, width], windows.image, "rows and columns of the images");
+    assert_eq!([height, width], windows.image, "the images do not fit the windows");
     if takes(&x) {
         return Tensor::from_dispatch(<Dispatch as Unfold>::unfold(x.into_dispatch(), windows));
     }

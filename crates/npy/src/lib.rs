@@ -29,7 +29,7 @@ pub fn open(bytes: &[u8]) -> Result<Raw<'_>, String> {
         |key: &str| header.split_once(key).map(|(_, rest)| rest.trim_start_matches([':', ' ']));
     let order = after("'fortran_order'").ok_or_else(damaged)?;
     if !order.starts_with("False") {
-        return Err("it is in Fortran order; C order was expected".into());
+        return Err("it is in Fortran order; expected C order".into());
     }
     let kind = after("'descr'").and_then(|rest| rest.split('\'').nth(1)).ok_or_else(damaged)?;
     let shape = after("'shape'").and_then(|rest| rest.strip_prefix('(')?.split(')').next());
@@ -50,7 +50,7 @@ fn header(bytes: &[u8]) -> Result<(String, usize), String> {
     let (start, length) = match byte(6)? {
         1 => (10, byte(8)? | byte(9)? << 8),
         2 | 3 => (12, byte(8)? | byte(9)? << 8 | byte(10)? << 16 | byte(11)? << 24),
-        other => return Err(format!("format version {other}; known are 1, 2 and 3")),
+        other => return Err(format!("format version {other}; known: 1, 2, 3")),
     };
     let header = bytes.get(start..start + length).ok_or_else(cut)?;
     Ok((String::from_utf8_lossy(header).to_string(), start + length))
@@ -81,7 +81,7 @@ impl Raw<'_> {
 pub fn read_u16(bytes: &[u8]) -> Result<(Vec<usize>, Vec<u16>), String> {
     let raw = open(bytes)?;
     if raw.kind != "<u2" {
-        return Err(format!("its numbers are {}; <u2 was expected", raw.kind));
+        return Err(format!("its numbers are {}; expected <u2", raw.kind));
     }
     raw.check(2)?;
     let numbers = raw.numbers.as_chunks::<2>().0.iter().map(|pair| u16::from_le_bytes(*pair));
@@ -141,7 +141,7 @@ mod tests {
     #[test]
     fn other_types_and_sizes_are_named() {
         let other = [start("<f4", &[1]), vec![0; 4]].concat();
-        assert_eq!(read_u16(&other), Err("its numbers are <f4; <u2 was expected".into()));
+        assert_eq!(read_u16(&other), Err("its numbers are <f4; expected <u2".into()));
         let huge = start("<u2", &[usize::MAX, 9]);
         assert!(read_u16(&huge).unwrap_err().contains("more than memory holds"));
     }

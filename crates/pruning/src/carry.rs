@@ -61,7 +61,7 @@ impl<F: Fn(&str) -> bool> Mapper<'_, F> {
                 kept.len() == wanted[axis] && kept.iter().all(|expert| *expert < found[axis])
             });
             let Some(kept) = kept else {
-                return Err(format!("{path}: {found:?} there, {wanted:?} here"));
+                return Err(format!("{path}: cannot reduce the shape {found:?} to {wanted:?}"));
             };
             let kept: Vec<i32> = kept.iter().map(|expert| *expert as i32).collect();
             let kept = TensorData::from(kept.as_slice());
@@ -211,7 +211,7 @@ pub(crate) mod tests {
         let (four, eight) = (config("top-k"), MoeConfig { experts: 8, ..config("top-k") });
         let err = carry(&layer(&eight, 0), layer(&four, 0), &[vec![0, 1]], |_| false);
         let err = err.err().unwrap();
-        assert!(err.contains("gate.weight: [8, 8] there, [8, 4] here"), "{err}");
+        assert!(err.contains("gate.weight: cannot reduce the shape [8, 8] to [8, 4]"), "{err}");
         let other = config("random");
         let err = carry(&layer(&other, 0), layer(&four, 0), &[], |_| false).err().unwrap();
         assert!(err.contains("gate.weight: missing"), "{err}");

@@ -116,7 +116,7 @@ impl ModuleMapper for Merge<'_> {
         let shape = param.val().dims();
         if shape[0] != load.len() {
             let path = self.walk.path();
-            let wrong = format!("{path}: {shape:?} is no stack of {} experts", load.len());
+            let wrong = format!("{path}: {shape:?} is not a stack of {} experts", load.len());
             self.wrong.get_or_insert(wrong);
             return param;
         }
@@ -232,6 +232,6 @@ mod tests {
     fn experts_that_are_no_stack_are_named() {
         let config = MoeConfig { experts: 4, ..MoeConfig::default() };
         let err = merged(layer(&config, 0), &[vec![vec![0, 1]]], &[vec![1.0; 3]]).err().unwrap();
-        assert!(err.contains("is no stack of 3 experts"), "{err}");
+        assert!(err.contains("is not a stack of 3 experts"), "{err}");
     }
 }

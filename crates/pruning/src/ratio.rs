@@ -26,14 +26,16 @@ impl Ratio {
         };
         if shares.len() != experts.len() {
             let (said, there) = (shares.len(), experts.len());
-            return Err(format!("ratio: {said} shares, and the network has {there} MoE layers"));
+            return Err(format!("ratio: {said} shares, but the network has {there} MoE layers"));
         }
         let count = |(share, n): (&f64, &usize)| {
             if !(0.0..1.0).contains(share) {
                 return Err(format!("ratio = {share}: must be at least 0 and below 1"));
             }
             match (share * *n as f64).round() as usize {
-                all if all == *n => Err(format!("ratio = {share}: no expert of {n} would be left")),
+                all if all == *n => {
+                    Err(format!("ratio = {share}: would leave none of {n} experts"))
+                }
                 some => Ok(some),
             }
         };
@@ -92,8 +94,8 @@ mod tests {
         let err = |ratio: Ratio| ratio.counts(&[8, 8]).unwrap_err();
         assert!(err(Ratio::All(1.0)).contains("ratio = 1: must be at least 0 and below 1"));
         assert!(err(Ratio::All(-0.5)).contains("ratio = -0.5"));
-        assert!(err(Ratio::All(0.97)).contains("no expert of 8 would be left"));
-        assert!(err(Ratio::Layers(vec![0.5])).contains("1 shares, and the network has 2"));
+        assert!(err(Ratio::All(0.97)).contains("would leave none of 8 experts"));
+        assert!(err(Ratio::Layers(vec![0.5])).contains("1 shares, but the network has 2"));
     }
 
     #[test]

@@ -55,11 +55,11 @@ pub struct Evidence {
     pub seed: u64,
 }
 
-const ROUTER: &str = "the router has no vector for each expert, no matrix `gate.weight`";
-const EXPERTS: &str = "its experts are not of one size";
-const BEFORE: &str = "there is no earlier network to compare with: the rule needs a run that began with the \
-                      weights of another run, `from`; rules that need none: router-norm, expert-norm, \
-                      load, importance, random, merge";
+const ROUTER: &str = "the router has no matrix `gate.weight` with a vector for each expert";
+const EXPERTS: &str = "the experts differ in size";
+const BEFORE: &str = "no earlier network to compare with: the rule requires a run that started from the \
+                      weights of another run (`from`); rules without this requirement: router-norm, \
+                      expert-norm, load, importance, random, merge";
 
 impl PruningRule {
     /// Whether the rule needs an evaluation on data.
@@ -174,7 +174,7 @@ mod tests {
                 .unwrap_err()
                 .contains("no earlier network")
         );
-        assert!(PruningRule::ExpertNorm.scores(&fresh).unwrap_err().contains("one size"));
+        assert!(PruningRule::ExpertNorm.scores(&fresh).unwrap_err().contains("differ in size"));
         let hash = Evidence::default();
         assert!(
             PruningRule::RouterNorm.scores(&hash).unwrap_err().contains("no matrix `gate.weight`")

@@ -86,17 +86,23 @@ pub fn upcycle<M: Module>(
             continue;
         }
         let dense = path.replace(EXPERTS, DENSE);
-        let data =
-            left.remove(&dense).ok_or_else(|| format!("{path}: the dense network has none"))?;
+        let data = left
+            .remove(&dense)
+            .ok_or_else(|| format!("{path}: the dense network has no such parameter"))?;
         let fitting = match path == dense {
             true if data.shape().as_slice() == shape.as_slice() => data,
-            true => return Err(format!("{path}: {:?} there, {shape:?} here", data.shape())),
+            true => {
+                return Err(format!(
+                    "{path}: the shape is {:?} in the dense network, but must be {shape:?}",
+                    data.shape()
+                ));
+            }
             false => experts(&path, data, &shape, config, init)?,
         };
         numbers.insert(path, fitting);
     }
     if let Some(path) = left.keys().next() {
-        return Err(format!("{path}: the network with experts has no place for it"));
+        return Err(format!("{path}: the network with experts has no such parameter"));
     }
     first_gates(with_parameters(to, numbers)?, config)
 }
@@ -107,7 +113,7 @@ fn hidden_axis(path: &str) -> Result<Option<usize>, String> {
         "w" | "v" | "w1" | "bias1" => Ok(Some(2)),
         "w2" => Ok(Some(1)),
         "bias2" => Ok(None),
-        _ => Err(format!("{path}: only experts ffn and swiglu are made of dense networks")),
+        _ => Err(format!("{path}: only ffn and swiglu experts can be made from dense networks")),
     }
 }
 
@@ -128,7 +134,9 @@ fn experts(
         || axis.is_some_and(|axis| dense.shape()[axis] != shape[axis] * groups)
     {
         let found = dense.shape().to_vec();
-        return Err(format!("{path}: {found:?} in {groups} parts does not give {shape:?}"));
+        return Err(format!(
+            "{path}: dividing {found:?} into {groups} parts does not give {shape:?}"
+        ));
     }
     let rows: Vec<f32> = dense.iter::<f32>().collect();
     let [a, b] = [dense.shape()[1], dense.shape()[2]];
@@ -232,11 +240,11 @@ pub fn factor(choices: &[Vec<(usize, f32)>], groups: usize) -> Result<f64, Strin
         return Ok((least + most) / 2.0);
     }
     Err(format!(
-        "the weights of the experts of a unit sum to between {least:.4} and {most:.4} for each part of the dense \
-         network; for the same output they sum to one number: with weights over their sum (k a multiple of \
-         upcycle.groups), or with small gates at the start, upcycle.gates = 1e-5, if each unit has as many \
-         experts; a router with null experts needs fewer of them than a unit has choices; or set \
-         upcycle.equal = false"
+        "the weights of a unit's experts sum to values between {least:.4} and {most:.4} for each part of the \
+         dense network, but the output stays the same only if all sums are equal. Use weights divided by \
+         their sum (with k a multiple of upcycle.groups), or small initial gates (upcycle.gates = 1e-5) if \
+         all units have the same number of experts. A router with null experts must have fewer of them \
+         than a unit has choices. Otherwise set upcycle.equal = false"
     ))
 }
 
@@ -254,7 +262,7 @@ pub fn divided<M: Module>(network: M, factors: &[f64]) -> Result<M, String> {
         if layers.last() != Some(&layer) {
             layers.push(layer);
         }
-        let factor = factors.get(layers.len() - 1).ok_or("fewer plans than layers")?;
+        let factor = factors.get(layers.len() - 1).ok_or("fewer factors than MoE layers")?;
         let values: Vec<f32> = data.iter::<f32>().map(|x| (f64::from(x) / factor) as f32).collect();
         numbers.insert(known.path, TensorData::new(values, known.shape));
     }

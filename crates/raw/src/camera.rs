@@ -19,7 +19,7 @@ pub fn read(bytes: &[u8], file: &str) -> Result<Dng> {
 
 #[cfg(not(feature = "camera-files"))]
 fn decode(_bytes: &[u8], _file: &str, Error { file, entry, problem }: Error) -> Result<Dng> {
-    let feature = "other files of cameras need the feature camera-files";
+    let feature = "other camera files need the feature camera-files";
     Err(Error { file, entry, problem: format!("{problem}; {feature}") })
 }
 
@@ -28,7 +28,7 @@ fn decode(bytes: &[u8], file: &str, err: Error) -> Result<Dng> {
     let fault = |problem: String| Error::file(file, problem);
     let decoded = rawloader::decode(&mut std::io::Cursor::new(bytes)).map_err(|other| {
         fault(format!(
-            "neither an uncompressed DNG file ({}) nor known to rawloader: {other}",
+            "not an uncompressed DNG file ({}), and rawloader cannot read it: {other}",
             err.problem
         ))
     })?;
@@ -41,16 +41,16 @@ fn of_image(image: &rawloader::RawImage) -> std::result::Result<Dng, String> {
     use crate::Mosaic;
 
     let rawloader::RawImageData::Integer(values) = &image.data else {
-        return Err("the pixels are floating-point numbers; whole numbers were expected".into());
+        return Err("the pixels are floating-point numbers; expected whole numbers".into());
     };
     if image.cpp != 1 {
-        return Err(format!("{} numbers a pixel; 1 was expected", image.cpp));
+        return Err(format!("{} numbers per pixel; expected 1", image.cpp));
     }
     let [top, right, bottom, left] = image.crops;
     let size = [image.height, image.width];
     let inner = [size[0].checked_sub(top + bottom), size[1].checked_sub(left + right)];
     let [Some(height), Some(width)] = inner else {
-        return Err(format!("borders of {:?} pixels leave nothing of {size:?}", image.crops));
+        return Err(format!("borders of {:?} pixels leave no part of {size:?}", image.crops));
     };
     let levels = [level("black", &image.blacklevels)?, level("white", &image.whitelevels)?];
     let whole =
@@ -75,7 +75,7 @@ fn level(name: &str, levels: &[u16; 4]) -> std::result::Result<f32, String> {
     // A fourth colour may have no level of its own.
     match levels[..3].iter().all(|level| *level == levels[0]) {
         true => Ok(f32::from(levels[0])),
-        false => Err(format!("{name} levels {levels:?}; equal ones were expected")),
+        false => Err(format!("{name} levels {levels:?}; expected equal ones")),
     }
 }
 
@@ -96,7 +96,7 @@ fn pattern(cfa: &rawloader::CFA) -> std::result::Result<crate::Cfa, String> {
         own == at && cfa.width == 2 && cfa.height == 2
     };
     let found = Cfa::ALL.into_iter().find(fits);
-    found.ok_or_else(|| format!("the pattern {}; one of 2 x 2 pixels was expected", cfa.name))
+    found.ok_or_else(|| format!("the pattern {}; expected one of 2 x 2 pixels", cfa.name))
 }
 
 #[cfg(test)]
@@ -125,7 +125,7 @@ mod tests {
     fn the_feature_is_named_where_it_is_needed() {
         let err = read(b"FUJIFILMCCD-RAW", "a.raf").unwrap_err().to_string();
         assert!(err.starts_with("a.raf: "), "{err}");
-        assert!(err.ends_with("; other files of cameras need the feature camera-files"), "{err}");
+        assert!(err.ends_with("; other camera files need the feature camera-files"), "{err}");
     }
 
     #[test]
@@ -139,6 +139,6 @@ mod tests {
         assert!(near(&found.neutral, &wanted.neutral), "{:?}", found.neutral);
         assert!(near(&found.matrix, &wanted.matrix), "{:?}", found.matrix);
         let err = decode(b"no file of a camera", "a.raf", Error::file("a.raf", "")).unwrap_err();
-        assert!(err.to_string().contains("nor known to rawloader"), "{err}");
+        assert!(err.to_string().contains("and rawloader cannot read it"), "{err}");
     }
 }

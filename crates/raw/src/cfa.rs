@@ -41,7 +41,7 @@ impl Cfa {
             Some(known) => Ok(known),
             None => {
                 let known = Self::ALL.map(|cfa| cfa.to_string()).join(", ");
-                Err(format!("pattern {}; known are {known}", Self(colours)))
+                Err(format!("pattern {}; known: {known}", Self(colours)))
             }
         }
     }
@@ -105,7 +105,7 @@ mod tests {
     #[test]
     fn what_is_no_bayer_pattern_is_named() {
         let err = Cfa::new([Red, Red, Green, Blue]).unwrap_err();
-        assert_eq!(err, "pattern RRGB; known are RGGB, GRBG, GBRG, BGGR");
+        assert_eq!(err, "pattern RRGB; known: RGGB, GRBG, GBRG, BGGR");
         assert_eq!(Cfa::new([Green, Red, Blue, Green]), Ok(Cfa::GRBG));
     }
 }

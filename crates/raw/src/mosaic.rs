@@ -87,10 +87,8 @@ pub fn npy_crop(bytes: &[u8], file: &str, cfa: Cfa, levels: [f32; 2]) -> Result<
         [height, width] if height.is_multiple_of(2) && width.is_multiple_of(2) => {
             Mosaic::new([width, height], cfa, levels, values).map_err(fault)
         }
-        [_, _] => {
-            Err(fault(format!("shape {shape:?}; even numbers of rows and columns were expected")))
-        }
-        _ => Err(fault(format!("shape {shape:?}; (rows, columns) was expected"))),
+        [_, _] => Err(fault(format!("shape {shape:?}; expected even numbers of rows and columns"))),
+        _ => Err(fault(format!("shape {shape:?}; expected (rows, columns)"))),
     }
 }
 
@@ -131,14 +129,14 @@ mod tests {
         let whole = npy::write_u16(&[2, 4], &[7; 8]);
         assert_eq!(read(&whole).unwrap().values, [7; 8]);
         let odd = npy::write_u16(&[3, 4], &[7; 12]);
-        let expected = "a.npy: shape [3, 4]; even numbers of rows and columns were expected";
+        let expected = "a.npy: shape [3, 4]; expected even numbers of rows and columns";
         assert_eq!(read(&odd), Err(expected.into()));
         let deep = npy::write_u16(&[1, 2, 2], &[7; 4]);
-        assert!(read(&deep).unwrap_err().contains("(rows, columns) was expected"));
+        assert!(read(&deep).unwrap_err().contains("expected (rows, columns)"));
         let cut = read(&whole[..whole.len() - 2]).unwrap_err();
         assert_eq!(cut, "a.npy: 14 bytes of numbers; shape [2, 4] needs 16");
         let other = [npy::start("<f4", &[2, 2]), vec![0; 16]].concat();
-        assert!(read(&other).unwrap_err().contains("<u2 was expected"));
+        assert!(read(&other).unwrap_err().contains("expected <u2"));
         assert!(read(&npy::write_u16(&[0, 4], &[])).is_err());
     }
 }

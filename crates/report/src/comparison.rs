@@ -191,9 +191,9 @@ impl<'a> Builder<'a> {
         self.query.examples.then(|| match alone.is_empty() {
             true => "Intervals and tests of quality cover seeds and test examples.".into(),
             false => format!(
-                "Intervals and tests of quality cover seeds and test examples, but for {}: of these the \
-                 results keep no values of single examples for 3 seeds or more of each method, and \
-                 what is missing covers the seeds alone.",
+                "Intervals and tests of quality cover seeds and test examples, except for {}: there, a \
+                 method lacks values of single examples for some seeds, or has fewer than 3 seeds, \
+                 and its intervals and tests cover the seeds alone.",
                 first(NOTED, alone, ", ")
             ),
         })

@@ -182,7 +182,7 @@ impl Record {
         };
         if counts.len() != sums.len() {
             let (sums, counts) = (sums.len(), counts.len());
-            return Err(Error::Query(format!("{place}: {sums} sums and {counts} counts")));
+            return Err(Error::Query(format!("{place}: {sums} sums, but {counts} counts")));
         }
         check_counts(place, &counts)?;
         let [run, split, metric] =
@@ -195,7 +195,7 @@ impl Record {
 fn check_counts(place: &str, counts: &[f64]) -> Result<(), Error> {
     if let Some(count) = counts.iter().find(|count| **count < 0.0) {
         return Err(Error::Query(format!(
-            "{place}: counts has {count}; expected numbers from 0 on"
+            "{place}: counts has {count}; expected numbers of at least 0"
         )));
     }
     match counts.iter().sum::<f64>() > 0.0 {
@@ -246,11 +246,11 @@ mod tests {
             "e.csv:2: sums has \"o\", which is not a number up to 1e60"
         );
         assert!(err(&format!("{head}a,test,accuracy,NaN,\n")).contains("\"NaN\""));
-        assert_eq!(err(&format!("{head}a,test,accuracy,1 0,1\n")), "e.csv:2: 2 sums and 1 counts");
+        assert_eq!(err(&format!("{head}a,test,accuracy,1 0,1\n")), "e.csv:2: 2 sums, but 1 counts");
         assert!(err(&format!("{head}a,test,accuracy,1e308 0,\n")).contains("\"1e308\""));
         assert_eq!(
             err(&format!("{head}a,test,accuracy,1 1,2 -1\n")),
-            "e.csv:2: counts has -1; expected numbers from 0 on"
+            "e.csv:2: counts has -1; expected numbers of at least 0"
         );
         for empty in ["0 0,0 0", "0 0,0 -0", ","] {
             assert_eq!(

@@ -128,7 +128,7 @@ pub(crate) fn range(metric: &str) -> [f64; 2] {
 pub(crate) fn in_words([low, high]: [f64; 2]) -> String {
     match (low.is_finite(), high.is_finite()) {
         (true, true) => format!("a number from {low} to {high}"),
-        (true, false) => format!("a number from {low} on"),
+        (true, false) => format!("a number of at least {low}"),
         (false, true) => format!("a number up to {high}"),
         (false, false) => "a number".into(),
     }

@@ -68,10 +68,10 @@ impl Query {
         }
         let there = distinct(settings.iter().flat_map(|s| s.metrics.iter().copied()));
         Some(match there.is_empty() {
-            true => "there is no number of any metric".into(),
+            true => "the results have no values of any metric".into(),
             false => format!(
-                "no metric is known to measure quality, or none has a number up to {LARGEST:e}; name one \
-                 with --metric, of {}",
+                "no metric is known to measure quality and has values up to {LARGEST:e}; select one \
+                 with --metric; known: {}",
                 few(there)
             ),
         })
@@ -139,7 +139,7 @@ mod tests {
         assert_eq!(said(&runs("loss", 1.0), Query::default()), None);
         let strange = runs("surprise", 1.0);
         let why = said(&strange, Query::default()).unwrap();
-        assert!(why.ends_with("up to 1e60; name one with --metric, of surprise"), "{why}");
+        assert!(why.ends_with("up to 1e60; select one with --metric; known: surprise"), "{why}");
         let named = Query { metrics: vec!["surprise".into()], ..Query::default() };
         assert_eq!(said(&strange, named), None);
         assert!(said(&runs("loss", 1e61), Query::default()).is_some());

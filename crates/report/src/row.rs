@@ -203,7 +203,7 @@ const SHOWN: usize = 40;
 /// A value for a message, truncated if it is long.
 fn shown(value: &str) -> String {
     match value.char_indices().nth(SHOWN) {
-        Some((end, _)) => format!("{}... ({} letters)", &value[..end], value.chars().count()),
+        Some((end, _)) => format!("{}... ({} characters)", &value[..end], value.chars().count()),
         None => value.into(),
     }
 }
@@ -247,7 +247,7 @@ impl Fields<'_> {
 
     fn not_negative(&self, column: usize) -> Result<Option<f64>, Error> {
         match self.number(column)? {
-            Some(number) if number < 0.0 => Err(self.bad(column, "a number from 0 on")),
+            Some(number) if number < 0.0 => Err(self.bad(column, "a number of at least 0")),
             number => Ok(number),
         }
     }

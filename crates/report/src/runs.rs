@@ -115,9 +115,9 @@ fn broken(name: &str, err: csv::Error) -> Error {
     let line = err.position().map_or(1, csv::Position::line);
     let message = match err.kind() {
         csv::ErrorKind::UnequalLengths { expected_len, len, .. } => {
-            format!("{len} fields under {expected_len} columns")
+            format!("{len} fields, but {expected_len} columns")
         }
-        csv::ErrorKind::Utf8 { .. } => "this is not UTF-8".into(),
+        csv::ErrorKind::Utf8 { .. } => "not valid UTF-8".into(),
         _ => err.to_string(),
     };
     Error::Csv { place: format!("{name}:{line}"), message }
@@ -204,8 +204,8 @@ mod tests {
             (csv(|row| row.budget_off = Some(f64::INFINITY)), "budget_off", "a finite number"),
             (csv(|row| row.value = Some(1.01)), "value", "a number from 0 to 1"),
             (csv(|row| row.value = Some(-0.01)), "value", "a number from 0 to 1"),
-            (csv(|row| row.seconds = Some(-1.0)), "seconds", "a number from 0 on"),
-            (csv(|row| row.lr = Some(-1.0)), "lr", "a number from 0 on"),
+            (csv(|row| row.seconds = Some(-1.0)), "seconds", "a number of at least 0"),
+            (csv(|row| row.lr = Some(-1.0)), "lr", "a number of at least 0"),
         ] {
             assert!(err.starts_with(&format!("a.csv:2: {column} = ")), "{err}");
             assert!(err.contains(&format!("is not {wanted};")), "{err}");
@@ -215,9 +215,9 @@ mod tests {
     #[test]
     fn a_value_lies_in_the_range_of_its_metric() {
         for (metric, value, wanted) in [
-            ("perplexity", -3.0, "a number from 0 on"),
-            ("tokens_per_second", -9.0, "a number from 0 on"),
-            ("max_over_mean_load", -3.0, "a number from 1 on"),
+            ("perplexity", -3.0, "a number of at least 0"),
+            ("tokens_per_second", -9.0, "a number of at least 0"),
+            ("max_over_mean_load", -3.0, "a number of at least 1"),
             ("bleu", 5000.0, "a number from 0 to 100"),
             ("rank_spearman", 5.0, "a number from -1 to 1"),
             ("r2", 9.0, "a number up to 1"),
@@ -265,6 +265,6 @@ mod tests {
     #[test]
     fn a_short_row_is_shown_with_its_place() {
         let err = error(&format!("{}\na,b\n", COLUMNS.join(",")));
-        assert!(err.starts_with("a.csv:2: 2 fields under 29 columns"), "{err}");
+        assert!(err.starts_with("a.csv:2: 2 fields, but 29 columns"), "{err}");
     }
 }

@@ -6,7 +6,9 @@ use crate::Error;
 pub fn splice(page: &str, name: &str, block: &str) -> Result<String, Error> {
     let (begin, end) = (format!("<!-- BEGIN: {name} -->"), format!("<!-- END: {name} -->"));
     let missing = |mark: &str| {
-        Error::Query(format!("the page has no line {mark:?}; it stands between {begin} and {end}"))
+        Error::Query(format!(
+            "the page has no line {mark:?}; the block goes between {begin} and {end}"
+        ))
     };
     let (head, rest) = page.split_once(&begin).ok_or_else(|| missing(&begin))?;
     let (_, tail) = rest.split_once(&end).ok_or_else(|| missing(&end))?;

@@ -51,7 +51,7 @@ pub struct AdaMoe {
 impl Router for AdaMoe {
     type Config = AdaMoeConfig;
     const NAME: &'static str = "ada-moe";
-    const ABOUT: &'static str = "top-k among true and null experts";
+    const ABOUT: &'static str = "top-k over real and null experts";
     const PAPER: &'static str = "https://arxiv.org/abs/2406.13233";
     /// The gate has columns of null experts in addition to those of the true ones.
     const EXPERT_PERMUTATION_EQUIVARIANT: bool = false;
@@ -61,7 +61,7 @@ impl Router for AdaMoe {
         let instead = "k must be at least 2";
         check::gate_learns(config.k, true, dims, instead)?;
         match config.k {
-            0 => Err("k = 0: a unit chooses at least 1 expert".into()),
+            0 => Err("k = 0: must be at least 1".into()),
             k if k > dims.n_experts + config.nulls => Err(format!(
                 "k = {k} is larger than experts + nulls = {}",
                 dims.n_experts + config.nulls

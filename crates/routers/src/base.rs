@@ -30,7 +30,8 @@ pub struct Base {
 impl Router for Base {
     type Config = NoConfig;
     const NAME: &'static str = "base";
-    const ABOUT: &'static str = "the best assignment in equal numbers, in training (BASE)";
+    const ABOUT: &'static str =
+        "optimal assignment of equal numbers of units to experts, in training (BASE)";
     const PAPER: &'static str = "https://arxiv.org/abs/2103.16716";
     const CAUSAL: bool = false;
 

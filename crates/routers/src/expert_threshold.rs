@@ -59,7 +59,7 @@ impl Router for ExpertThreshold {
     type Config = ExpertThresholdConfig;
     const NAME: &'static str = "expert-threshold";
     const ABOUT: &'static str =
-        "each expert takes every unit above a threshold learnt from the past";
+        "each expert takes every unit above a threshold learned from past batches";
     const PAPER: &'static str = "https://arxiv.org/abs/2603.11535";
 
     fn check(config: &ExpertThresholdConfig, dims: Dims) -> Result<(), String> {

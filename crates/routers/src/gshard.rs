@@ -43,7 +43,8 @@ pub struct GShard {
 impl Router for GShard {
     type Config = GShardConfig;
     const NAME: &'static str = "gshard";
-    const ABOUT: &'static str = "top-2, the second at random in proportion to its weight";
+    const ABOUT: &'static str =
+        "top-2; the second is drawn with a probability proportional to its weight";
     const PAPER: &'static str = "https://arxiv.org/abs/2006.16668";
 
     fn check(config: &GShardConfig, dims: Dims) -> Result<(), String> {

@@ -90,7 +90,7 @@ impl Hash {
     /// The index of its table.
     fn table(&self) -> u64 {
         let table = read_back(self.table.value_sync());
-        table.iter::<f32>().next().expect("it is one number") as u64
+        table.iter::<f32>().next().expect("the index of the table is one number") as u64
     }
 
     /// The k experts of a token: those whose hash together with the token is smallest. Every choice of k

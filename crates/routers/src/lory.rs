@@ -57,7 +57,8 @@ pub struct Lory {
 impl Router for Lory {
     type Config = LoryConfig;
     const NAME: &'static str = "lory";
-    const ABOUT: &'static str = "each segment has an expert, merged by the segment before";
+    const ABOUT: &'static str =
+        "one merged expert for each segment, with weights from the previous segment";
     const PAPER: &'static str = "https://arxiv.org/abs/2405.03133";
     const CAUSAL: bool = false;
     const UNIT_PERMUTATION_EQUIVARIANT: bool = false;

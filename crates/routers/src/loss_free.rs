@@ -59,7 +59,7 @@ pub struct LossFree {
 impl Router for LossFree {
     type Config = LossFreeConfig;
     const NAME: &'static str = "loss-free";
-    const ABOUT: &'static str = "top-k with a balancing bias in the place of a loss";
+    const ABOUT: &'static str = "top-k with a balancing bias instead of a loss";
     const PAPER: &'static str = "https://arxiv.org/abs/2408.15664";
 
     fn check(config: &LossFreeConfig, dims: Dims) -> Result<(), String> {

@@ -47,7 +47,7 @@ impl Router for MixtureOfTokens {
 
     fn check(config: &MixtureOfTokensConfig, _dims: Dims) -> Result<(), String> {
         match config.set {
-            0 => Err("set = 0: a mixture has at least 1 unit".into()),
+            0 => Err("set = 0: must be at least 1".into()),
             1 => Err("set = 1 gives every unit to every expert with weight 1; use dense".into()),
             _ => Ok(()),
         }

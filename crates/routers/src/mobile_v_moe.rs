@@ -73,7 +73,7 @@ impl Router for MobileVMoe {
     type Config = MobileVMoeConfig;
     const NAME: &'static str = "mobile-v-moe";
     const ABOUT: &'static str =
-        "one decision for each image and all layers, trained with super-classes";
+        "one routing decision for each image and all layers, trained with super-classes";
     const PAPER: &'static str = "https://arxiv.org/abs/2309.04354";
     const CAUSAL: bool = false;
 

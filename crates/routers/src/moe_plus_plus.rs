@@ -62,7 +62,7 @@ struct Before(Tensor<3>);
 impl Router for MoePlusPlus {
     type Config = MoePlusPlusConfig;
     const NAME: &'static str = "moe-plus-plus";
-    const ABOUT: &'static str = "top-k with the scores of the layer before added (MoE++)";
+    const ABOUT: &'static str = "top-k with residual scores from the previous layer (MoE++)";
     const PAPER: &'static str = "https://arxiv.org/abs/2410.07348";
 
     fn check(config: &MoePlusPlusConfig, dims: Dims) -> Result<(), String> {
@@ -77,11 +77,11 @@ impl Router for MoePlusPlus {
             "set faithful = \"paper\", or k to at least 2",
         )?;
         match config.zero_computation {
-            0 if reference => Err("zero_computation = 0: with faithful = \"reference\" the last \
-                                   expert is the zero expert; must be at least 1"
+            0 if reference => Err("zero_computation = 0: must be at least 1, since with \
+                                   faithful = \"reference\" the last expert is the zero expert"
                 .into()),
             zero if zero >= dims.n_experts => Err(format!(
-                "zero_computation = {zero} leaves none of experts = {} to compute",
+                "zero_computation = {zero}: must be less than experts = {}",
                 dims.n_experts
             )),
             _ => Ok(()),

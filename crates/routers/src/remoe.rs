@@ -56,7 +56,8 @@ pub struct ReMoe {
 impl Router for ReMoe {
     type Config = ReMoeConfig;
     const NAME: &'static str = "remoe";
-    const ABOUT: &'static str = "every expert with a positive score, kept sparse by an adaptive L1";
+    const ABOUT: &'static str =
+        "every expert with a positive score, kept sparse by an adaptive L1 loss";
     const PAPER: &'static str = "https://arxiv.org/abs/2412.14711";
 
     fn check(config: &ReMoeConfig, dims: Dims) -> Result<(), String> {

@@ -69,7 +69,7 @@ impl Router for Replay {
     type Config = ReplayConfig;
     const NAME: &'static str = "replay";
     const ABOUT: &'static str =
-        "the choices of a trace of another run or program, by example and token";
+        "the choices recorded in a trace of another run or program, by example and token";
     const PAPER: &'static str = "https://arxiv.org/abs/2510.11370";
     /// A trace contains the indices of experts.
     const EXPERT_PERMUTATION_EQUIVARIANT: bool = false;
@@ -137,7 +137,7 @@ fn fits(file: &TraceFile, dims: Dims) -> Result<(), String> {
     for (layer, known) in recorded.layers.iter().enumerate() {
         if known.n_experts != dims.n_experts {
             return Err(format!(
-                "files: {path}: layer {layer} chooses among {} experts, and the network has {}",
+                "files: {path}: layer {layer} chooses among {} experts, but the network has {}",
                 known.n_experts, dims.n_experts
             ));
         }
@@ -145,7 +145,7 @@ fn fits(file: &TraceFile, dims: Dims) -> Result<(), String> {
     match recorded.most_units() {
         found if found == dims.units => Ok(()),
         found => Err(format!(
-            "files: {path}: its examples have {found} units, and an input of the network {}",
+            "files: {path}: the examples have {found} units, but an input of the network has {}",
             dims.units
         )),
     }
@@ -273,8 +273,11 @@ mod tests {
         let config = ReplayConfig { files: vec![trace()], ..ReplayConfig::default() };
         assert_eq!(Replay::check(&config, DIMS), Ok(()));
         let err = Replay::check(&config, Dims { n_experts: 8, ..DIMS }).unwrap_err();
-        assert!(err.contains("layer 0 chooses among 3 experts, and the network has 8"), "{err}");
+        assert!(err.contains("layer 0 chooses among 3 experts, but the network has 8"), "{err}");
         let err = Replay::check(&config, Dims { units: 5, ..DIMS }).unwrap_err();
-        assert!(err.contains("its examples have 2 units, and an input of the network 5"), "{err}");
+        assert!(
+            err.contains("the examples have 2 units, but an input of the network has 5"),
+            "{err}"
+        );
     }
 }

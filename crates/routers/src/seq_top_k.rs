@@ -48,7 +48,7 @@ pub struct SeqTopK {
 impl Router for SeqTopK {
     type Config = SeqTopKConfig;
     const NAME: &'static str = "seq-top-k";
-    const ABOUT: &'static str = "top scores over a whole sequence, in the place of each unit";
+    const ABOUT: &'static str = "top scores over a whole sequence instead of each unit";
     const PAPER: &'static str = "https://arxiv.org/abs/2511.06494";
     const CAUSAL: bool = false;
 

@@ -27,7 +27,7 @@ pub struct Smear {
 impl Router for Smear {
     type Config = NoConfig;
     const NAME: &'static str = "smear";
-    const ABOUT: &'static str = "each example has an expert, merged by its mean";
+    const ABOUT: &'static str = "one merged expert for each example, with weights from its mean";
     const PAPER: &'static str = "https://arxiv.org/abs/2306.03745";
     const CAUSAL: bool = false;
     const MERGES: bool = true;

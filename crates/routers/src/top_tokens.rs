@@ -55,7 +55,7 @@ impl Router for TopTokens {
     fn check(config: &TopTokensConfig, dims: Dims) -> Result<(), String> {
         let TopTokensConfig { tokens, relevant } = config;
         if *tokens == 0 {
-            return Err("tokens = 0: an expert takes at least 1".into());
+            return Err("tokens = 0: must be at least 1".into());
         }
         match dims.width {
             width if *relevant > 0 && width < 3 => {

@@ -89,7 +89,7 @@ impl Router for WarmUp {
         (entry.build.check)(inside, dims).map_err(|err| err.to_string())?;
         match asks(inside, dims) {
             true => Ok(()),
-            false => Err(format!("router = {:?} has no scores that could fade in", inside.kind)),
+            false => Err(format!("router = {:?} has no scores to warm up", inside.kind)),
         }
     }
 

@@ -64,7 +64,7 @@ pub struct XMoe {
 impl Router for XMoe {
     type Config = XMoeConfig;
     const NAME: &'static str = "x-moe";
-    const ABOUT: &'static str = "cosines in a small space with a learned temperature";
+    const ABOUT: &'static str = "top-k of low-dimensional cosines with a learned temperature";
     const PAPER: &'static str = "https://arxiv.org/abs/2204.09179";
 
     fn check(config: &XMoeConfig, dims: Dims) -> Result<(), String> {

@@ -88,7 +88,7 @@ impl History {
         let (whole, rest) = bytes.split_at(end);
         let head = about.to_string();
         if whole.is_empty() && !begins(rest, with_check(&head).as_bytes()) {
-            let why = "not a history of a search; move the file away to search here".into();
+            let why = "not the history of a search; move the file away to search here".into();
             return Err(SearchError::Damaged { path: path.into(), line: 1, why });
         }
         let mut history = Self::default();
@@ -240,7 +240,7 @@ fn is_of(facts: &fs::Metadata, file: &File) -> bool {
 fn read_all(file: &mut File) -> io::Result<Vec<u8>> {
     let size = file.metadata()?.len();
     if size > MOST {
-        let why = format!("{size} bytes; a history of at most {MOST} was expected");
+        let why = format!("{size} bytes; the history of a search has at most {MOST}");
         return Err(io::Error::new(io::ErrorKind::InvalidData, why));
     }
     let mut bytes = Vec::new();
@@ -330,11 +330,9 @@ mod tests {
         let long = vec![0; head.len() + 1];
         fs::write(&path, &long).unwrap();
         let err = History::open(&path, &about()).unwrap_err().to_string();
-        assert!(
-            err.ends_with(
-                "a.jsonl:1: not a history of a search; move the file away to search here"
-            )
-        );
+        assert!(err.ends_with(
+            "a.jsonl:1: not the history of a search; move the file away to search here"
+        ));
         assert_eq!(fs::read(&path).unwrap(), long);
     }
 
@@ -366,7 +364,7 @@ mod tests {
         let stop = || asked.replace(asked.get() + 1) == 2;
         let err = History::open_unless(&path, &about(), &stop).unwrap_err();
         assert_eq!(asked.get(), 3);
-        assert!(err.to_string().starts_with("stopped while another process has "), "{err}");
+        assert!(err.to_string().starts_with("stopped while another process uses "), "{err}");
         drop(first);
         History::open_unless(&path, &about(), &|| true).unwrap();
     }

@@ -41,7 +41,7 @@ pub enum SearchError {
     #[error("{0}")]
     Settings(String),
     /// A member does not belong to the space.
-    #[error("an architecture of another space: {0}")]
+    #[error("the architecture is not in this space: {0}")]
     Foreign(String),
     /// No member that was drawn keeps the limit.
     #[error(
@@ -79,7 +79,7 @@ pub enum SearchError {
         why: String,
     },
     /// The search was stopped while it waited for the history.
-    #[error("stopped while another process has {path}")]
+    #[error("stopped while another process uses {path}")]
     Stopped {
         /// The file.
         path: PathBuf,

@@ -378,7 +378,7 @@ pub(crate) mod tests {
         };
         assert_eq!(
             err("d", json!(600)),
-            "an architecture of another space: d = 600; known: [512,640]"
+            "the architecture is not in this space: d = 600; known: [512,640]"
         );
         assert!(
             err("experts", json!([1, 1])).contains("experts = [1,1]; known: {\"each\":[1,2,3]")

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 
 fn main() {
     let folder = std::env::args().nth(1).expect("usage: golden FOLDER");
-    let entries = std::fs::read_dir(folder).expect("the folder is readable").flatten();
+    let entries = std::fs::read_dir(folder).expect("cannot read the folder").flatten();
     let mut files: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
     files.sort();
     println!("| metric | cases | refused | values | largest deviation | official s | ours s |");

@@ -14,7 +14,7 @@ fn main() -> ExitCode {
     };
     let Some(task) = Task::parse(task) else {
         let names = Task::ALL.map(|(name, ..)| name).join(", ");
-        println!("{task} is not a task; known: {names}");
+        println!("unknown task {task}; known: {names}");
         return ExitCode::from(2);
     };
     let start = Instant::now();

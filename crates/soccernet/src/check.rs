@@ -49,7 +49,7 @@ pub fn check_submission(task: Task, source: &Source) -> Result<Checked> {
         _ => format(source, name, bytes),
     });
     match checked.right.is_empty() && checked.wrong.is_empty() {
-        true => Err(Error::file(source.name(), "no file has the name of a submission's file")),
+        true => Err(Error::file(source.name(), "found no file with the name of a submission file")),
         false => Ok(checked),
     }
 }
@@ -133,7 +133,7 @@ mod tests {
         let checked = check_submission(task, &source(r#"{"0": ["a"]}"#)).unwrap();
         assert!(checked.wrong[0].to_string().starts_with("run-7.json: 0: \"a\" at rank 0"));
         let error = check_submission(Task::Spotting, &source("{}")).unwrap_err().to_string();
-        assert_eq!(error, "mine: no file has the name of a submission's file");
+        assert_eq!(error, "mine: found no file with the name of a submission file");
     }
 
     #[test]
@@ -157,10 +157,10 @@ mod tests {
         assert_eq!(
             wrong,
             [
-                "S/gt/gt.txt: line 1: frame 3; 1 to 2 was expected",
+                "S/gt/gt.txt: line 1: frame 3; expected 1 to 2",
                 "S/seqinfo.ini: [Sequence] name: it is missing",
-                "l/s/g/results_spotting.json: predictions: 3; a list was expected",
-                "test/camera_00001.json: x_focal_length: it is missing; a number was expected",
+                "l/s/g/results_spotting.json: predictions: 3; expected a list",
+                "test/camera_00001.json: x_focal_length: it is missing; expected a number",
             ]
         );
     }

@@ -45,7 +45,7 @@ impl std::fmt::Display for GameTime {
 /// The game time of an entry.
 pub(crate) fn game_time(entry: &Node<'_>) -> Result<GameTime> {
     let text = entry.text("gameTime")?;
-    let expected = || entry.fault("gameTime", format!("{text:?}; \"HALF - MM:SS\" was expected"));
+    let expected = || entry.fault("gameTime", format!("{text:?}; expected \"HALF - MM:SS\""));
     GameTime::parse(text).ok_or_else(expected)
 }
 
@@ -59,7 +59,7 @@ pub(crate) fn check_position(
     let Some(position) = position else { return Ok(()) };
     let longest = LabelTime::PositionMs.frames() * 500;
     if !(0..longest).contains(&position) {
-        let problem = format!("{position}; 0 to {longest} milliseconds were expected");
+        let problem = format!("{position}; expected 0 to {longest} milliseconds");
         judge.odd(entry.fault("position", problem))?;
     }
     if position.div_euclid(1000).abs_diff(time.seconds) > 1 {

@@ -24,7 +24,7 @@ pub(crate) struct Node<'a> {
 /// If the file is no JSON, and for an oddity that the judge refuses.
 pub(crate) fn parse(bytes: &[u8], file: &str, judge: &mut Judge) -> Result<Value> {
     if bytes.starts_with("\u{feff}".as_bytes()) {
-        let problem = "not JSON: it begins with a byte order mark; UTF-8 without one was expected";
+        let problem = "not JSON: it begins with a byte order mark; expected UTF-8 without one";
         return Err(Error::file(file, problem));
     }
     let mut bytes = Cow::Borrowed(bytes);
@@ -33,7 +33,7 @@ pub(crate) fn parse(bytes: &[u8], file: &str, judge: &mut Judge) -> Result<Value
         serde_json::from_slice(&bytes).map_err(|_| Error::file(file, format!("not JSON: {err}")))
     })?;
     if let Some(key) = repeated_key(&bytes) {
-        judge.odd(Error::entry(file, key, "the key is there twice; the last one counts"))?;
+        judge.odd(Error::entry(file, key, "the key occurs twice; the last one is used"))?;
     }
     Ok(value)
 }
@@ -119,19 +119,19 @@ impl<'a> Node<'a> {
 
     fn need(&self, key: &str, what: &str) -> Result<&'a Value> {
         if !self.value.is_object() {
-            let problem = format!("{}; an object with {key} was expected", shown(self.value));
+            let problem = format!("{}; expected an object with {key}", shown(self.value));
             return Err(self.error(problem));
         }
-        self.get(key).ok_or_else(|| self.fault(key, format!("it is missing; {what} was expected")))
+        self.get(key).ok_or_else(|| self.fault(key, format!("it is missing; expected {what}")))
     }
 
     fn convert<T>(&self, key: &str, what: &str, f: impl Fn(&'a Value) -> Option<T>) -> Result<T> {
         let value = self.need(key, what)?;
-        f(value).ok_or_else(|| self.fault(key, format!("{}; {what} was expected", shown(value))))
+        f(value).ok_or_else(|| self.fault(key, format!("{}; expected {what}", shown(value))))
     }
 
     pub(crate) fn text(&self, key: &str) -> Result<&'a str> {
-        self.convert(key, "a text", Value::as_str)
+        self.convert(key, "a string", Value::as_str)
     }
 
     /// A text, or `other` if there is none.
@@ -176,7 +176,7 @@ impl<'a> Node<'a> {
     /// The fields of this object.
     pub(crate) fn fields(&self) -> Result<Vec<(&'a str, Node<'a>)>> {
         let Some(object) = self.value.as_object() else {
-            return Err(self.error(format!("{}; an object was expected", shown(self.value))));
+            return Err(self.error(format!("{}; expected an object", shown(self.value))));
         };
         let node = |(key, value): (&'a String, _)| {
             (key.as_str(), Node { file: self.file, at: self.place(key), value })
@@ -198,11 +198,11 @@ mod tests {
         let items = root.items("a").unwrap();
         assert_eq!(items[0].int("n"), Ok(12));
         let message = |error: Error| error.to_string();
-        let expected = "f.json: a[1].n: true; a whole number was expected";
+        let expected = "f.json: a[1].n: true; expected a whole number";
         assert_eq!(message(items[1].int("n").unwrap_err()), expected);
-        let expected = "f.json: a[2]: 7; an object with n was expected";
+        let expected = "f.json: a[2]: 7; expected an object with n";
         assert_eq!(message(items[2].int("n").unwrap_err()), expected);
-        let expected = "f.json: y: it is missing; a text was expected";
+        let expected = "f.json: y: it is missing; expected a string";
         assert_eq!(message(root.text("y").unwrap_err()), expected);
         assert_eq!(root.numbers::<2>("x"), Ok([1.0, 2.0]));
         assert!(root.numbers::<3>("x").unwrap_err().problem.contains("3 numbers"));
@@ -232,7 +232,7 @@ mod tests {
         assert!(error.starts_with("cut.json: not JSON: "), "{error}");
         let error = parse("\u{feff}{}".as_bytes(), "marked.json", &mut Judge::default());
         let error = error.unwrap_err().to_string();
-        assert!(error.contains("byte order mark; UTF-8 without one was expected"), "{error}");
+        assert!(error.contains("byte order mark; expected UTF-8 without one"), "{error}");
     }
 
     #[test]
@@ -241,7 +241,7 @@ mod tests {
         let mut judge = Judge::default();
         assert_eq!(parse(text, "f", &mut judge).unwrap()["b"]["c"], 2);
         let note = judge.notes()[0].to_string();
-        assert_eq!(note, "f: b.c: the key is there twice; the last one counts");
+        assert_eq!(note, "f: b.c: the key occurs twice; the last one is used");
         assert!(parse(text, "f", &mut Judge::strict()).is_err());
     }
 }

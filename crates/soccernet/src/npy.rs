@@ -95,9 +95,8 @@ pub fn read(bytes: &[u8], file: &str) -> Result<Array> {
 
 fn parse(bytes: &[u8]) -> std::result::Result<Array, String> {
     let raw = npy::open(bytes)?;
-    let expected = || {
-        format!("its numbers are {}; <f2, <f4, <f8 or whole numbers (<i8) were expected", raw.kind)
-    };
+    let expected =
+        || format!("its numbers are {}; expected <f2, <f4, <f8 or whole numbers (<i8)", raw.kind);
     let kind = NumberKind::parse(&raw.kind).ok_or_else(expected)?;
     raw.check(kind.bytes())?;
     let data = raw.numbers.chunks_exact(kind.bytes()).map(|bytes| kind.read(bytes)).collect();
@@ -128,7 +127,7 @@ pub fn features(bytes: &[u8], file: &str) -> Result<(usize, usize, Vec<f32>)> {
     let (frames, width) = match array.shape[..] {
         [frames, width] | [frames, 1, width] if width > 0 => (frames, width),
         _ => {
-            let problem = format!("shape {:?}; (frames, width) was expected", array.shape);
+            let problem = format!("shape {:?}; expected (frames, width)", array.shape);
             return Err(Error::file(file, problem));
         }
     };
@@ -203,7 +202,7 @@ mod tests {
             let bytes: Vec<u8> = text.replace(from, to).chars().map(|c| c as u8).collect();
             read(&bytes, "1.npy").unwrap_err().problem
         };
-        let expected = "its numbers are >f2; <f2, <f4, <f8 or whole numbers (<i8) were expected";
+        let expected = "its numbers are >f2; expected <f2, <f4, <f8 or whole numbers (<i8)";
         assert_eq!(with("<f2", ">f2"), expected);
         assert!(with("<f2", "<c8").starts_with("its numbers are <c8"));
         assert!(with("False, ", "True,  ").contains("Fortran order"));

@@ -52,13 +52,13 @@ impl Options {
     pub(crate) fn games(&self, truth: &Source, file: &str) -> Result<Vec<String>> {
         if let Some(games) = &self.games {
             return match games.is_empty() {
-                true => Err(Error::file(truth.name(), "the list of games to score has no game")),
+                true => Err(Error::file(truth.name(), "the list of games to score is empty")),
                 false => Ok(games.clone()),
             };
         }
         let games: Vec<String> = truth.folders_with(file).into_iter().map(str::to_string).collect();
         match games.is_empty() {
-            true => Err(Error::file(truth.name(), format!("no folder of a game has a {file}"))),
+            true => Err(Error::file(truth.name(), format!("no game folder has a {file}"))),
             false => Ok(games),
         }
     }

@@ -78,7 +78,7 @@ impl Score {
         }
         match self.notes.len().saturating_sub(SHOWN) {
             0 => text,
-            more => format!("{text}note: {more} more of this kind\n"),
+            more => format!("{text}note: {more} more notes\n"),
         }
     }
 }

@@ -67,7 +67,7 @@ impl Source {
                 return Err(Error::entry(&name, &file, problem));
             }
             if !is_inside(&file) {
-                let problem = "the path leaves the folder; names are relative, without ..";
+                let problem = "the path leaves the folder; paths must be relative and without ..";
                 return Err(Error::entry(&name, &file, problem));
             }
             if files.insert(file.clone(), at).is_some() {
@@ -129,10 +129,12 @@ impl Source {
         let names = self.names();
         let hint = match names.iter().find(|name| name.ends_with(&deeper)) {
             Some(found) => {
-                format!("the file is missing; it was found as {found}, which is too deep")
+                format!("the file is missing; found {found}, which is nested too deeply")
             }
-            None if names.is_empty() => "the file is missing, and so is every other".into(),
-            None => format!("the file is missing; there is, for example, {}", names[0]),
+            None if names.is_empty() => "the file is missing; there are no files at all".into(),
+            None => {
+                format!("the file is missing; a file that exists is, for example, {}", names[0])
+            }
         };
         Error::entry(&self.name, file, hint)
     }
@@ -146,9 +148,9 @@ impl Source {
         let found: Vec<&str> = self.names().into_iter().filter(|n| n.ends_with(end)).collect();
         match found[..] {
             [one] => Ok(one),
-            [] => Err(Error::file(&self.name, format!("no file *{end}"))),
+            [] => Err(Error::file(&self.name, format!("no file matches *{end}"))),
             [one, two, ..] => {
-                let problem = format!("{one} and {two} are there; one file *{end} was expected");
+                let problem = format!("found {one} and {two}; expected one file *{end}");
                 Err(Error::file(&self.name, problem))
             }
         }
@@ -265,7 +267,7 @@ mod tests {
         }
         fs::create_dir_all(many.join("20")).unwrap();
         let error = Source::open(&many.join("0")).unwrap_err().to_string();
-        assert!(error.ends_with("more than 100000 folders behind links"), "{error}");
+        assert!(error.ends_with("more than 100000 folders reached through links"), "{error}");
     }
 
     #[test]
@@ -274,9 +276,9 @@ mod tests {
         let source = Source::memory("mine.zip", files);
         let error = |file| source.read(file).unwrap_err().to_string();
         let expected = "mine.zip: g/a.json: the file is missing; \
-                        it was found as l/s/g/a.json, which is too deep";
+                        found l/s/g/a.json, which is nested too deeply";
         assert_eq!(error("g/a.json"), expected);
-        assert!(error("l/b.json").ends_with("there is, for example, l/s/g/a.json"));
+        assert!(error("l/b.json").ends_with("a file that exists is, for example, l/s/g/a.json"));
         assert!(source.only(".json").unwrap_err().to_string().contains("one file *.json"));
         assert!(Source::open(Path::new("no/such")).is_err());
     }

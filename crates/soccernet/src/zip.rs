@@ -77,8 +77,8 @@ fn check_size(unpacked: u64, packed: u64) -> Problem<()> {
     let most = most_unpacked(packed, LARGE);
     match unpacked > most {
         true => Err(format!(
-            "its files would have {unpacked} bytes unpacked; at most {most} are read from an \
-             archive of {packed} bytes"
+            "its files take {unpacked} bytes unpacked; the limit for an archive of {packed} bytes \
+             is {most}"
         )),
         false => Ok(()),
     }
@@ -93,8 +93,8 @@ fn check_json(bytes: &[u8], packed: u64) -> Problem<()> {
     let (memory, most) = (json_memory(bytes), JSON[0].max(packed.saturating_mul(JSON[1])));
     match memory > most {
         true => Err(format!(
-            "its JSON could take {memory} bytes of memory; at most {most} are taken for {packed} \
-             packed bytes"
+            "its JSON could take {memory} bytes of memory; the limit for {packed} packed \
+             bytes is {most}"
         )),
         false => Ok(()),
     }
@@ -106,7 +106,7 @@ fn problem(err: ZipError) -> String {
         ZipError::InvalidArchive(why) => format!("damaged or incomplete zip archive: {why}"),
         ZipError::Io(err) => format!("damaged or incomplete zip archive: {err}"),
         ZipError::CompressionMethodNotSupported(id) => {
-            format!("compression method {id}; known are 0 (stored) and 8 (deflated)")
+            format!("compression method {id}; known: 0 (stored), 8 (deflated)")
         }
         other => other.to_string(),
     }
@@ -188,8 +188,8 @@ mod tests {
         archive[entry + 24..entry + 28].copy_from_slice(&(3_u32 << 30).to_le_bytes());
         let (most, packed) = (1032 * archive.len(), archive.len());
         let expected = format!(
-            "its files would have 3221225472 bytes unpacked; at most {most} are read from an \
-             archive of {packed} bytes"
+            "its files take 3221225472 bytes unpacked; the limit for an archive of {packed} \
+             bytes is {most}"
         );
         assert_eq!(contents(archive).unwrap_err(), expected);
         const MOST: u64 = 4 << 30;
@@ -204,7 +204,7 @@ mod tests {
         assert!(archive.len() < 20_000, "it is small");
         let err = contents(archive).unwrap_err();
         let start = "its JSON could take 511000";
-        assert!(err.starts_with(start) && err.contains("at most 134217728 are taken for"), "{err}");
+        assert!(err.starts_with(start) && err.contains(" packed bytes is 134217728"), "{err}");
         assert!(contents(write(&[("a.json".into(), brackets(1000))]).unwrap()).is_ok());
         // A file that begins otherwise is no JSON, and a file that is as large on the disk may take more
         // memory.

@@ -36,9 +36,9 @@ fn a_missing_or_foreign_game() {
     let both = texts(&[seen, foreign]);
     assert!(spotting(Mode::Official, &texts(&[one]), &both).is_ok());
     let error = spotting(Mode::Strict, &texts(&[one]), &both).unwrap_err();
-    assert!(error.starts_with("mine: l/s/c: the truth has no such game"), "{error}");
+    assert!(error.starts_with("mine: l/s/c: the truth does not have this game"), "{error}");
     let error = spotting(Mode::Official, &texts(&[]), &both).unwrap_err();
-    assert_eq!(error, "truth: no folder of a game has a Labels-v2.json");
+    assert_eq!(error, "truth: no game folder has a Labels-v2.json");
 }
 
 #[test]
@@ -46,10 +46,14 @@ fn official_gives_its_number_with_notes_and_strict_refuses() {
     let truth = texts(&[("l/s/a/Labels-v2.json", LABELS)]);
     let odd = [
         ("\"Goal\"", "\"goal\"", "predictions[0].label: \"goal\" is not a class; known: Penalty, "),
-        ("\"half\": \"1\"", "\"half\": \"3\"", "predictions[0].half: 3; 1 or 2 was expected"),
-        ("\"100000\"", "\"-500\"", "predictions[0].position: -500; 0 to 7200000 milliseconds"),
-        ("\"0.5\"", "NaN", "predictions[0].confidence: NaN; 0 to 1 was expected"),
-        ("\"0.5\"", "2", "predictions[0].confidence: 2; 0 to 1 was expected"),
+        ("\"half\": \"1\"", "\"half\": \"3\"", "predictions[0].half: 3; expected 1 or 2"),
+        (
+            "\"100000\"",
+            "\"-500\"",
+            "predictions[0].position: -500; expected 0 to 7200000 milliseconds",
+        ),
+        ("\"0.5\"", "NaN", "predictions[0].confidence: NaN; expected 0 to 1"),
+        ("\"0.5\"", "2", "predictions[0].confidence: 2; expected 0 to 1"),
     ];
     for (from, to, expected) in odd {
         let prediction = texts(&[("l/s/a/results_spotting.json", &SPOTS.replace(from, to))]);
@@ -72,13 +76,13 @@ fn official_gives_its_number_with_notes_and_strict_refuses() {
 fn official_fails_where_the_package_fails() {
     let truth = texts(&[("l/s/a/Labels-v2.json", LABELS)]);
     let fatal = [
-        ("\"100000\"", "\"100999.5\"", "predictions[0].position: \"100999.5\"; a whole number"),
         (
-            "\"half\": \"1\", ",
-            "",
-            "predictions[0].half: it is missing; a whole number was expected",
+            "\"100000\"",
+            "\"100999.5\"",
+            "predictions[0].position: \"100999.5\"; expected a whole number",
         ),
-        ("\"0.5\"", "\"high\"", "predictions[0].confidence: \"high\"; a number was expected"),
+        ("\"half\": \"1\", ", "", "predictions[0].half: it is missing; expected a whole number"),
+        ("\"0.5\"", "\"high\"", "predictions[0].confidence: \"high\"; expected a number"),
         ("\"100000\"", "-9000000000", "predictions[0]: frame -18000000 is more than a half"),
         ("]}", "", "not JSON: "),
     ];
@@ -99,8 +103,8 @@ fn damaged_arrays() {
     let wide = npy::write(&Array { shape: vec![30, 2], data: vec![0.5; 60] }, false);
     let cases = [
         (half[..half.len() - 3].to_vec(), "237 bytes of numbers; shape [60] needs 240"),
-        (whole, "its numbers are <c8; <f2, <f4, <f8 or whole numbers (<i8) were expected"),
-        (wide, "shape [30, 2]; (frames,) was expected"),
+        (whole, "its numbers are <c8; expected <f2, <f4, <f8 or whole numbers (<i8)"),
+        (wide, "shape [30, 2]; expected (frames,)"),
         (b"rubbish".to_vec(), "not a .npy file"),
         (npy::write(&Array { shape: vec![0], data: vec![] }, false), "no frames"),
     ];
@@ -122,13 +126,15 @@ fn images_that_are_there_twice_or_that_the_truth_lacks() {
         let change = |options: &mut Options| options.mode = mode;
         measure(Task::Localization2022, truth, prediction, change).unwrap_err().to_string()
     };
-    let expected =
-        "test/00000.json and valid/00000.json have one name; give the folder of one split";
+    let expected = "test/00000.json and valid/00000.json have the same name; give the folder \
+                    of a single split";
     assert!(error(&truth, &vec![], Mode::Official).contains(expected));
     let twice = texts(&[("a/extremities_00000.json", "{}"), ("extremities_00000.json", "{}")]);
-    assert!(error(&truth[..1].to_vec(), &twice, Mode::Official).contains("is there too"));
+    assert!(error(&truth[..1].to_vec(), &twice, Mode::Official).contains("has the same name"));
     let foreign = texts(&[("extremities_00007.json", "{}")]);
-    assert!(error(&truth[..1].to_vec(), &foreign, Mode::Strict).contains("has no such image"));
+    assert!(
+        error(&truth[..1].to_vec(), &foreign, Mode::Strict).contains("has no image of this name")
+    );
     let unknown = texts(&[("test/00000.json", r#"{"Flag": [{"x": 0, "y": 0}]}"#)]);
     assert!(error(&unknown, &vec![], Mode::Official).contains("Flag: unknown class; the official"));
 }
@@ -150,12 +156,12 @@ fn sequences_without_a_submission_or_with_a_wrong_one() {
             .contains("S-1.txt: line 2: identity 1 is in frame 1")
     );
     assert!(
-        error(&[("S-1.txt", &line.replacen('1', "3", 1))]).contains("frame 3; 1 to 2 was expected")
+        error(&[("S-1.txt", &line.replacen('1', "3", 1))]).contains("frame 3; expected 1 to 2")
     );
     let mut endless = truth.clone();
     endless[0].1 = b"[Sequence]\nseqLength=999999999999\n".to_vec();
     let result = measure(Task::Tracking2022, &endless, &texts(&[("S-1.txt", line)]), |_| ());
-    assert!(result.unwrap_err().to_string().contains("up to 1000000 frames"));
+    assert!(result.unwrap_err().to_string().contains("expected at most 1000000 frames"));
 }
 
 /// Checks that an input is accepted in the official mode, and refused with this message in the strict one.
@@ -176,7 +182,8 @@ fn files_that_say_they_are_of_another_game() {
     for own in ["", "l/s/a", "l/s/a/", "all/l/s/a", "s/a"] {
         assert!(spotting(Mode::Strict, &truth, &named(own)).is_ok(), "{own}");
     }
-    let expected = "l/s/a/results_spotting.json: UrlLocal: \"l/s/b\"; the game of its folder was expected: l/s/a";
+    let expected =
+        "l/s/a/results_spotting.json: UrlLocal: \"l/s/b\"; expected the game of its folder, l/s/a";
     odd(Task::Spotting, &truth, &named("l/s/b"), expected);
     let cameras = texts(&[("l/s/a/Labels-cameras.json", CAMERAS)]);
     let replays = r#"{"UrlLocal": "l/s/b", "Replays":
@@ -196,16 +203,16 @@ fn halves_that_are_cut_off_or_of_another_rate() {
     let late = CAMERAS.replace("1 - 00:20", "1 - 10:00");
     let truth = texts(&[("l/s/a/Labels-cameras.json", &late)]);
     // A single frame would find every boundary.
-    odd(Task::Boundary, &truth, &boundaries("l/s/a", &[0.9]), "1 frames; about 1200 were expected");
+    odd(Task::Boundary, &truth, &boundaries("l/s/a", &[0.9]), "1 frames; expected about 1200");
     let half = vec![0.0; 1200];
     assert!(measure(Task::Boundary, &truth, &boundaries("l/s/a", &half), |_| ()).is_ok());
     let long = vec![0.0; 15_000];
-    odd(Task::Boundary, &truth, &boundaries("l/s/a", &long), "15000 frames; about 1200 were");
+    odd(Task::Boundary, &truth, &boundaries("l/s/a", &long), "15000 frames; expected about 1200");
     let segments: Files = boundaries("l/s/a", &half[..600])
         .into_iter()
         .map(|(name, bytes)| (name.replace("boundary", "segmentation"), bytes))
         .collect();
-    let expected = "l/s/a/1_segmentation.npy: 600 frames; about 1200 were expected";
+    let expected = "l/s/a/1_segmentation.npy: 600 frames; expected about 1200";
     odd(Task::Segmentation, &truth, &segments, expected);
 }
 
@@ -214,8 +221,8 @@ fn boundaries_of_foreign_games_and_confidences_above_1() {
     let truth = texts(&[("l/s/a/Labels-cameras.json", CAMERAS)]);
     let half = vec![0.5; 60];
     let both = [boundaries("l/s/a", &half), boundaries("l/s/b", &half)].concat();
-    odd(Task::Boundary, &truth, &both, "mine: l/s/b: the truth has no such game");
-    let expected = "1_boundary.npy: frame 0 has the confidence 2.5; up to 1 was expected";
+    odd(Task::Boundary, &truth, &both, "mine: l/s/b: the truth does not have this game");
+    let expected = "1_boundary.npy: frame 0 has the confidence 2.5; expected at most 1";
     odd(Task::Boundary, &truth, &boundaries("l/s/a", &[2.5; 60]), expected);
 }
 
@@ -225,7 +232,7 @@ fn lists_without_a_game_are_refused() {
     let seen = texts(&[("l/s/a/results_spotting.json", SPOTS)]);
     let none = |options: &mut Options| options.games = Some(vec![]);
     let error = measure(Task::Spotting, &truth, &seen, none).unwrap_err().to_string();
-    assert_eq!(error, "truth: the list of games to score has no game");
+    assert_eq!(error, "truth: the list of games to score is empty");
 }
 
 #[test]
@@ -234,8 +241,8 @@ fn ends_in_pixels_and_images_of_several_splits() {
         |x: &str| format!(r#"{{"Middle line": [{{"x": {x}, "y": 0.1}}, {{"x": {x}, "y": 0.9}}]}}"#);
     let truth = texts(&[("test/00000.json", &line("0.5"))]);
     let pixels = texts(&[("test/extremities_00000.json", &line("479.5"))]);
-    let expected =
-        "test/extremities_00000.json: Middle line[0].x: 479.5; 0 to 1, a share of the image";
+    let expected = "test/extremities_00000.json: Middle line[0].x: 479.5; expected 0 to 1, a \
+                    fraction of the image";
     odd(Task::Localization2022, &truth, &pixels, expected);
     let both = texts(&[
         ("test/extremities_00000.json", &line("0.5")),

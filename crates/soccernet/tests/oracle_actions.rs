@@ -253,7 +253,7 @@ fn the_half_of_an_entry_is_that_of_the_action() {
     let error = |mode| grounding_of(&cross, json!([entry]), mode).unwrap_err().to_string();
     assert!(error(Mode::Official).contains("the official evaluator fails here"));
     let strict = error(Mode::Strict);
-    assert!(strict.contains("Replays[0]: it shows an action of the other half"), "{strict}");
+    assert!(strict.contains("Replays[0]: the replayed action is in the other half"), "{strict}");
     // An unknown label, and a link before any other shot.
     let unknown = [ONE[0], ("1 - 01:20", Some(["1", "I don't know", "00:50"])), ONE[2]];
     let hit = || json!([replay(60, 80, &[(50.0, 0.9)])]);

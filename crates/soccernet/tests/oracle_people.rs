@@ -47,9 +47,12 @@ fn rankings_that_the_official_package_refuses() {
         (r#"{"0":[1,2,0]}"#, "r.json: 1: it is missing; each query needs a ranking"),
         (r#"{"0":[1,2],"1":[3,4]}"#, "r.json: 0: gallery box 0 of its action is missing"),
         (r#"{"0":[1,2,0,1],"1":[3,4]}"#, "r.json: 0: gallery box 1 is listed twice"),
-        (r#"{"0":[1,2,0,3],"1":[3,4]}"#, "r.json: 0: gallery box 3 is of action 1; 0 was expected"),
+        (
+            r#"{"0":[1,2,0,3],"1":[3,4]}"#,
+            "r.json: 0: gallery box 3 belongs to action 1; expected 0",
+        ),
         (r#"{"0":[1,2,0,9],"1":[3,4]}"#, "r.json: 0: the gallery has no box 9"),
-        (r#"{"0":["1"],"1":[3,4]}"#, "r.json: 0: \"1\" at rank 0; a whole number was expected"),
+        (r#"{"0":["1"],"1":[3,4]}"#, "r.json: 0: \"1\" at rank 0; expected a whole number"),
     ];
     for (ranking, expected) in cases {
         assert_eq!(reidentification(ranking).unwrap_err().to_string(), expected);

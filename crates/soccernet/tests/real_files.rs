@@ -68,7 +68,7 @@ fn the_splits_of_two_tasks_overlap() {
     assert_eq!(counts("CameraChanges"), [120, 40, 40, 50]);
     let [train, test] = ["GamesTrain", "CameraChangesTest"].map(list);
     let error = games::disjoint(("spotting train", &train), ("camera test", &test)).unwrap_err();
-    assert_eq!(error.problem, "22 games of camera test are among them");
+    assert_eq!(error.problem, "22 games are also in camera test");
 }
 
 #[test]

@@ -49,7 +49,9 @@ pub trait Task: Send + Sync {
     fn takes(&self, answers: usize) -> Result<(), String> {
         match answers {
             1 => Ok(()),
-            _ => Err(format!("the task asks for one answer for an image, and it gives {answers}")),
+            _ => {
+                Err(format!("the task needs one answer per image, but the network gives {answers}"))
+            }
         }
     }
 

@@ -245,7 +245,7 @@ impl State {
         let mut rest = Vec::new();
         for length in header.rest {
             let cut = left.split_at_checked(length);
-            let (one, others) = cut.ok_or_else(|| damaged("a part of it is missing".into()))?;
+            let (one, others) = cut.ok_or_else(|| damaged("a part is missing".into()))?;
             rest.push(one.to_vec());
             left = others;
         }
@@ -288,7 +288,7 @@ impl<W: Write> Write for Hashed<W> {
 
 /// Verifies the checksum, and splits the file into header, network, optimizer and the rest.
 fn parts(bytes: &[u8]) -> Result<(Header, [&[u8]; 3]), String> {
-    let too_short = || format!("it is too short, {} bytes", bytes.len());
+    let too_short = || format!("the file is too short, {} bytes", bytes.len());
     let (body, checksum) = bytes.split_last_chunk::<CHECKSUM>().ok_or_else(too_short)?;
     if !body.starts_with(MAGIC) {
         return Err("not a checkpoint of MoeLab".into());

@@ -82,7 +82,7 @@ impl FewShot {
         match left.iter().position(|left| *left > 0) {
             Some(class) => {
                 let there = self.shots - left[class];
-                Err(format!("shots = {}: class {class} has only {there}", self.shots))
+                Err(format!("shots = {}: class {class} has only {there} examples", self.shots))
             }
             None => Ok(chosen),
         }
@@ -111,7 +111,7 @@ fn features(
     for chunk in examples.chunks(BATCH) {
         let batch = run.task.batch(split, chunk, run.device);
         let features = model.features(&mut Pass::eval(), batch.input);
-        let features = features.ok_or("the network has an answer at each position, no features")?;
+        let features = features.ok_or("the network has outputs at each position, not features")?;
         let [_, width] = features.dims();
         let numbers: Vec<f64> = features.into_data().iter::<f32>().map(f64::from).collect();
         rows.x.extend(numbers.chunks(width).map(<[f64]>::to_vec));

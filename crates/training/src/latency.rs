@@ -32,7 +32,7 @@ impl Timing {
             1000.0 * started.elapsed().as_secs_f64()
         };
         let times = (0..self.timed).map(&mut one).collect();
-        trimmed_mean(times, 0.1).expect("something is timed")
+        trimmed_mean(times, 0.1).expect("at least one run must be timed")
     }
 }
 

@@ -124,7 +124,7 @@ pub(crate) struct Show<'a> {
 }
 
 /// The message if the network is missing.
-const BETWEEN: &str = "it is away within a step only";
+const BETWEEN: &str = "the network may be missing only within a step";
 
 /// One network with its optimizer.
 pub(crate) struct Replica {

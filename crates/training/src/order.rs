@@ -34,7 +34,7 @@ impl Order {
     /// # Panics
     /// If `n` is 0.
     pub fn new(seed: u64, n: usize) -> Self {
-        assert!(n > 0, "there is at least one example");
+        assert!(n > 0, "expected at least one example");
         Self(Kind::Drawn { seed, epoch: 0, permutation: permutation(seed, 0, n) })
     }
 
@@ -45,7 +45,7 @@ impl Order {
     /// # Panics
     /// If there are fewer examples than rows.
     pub fn in_rows(n: usize, rows: usize) -> Self {
-        assert!(rows > 0 && n >= rows, "there is an example for each row");
+        assert!(rows > 0 && n >= rows, "expected at least one example for each row");
         Self(Kind::Rows { rows, steps: n / rows })
     }
 

@@ -105,7 +105,7 @@ pub(crate) fn read_optimizer<M: Module>(
     let read = optimizer.from_bytes(bytes);
     let read = read.map_err(|err| err.to_string())?;
     let (of, known) = (tensors.len(), read.to_record().len());
-    let lost = || format!("{known} of {of} tensors of the optimizer can be read");
+    let lost = || format!("only {known} of {of} tensors of the optimizer can be read");
     (known == of).then_some(read).ok_or_else(lost)
 }
 
@@ -122,7 +122,7 @@ impl Shapes {
             let Some(id) = name.strip_suffix(".__rank") else { continue };
             let shape = id.parse().ok().and_then(|id| self.of.get(&id));
             if shape.map(|shape| shape.rank()) != rank.try_into().ok() {
-                return Err(format!("{name} of the optimizer, {rank:?}, is that of no parameter"));
+                return Err(format!("{name} = {rank:?} of the optimizer matches no parameter"));
             }
         }
         Ok(())
@@ -137,7 +137,7 @@ impl Shapes {
             return Ok(());
         }
         let shape = tensor.shape.to_vec();
-        Err(format!("{name} of the optimizer is of no parameter of shape {shape:?}"))
+        Err(format!("{name} of the optimizer does not match a parameter of shape {shape:?}"))
     }
 }
 
@@ -170,15 +170,15 @@ mod tests {
         let shape = tensors(&shared(&record)).unwrap()[0].shape.to_vec();
         assert!(changed(DType::I32, &shape).contains("numbers of I32"));
         let row = [1, shape.iter().product()];
-        assert!(changed(DType::F32, &row).contains("of no parameter of shape [1, "));
+        assert!(changed(DType::F32, &row).contains("does not match a parameter of shape [1, "));
         // The number of steps is missing.
         assert_eq!(
             read(tensors(&shared(&record)).unwrap()),
-            "0 of 4 tensors of the optimizer can be read"
+            "only 0 of 4 tensors of the optimizer can be read"
         );
         assert!(read_optimizer(&record, fresh().1, &linear).is_ok());
         let other = Init::new(0, &Device::flex().autodiff()).linear("l", 4, 2, true);
         let err = read_optimizer(&record, fresh().1, &other).err().unwrap();
-        assert!(err.ends_with("of no parameter of shape [3, 2]"), "{err}");
+        assert!(err.ends_with("does not match a parameter of shape [3, 2]"), "{err}");
     }
 }

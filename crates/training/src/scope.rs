@@ -41,7 +41,7 @@ pub(crate) fn only<M: Module>(network: M, parts: &[String]) -> Result<(M, Still)
     let network = map_paths(network, &mut freeze);
     match parts.iter().find(|part| !freeze.known.contains(*part)) {
         Some(part) => Err(format!(
-            "{part:?} has no parameter that is trained; parts that have some: {}",
+            "{part:?} has no trained parameters; parts with trained parameters: {}",
             freeze.known.into_iter().collect::<Vec<_>>().join(", ")
         )),
         None => Ok((network, Still(states))),
@@ -139,7 +139,7 @@ mod tests {
     #[test]
     fn a_part_that_is_not_there_is_named() {
         let err = only(network(), &["gate".to_string()]).err().unwrap();
-        assert!(err.contains("\"gate\" has no parameter that is trained"), "{err}");
+        assert!(err.contains("\"gate\" has no trained parameters"), "{err}");
         assert!(err.ends_with("bias, experts, router, weight"), "{err}");
         assert!(only(network(), &["mean".to_string()]).is_err(), "a state is not trained");
     }

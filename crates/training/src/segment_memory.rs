@@ -85,7 +85,7 @@ impl SegmentMemory {
     /// Restores the memory of a checkpoint.
     pub(crate) fn read(self, parts: &[Vec<u8>], device: &Device) -> Result<Self, String> {
         let parts = parts.iter().map(|bytes| cache(bytes, device)).collect::<Option<_>>();
-        let parts = parts.ok_or("what it keeps of the windows before is not whole")?;
+        let parts = parts.ok_or("the memory of the previous windows is incomplete")?;
         Ok(Self { parts, ..self })
     }
 }

@@ -115,8 +115,8 @@ fn marked(mut log: Vec<u8>, mark: &LogMark) -> io::Result<Vec<u8>> {
         return Ok(log);
     }
     let message = format!(
-        "it is damaged: its first {} rows are not those of which checkpoint.bin has the digest; remove \
-         the folder of the run to train it from the start",
+        "damaged: the first {} rows do not match the digest in checkpoint.bin; remove the folder of the run \
+         to train it from the start",
         mark.rows
     );
     Err(io::Error::new(io::ErrorKind::InvalidData, message))
@@ -171,7 +171,7 @@ mod tests {
         let refused = |bytes: &[u8]| {
             std::fs::write(&path, bytes).unwrap();
             let err = StepLog::resume(&path, Some(&mark)).err().unwrap().to_string();
-            assert!(err.contains("its first 2 rows are not those"), "{err}");
+            assert!(err.contains("the first 2 rows do not match"), "{err}");
             assert_eq!(std::fs::read(&path).unwrap(), bytes, "it is left as it is");
         };
         (0..whole.len()).for_each(|cut| refused(&whole[..cut]));

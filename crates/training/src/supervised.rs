@@ -83,7 +83,7 @@ impl<'a> Training<'a> {
         let (at, learner) = begin(group, run, model)?;
         let path = StepLog::path(run.folder);
         let old =
-            || io::Error::other("its checkpoint.bin is of an older version; remove the folder");
+            || io::Error::other("its checkpoint.bin is from an older version; remove the folder");
         let log = match (at.step, &at.log) {
             (1.., None) => Err(old()),
             (_, mark) => StepLog::resume(&path, mark.as_ref()),

@@ -103,7 +103,7 @@ impl StepTracer {
     /// # Panics
     /// If `capacity` is 0.
     pub fn new(capacity: usize) -> Self {
-        assert!(capacity > 0, "a tracer keeps at least one time");
+        assert!(capacity > 0, "the capacity must be at least 1");
         let ring = || {
             Mutex::new(Ring { last: Vec::with_capacity(capacity), capacity, visits: 0, total: 0.0 })
         };

@@ -253,10 +253,10 @@ fn experts_that_cannot_be_split_are_refused() {
                   processes";
     assert_eq!(err(default(), 6), uneven);
     let sgd = TrainConfig { optimizer: training::Optimizer::Sgd, ..default() };
-    let expected = "train.optimizer = \"sgd\" is not for experts that 4 processes split";
+    let expected = "train.optimizer = \"sgd\" does not support experts split over 4 processes";
     assert_eq!(err(sgd.clone(), 8), expected);
     let spikes = TrainConfig { spikes: Some(SpikesConfig::default()), ..default() };
-    assert!(err(spikes, 8).starts_with("train.spikes is not for"));
+    assert!(err(spikes, 8).starts_with("train.spikes does not support"));
     assert_eq!(ProcessGroup::check_experts(&sgd, 7, 1), Ok(()));
     assert_eq!(ProcessGroup::check_experts(&default(), 8, 4), Ok(()));
 }

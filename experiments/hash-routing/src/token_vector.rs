@@ -41,7 +41,9 @@ impl Experts for TokenVector {
             (0, ..) => Err("hidden = 0: must be at least 1".into()),
             (_, 0, _) => Err("vocab = 0: must be at least 1".into()),
             (_, _, 1) => Ok(()),
-            (.., n) => Err(format!("{n} experts: must be 1, for blocks without experts")),
+            (.., n) => Err(format!(
+                "experts = {n}: must be 1, since token-vector is for blocks without experts"
+            )),
         }
     }
 
@@ -55,7 +57,7 @@ impl Experts for TokenVector {
 
     fn forward(&self, pass: &mut Pass, slots: Tensor<3>) -> Tensor<3> {
         let [_, rows, d] = slots.dims();
-        let TokenIds(ids) = pass.get().expect("decoders tell their layers the tokens");
+        let TokenIds(ids) = pass.get().expect("a token-vector requires TokenIds in the pass");
         let vectors = self.vectors.val().select(0, ids.clone().reshape([rows]));
         Experts::forward(&self.network, pass, slots) + vectors.reshape([1, rows, d])
     }
@@ -95,6 +97,6 @@ mod tests {
     fn a_stack_of_them_is_refused() {
         let dims = Dims { width: 2, n_experts: 2, units: 3 };
         let refused = TokenVector::check(&TokenVectorConfig::default(), dims).unwrap_err();
-        assert!(refused.starts_with("2 experts"), "{refused}");
+        assert!(refused.starts_with("experts = 2: must be 1"), "{refused}");
     }
 }

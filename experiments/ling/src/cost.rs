@@ -23,7 +23,7 @@ pub(crate) struct CostArgs {
     /// Tokens to train on
     #[arg(long, default_value_t = 1e12)]
     tokens: f64,
-    /// The share of the peak that is reached
+    /// The share of the peak FLOPs per second that is achieved
     #[arg(long, default_value_t = 0.3, value_name = "SHARE")]
     utilisation: f64,
     /// The number of devices used in parallel
@@ -135,8 +135,8 @@ fn table(call: &CostArgs, sizes: &ModelSizes, rows: Vec<Vec<Cell>>, flops: f64) 
     }
     let mut notes = vec![
         format!(
-            "{:.2e} FLOPs for {:.2e} tokens, {:.3e} each: 6 times {:.3e} active parameters, without \
-             embeddings and head, and attention over {} tokens. All parameters: {:.3e}.",
+            "{:.2e} FLOPs for {:.2e} tokens, {:.3e} per token: 6 times {:.3e} active parameters (without \
+             embeddings and head), plus attention over {} tokens. All parameters: {:.3e}.",
             flops,
             call.tokens,
             sizes.flops_per_token(),
@@ -145,8 +145,8 @@ fn table(call: &CostArgs, sizes: &ModelSizes, rows: Vec<Vec<Cell>>, flops: f64) 
             sizes.params()
         ),
         format!(
-            "hours: of one device at {} of its peak; days: with {} side by side; cost: in the money of \
-             the prices.",
+            "hours: of one device at {} of its peak; days: with {} devices in parallel; cost: in the \
+             currency of the prices.",
             call.utilisation, call.devices
         ),
     ];
@@ -154,7 +154,9 @@ fn table(call: &CostArgs, sizes: &ModelSizes, rows: Vec<Vec<Cell>>, flops: f64) 
         notes.push("Devices: arXiv 2503.05139, table 1; prices in yuan.".into());
     }
     if let Some(price) = call.price {
-        notes.push(format!("implied share: that of the peak at which it costs {price:.3e}."));
+        notes.push(format!(
+            "implied share: the share of the peak at which the cost is {price:.3e}."
+        ));
     }
     let title = format!("Cost of training {}", call.model);
     Table { title, columns, rows, notes, ..Table::default() }

@@ -39,7 +39,7 @@ pub(crate) struct Stragglers {
 impl Verb for Stragglers {
     const NAME: &'static str = "stragglers";
     const ABOUT: &'static str =
-        "Write how many steps more local updates make where one worker of a step is slow";
+        "Write the throughput gain of local updates when one worker of each step is slow";
 
     fn run(&self, _session: &Session) -> anyhow::Result<Answer> {
         let folder = &self.folder;

@@ -25,7 +25,7 @@ pub(crate) struct Stability {
 impl Verb for Stability {
     const NAME: &'static str = "stability";
     const ABOUT: &'static str =
-        "Write how a disturbance grows under each rule, and up to which curvature rules are stable";
+        "Write the growth of a disturbance under each rule, and the largest stable curvature";
 
     fn run(&self, _session: &Session) -> anyhow::Result<Answer> {
         let folder = &self.folder;

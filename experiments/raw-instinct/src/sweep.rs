@@ -116,7 +116,7 @@ pub(crate) fn measure(plan: &Plan, say: impl Fn(String)) -> anyhow::Result<Measu
     // For each number of crops, and for one.
     let counts: Vec<usize> = plan.crops.iter().copied().chain([1]).collect();
     for name in NAMES.into_iter().filter(|name| plan.networks.contains(name)) {
-        say(format!("{name}: {} crops at once at most", BATCH));
+        say(format!("{name}: at most {} crops at once", BATCH));
         let network = Network::new(name)?;
         let of = |count: &usize| {
             Format::BOTH.map(|format| classify(&network, format, *count, plan.repeats))

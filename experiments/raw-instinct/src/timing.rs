@@ -64,15 +64,15 @@ impl Timing {
     fn plan(&self) -> anyhow::Result<Plan> {
         for frame in &self.frames {
             let fits = *frame >= 0.01 && *frame <= MOST;
-            ensure!(fits, "--frames {frame}: from 0.01 to {MOST} million pixels");
+            ensure!(fits, "--frames {frame}: must be from 0.01 to {MOST} million pixels");
         }
         for crops in &self.crops {
             let fits = (1..=1_000_000).contains(crops);
-            ensure!(fits, "--crops {crops}: from 1 to 1000000");
+            ensure!(fits, "--crops {crops}: must be from 1 to 1000000");
         }
         let repeats = self.repeats;
         let fits = repeats > 0 && repeats.is_multiple_of(BLOCKS) && repeats <= 10_000;
-        ensure!(fits, "--repeats {repeats}: a multiple of {BLOCKS}, up to 10000");
+        ensure!(fits, "--repeats {repeats}: must be a multiple of {BLOCKS}, up to 10000");
         let known = |name: &String| {
             let known = NAMES.into_iter().find(|known| known == name);
             known.ok_or_else(|| anyhow!("--networks {name}: expected one of {}", NAMES.join(", ")))
@@ -82,7 +82,7 @@ impl Timing {
             false => self.networks.iter().map(known).collect::<anyhow::Result<_>>()?,
         };
         if let Some(decode) = self.decode {
-            ensure!((0.0..=1e6).contains(&decode), "--decode {decode}: from 0 to 1000000");
+            ensure!((0.0..=1e6).contains(&decode), "--decode {decode}: must be from 0 to 1000000");
         }
         let (frames, crops) = (self.frames.clone(), self.crops.clone());
         Ok(Plan { frames, crops, repeats, networks, decode: self.decode })
@@ -263,11 +263,11 @@ mod tests {
             change(&mut call);
             call.plan().err().unwrap().to_string()
         };
-        assert!(wrong(|c| c.frames = vec![0.0]).contains("--frames 0: from 0.01 to 400"));
+        assert!(wrong(|c| c.frames = vec![0.0]).contains("--frames 0: must be from 0.01 to 400"));
         assert!(wrong(|c| c.frames = vec![f64::NAN]).contains("--frames NaN"));
-        assert!(wrong(|c| c.crops = vec![0]).contains("--crops 0: from 1 to 1000000"));
-        assert!(wrong(|c| c.repeats = 7).contains("--repeats 7: a multiple of 5"));
-        assert!(wrong(|c| c.decode = Some(f64::NAN)).contains("--decode NaN: from 0"));
+        assert!(wrong(|c| c.crops = vec![0]).contains("--crops 0: must be from 1 to 1000000"));
+        assert!(wrong(|c| c.repeats = 7).contains("--repeats 7: must be a multiple of 5"));
+        assert!(wrong(|c| c.decode = Some(f64::NAN)).contains("--decode NaN: must be from 0"));
         let err = wrong(|c| c.networks = vec!["big".into()]);
         assert!(err.contains("--networks big: expected one of small, medium, MoE"), "{err}");
     }

@@ -219,7 +219,7 @@ pub struct Nac {
 }
 
 /// The message of an error that `check` excludes.
-const IMAGES: &str = "a nac is built for images";
+const IMAGES: &str = "a nac requires images";
 
 fn sizes(domain: Domain) -> Option<[usize; 3]> {
     match domain {
@@ -241,7 +241,7 @@ impl Backbone for Nac {
         let [_, height, width] = sizes(spec.domain)
             .ok_or_else(|| wrong("expected images, but the task has text".into()))?;
         if spec.moe.layers != Placement::NONE {
-            return Err(wrong("no place for MoE layers: moe.layers must be \"none\"".into()));
+            return Err(wrong("MoE layers are not supported: moe.layers must be \"none\"".into()));
         }
         config.check(height, width).map_err(wrong)
     }

@@ -80,7 +80,7 @@ pub(crate) struct NacModule {
 }
 
 /// The message of an error that the choice of the slot excludes.
-const MISSING: &str = "the module has no such end";
+const MISSING: &str = "the module does not have this end of the network";
 
 impl NacModule {
     /// The module of slot `slot`; `init` draws its fixed code and state.

@@ -183,7 +183,7 @@ fn what_does_not_fit_is_refused() {
     let (library, moe) = library();
     let moe = MoeConfig { layers: Placement::ALL, ..moe };
     let err = Nac::check(&small(), &spec(IMAGE, &moe, &library)).unwrap_err().to_string();
-    assert!(err.contains("no place for MoE layers"), "{err}");
+    assert!(err.contains("MoE layers are not supported"), "{err}");
     let text = Domain::Text { vocab: 9, length: 4 };
     let moe = MoeConfig { layers: Placement::NONE, ..moe };
     let err = Nac::check(&small(), &spec(text, &moe, &library)).unwrap_err().to_string();

@@ -78,7 +78,7 @@ impl Tokenizer {
         let tokens = match (&self.network, &self.patches) {
             (Some(network), _) => network.forward(pixels),
             (None, patches) => {
-                let patches = patches.as_ref().expect("it has one of the two");
+                let patches = patches.as_ref().expect("a tokenizer must have a network or patches");
                 linear_layer(patches, cut(pixels, self.patch))
             }
         };

@@ -37,8 +37,8 @@ impl Llama3Config {
         match finite && factor >= 1.0 && low > 0.0 && high > low && original_length > 0 {
             true => Ok(()),
             false => Err(format!(
-                "attention.llama3: factor = {factor} is at least 1, low = {low} above 0, high = {high} above \
-                 low, and original_length = {original_length} at least 1"
+                "attention.llama3: factor = {factor} must be at least 1, low = {low} above 0, \
+                 high = {high} above low, and original_length = {original_length} at least 1"
             )),
         }
     }

@@ -105,7 +105,7 @@ impl AttentionParts {
         }
         let stretches = [self.yarn.is_some(), self.interpolation.is_some(), self.llama3.is_some()];
         if stretches.iter().filter(|there| **there).count() > 1 {
-            return Err("attention: one of yarn, interpolation and llama3 at most".into());
+            return Err("attention: set at most one of yarn, interpolation and llama3".into());
         }
         let Some(latent) = &self.latent else { return Ok(()) };
         if self.norm != QkNorm::None || self.clip.is_some() || self.qkv_bias {

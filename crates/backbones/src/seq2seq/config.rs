@@ -117,7 +117,7 @@ impl TransformerSeq2SeqConfig {
             let (side, layer) = places[block];
             moe.layers.has(block, places.len()) && self.experts(side).has_experts(layer)
         };
-        let block = places.iter().position(|known| *known == place).expect("there is such a layer");
+        let block = places.iter().position(|known| *known == place).expect("the layer must exist");
         let before = (0..block).filter(|block| routed(*block)).count();
         let (side, layer) = place;
         self.experts(side).of_layer(layer, routed(block), moe.of_layer(before), &self.dense)
@@ -196,7 +196,7 @@ impl TransformerSeq2SeqConfig {
         if self.positions != PositionKind::Relative {
             return match self.relative.are_default() {
                 true => Ok(()),
-                false => Err("relative is for positions = \"relative\"".into()),
+                false => Err("relative requires positions = \"relative\"".into()),
             };
         }
         self.relative.check()?;
@@ -204,8 +204,8 @@ impl TransformerSeq2SeqConfig {
         match (0..layers).find(|layer| heads.at(*layer) != first) {
             None => Ok(()),
             Some(layer) => Err(format!(
-                "{name} of layer {layer}: {} is not the {first} of layer 0, whose relative positions all \
-                 layers share",
+                "{name} of layer {layer}: {} differs from the {first} of layer 0, but all layers share \
+                 relative positions",
                 heads.at(layer)
             )),
         }

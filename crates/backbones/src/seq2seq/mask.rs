@@ -23,7 +23,7 @@ pub fn padding_mask(
     device: &Device,
 ) -> Option<Tensor<4>> {
     let real = counts.iter().all(|count| (1..=tokens).contains(count));
-    assert!(real, "sources of 1 to {tokens} tokens, found {counts:?}");
+    assert!(real, "sources must have 1 to {tokens} tokens, found {counts:?}");
     if counts.iter().all(|count| *count == tokens) {
         return None;
     }
@@ -78,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    #[should_panic(expected = "sources of 1 to 2 tokens, found [0, 1]")]
+    #[should_panic(expected = "sources must have 1 to 2 tokens, found [0, 1]")]
     fn a_source_has_a_token() {
         padding_mask(&[0, 1], 2, 1, &Device::flex());
     }

@@ -21,7 +21,11 @@ impl Encoded {
     /// If there are fewer than `n` outputs.
     pub fn last(&self, n: usize) -> (Tensor<3>, Option<Tensor<4>>) {
         let seen: Vec<_> = self.outputs.iter().rev().take(n).cloned().collect();
-        assert!(n > 0 && seen.len() == n, "the last {n} of {} layers", self.outputs.len());
+        assert!(
+            n > 0 && seen.len() == n,
+            "cannot take the last {n} of {} layers",
+            self.outputs.len()
+        );
         let (tokens, device) = (seen[0].dims()[1], seen[0].device());
         (Tensor::cat(seen, 1), padding_mask(&self.counts, tokens, n, &device))
     }

@@ -92,7 +92,7 @@ pub struct TransformerSeq2Seq {
 }
 
 /// The message for an input that differs from the one that was checked: pairs.
-const PAIRS: &str = "a transformer-seq2seq is built for pairs of sequences";
+const PAIRS: &str = "a transformer-seq2seq requires pairs of sequences";
 
 /// Vocabulary, and the lengths of source and target.
 fn sizes(domain: Domain) -> Option<(usize, [usize; 2])> {
@@ -117,7 +117,9 @@ impl Backbone for TransformerSeq2Seq {
         config.check().map_err(wrong)?;
         if config.head.tied && spec.outputs != vocab {
             let outputs = spec.outputs;
-            return Err(wrong(format!("head.tied: {outputs} outputs are not the {vocab} tokens")));
+            return Err(wrong(format!(
+                "head.tied: {outputs} outputs, but the vocabulary has {vocab} tokens"
+            )));
         }
         config.check_layers(Self::NAME, spec, lengths)
     }

@@ -55,7 +55,7 @@ pub fn multi_head(
     mask: Option<Tensor<4>>,
 ) -> Tensor<3> {
     let [b, t, inner] = queries.dims();
-    assert!(heads > 0 && inner.is_multiple_of(heads), "{heads} heads divide {inner}");
+    assert!(heads > 0 && inner.is_multiple_of(heads), "{heads} heads must divide {inner}");
     let split = |x: Tensor<3>| {
         let [b, n, _] = x.dims();
         x.reshape([b, n, heads, inner / heads]).swap_dims(1, 2)

@@ -60,7 +60,7 @@ impl Hidden {
         match self {
             Self::All(0) => Err("0: must be at least 1".into()),
             Self::Each(widths) if widths.is_empty() || widths.contains(&0) => {
-                Err(format!("{widths:?}: at least one width is needed, and none is 0"))
+                Err(format!("{widths:?}: at least one width is needed, and none may be 0"))
             }
             _ => Ok(()),
         }

@@ -151,7 +151,7 @@ pub fn beam_search(
     search: &BeamSearch,
     device: &Device,
 ) -> Vec<Vec<i32>> {
-    assert!(search.beam > 0, "at least one target is followed");
+    assert!(search.beam > 0, "the beam must be at least 1");
     let mut answers = vec![Vec::new(); sources.len()];
     if sources.is_empty() {
         return answers;

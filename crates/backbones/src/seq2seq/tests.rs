@@ -275,14 +275,14 @@ fn what_does_not_fit_is_refused() {
                 decoder_heads: PerLayer::Each(vec![4, 2]),
                 ..plain()
             },
-            "decoder_heads of layer 1: 2 is not the 4 of layer 0, whose relative positions",
+            "decoder_heads of layer 1: 2 differs from the 4 of layer 0",
         ),
         (
             TransformerSeq2SeqConfig {
                 relative: RelativeConfig { buckets: 8, max_distance: 9 },
                 ..plain()
             },
-            "relative is for positions = \"relative\"",
+            "relative requires positions = \"relative\"",
         ),
         (TransformerSeq2SeqConfig { dropout: 1.0, ..plain() }, "dropout = 1: must be from 0"),
         (TransformerSeq2SeqConfig { encoder_layers: 0, ..plain() }, "must be at least 1"),

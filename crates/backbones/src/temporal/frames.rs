@@ -7,7 +7,7 @@ use moe::{Choice, ConfigError, Domain, Init, Input, Pass, Placement};
 use crate::{BackboneSpec, FeedForward, Norm, wrong};
 
 /// The message for an input that differs from the one that was checked.
-pub(super) const FRAMES: &str = "expected images of one channel, whose rows are frames";
+pub(super) const FRAMES: &str = "expected images of one channel, with rows as frames";
 
 /// The number of frames, and of the features of a frame.
 pub(super) fn sizes(name: &str, domain: Domain) -> Result<[usize; 2], ConfigError> {
@@ -52,7 +52,7 @@ impl Layers {
             0 if spec.moe.layers == Placement::NONE => Ok(()),
             0 => Err(wrong(
                 name,
-                "depth = 0 has no place for MoE layers: moe.layers must be \"none\"",
+                "depth = 0 does not support MoE layers: moe.layers must be \"none\"",
             )),
             _ => spec.check_blocks(name, dense, shape, depth),
         }

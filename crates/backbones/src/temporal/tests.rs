@@ -210,10 +210,10 @@ fn what_does_not_fit_is_refused() {
         MaxPool::check(config, &spec(domain, &all, &library)).unwrap_err().to_string()
     };
     let config = MaxPoolConfig::default();
-    assert!(error(text, &config).contains("whose rows are frames"));
+    assert!(error(text, &config).contains("with rows as frames"));
     assert!(error(FRAMES, &MaxPoolConfig { window: 0, ..config.clone() }).contains("window = 0"));
     let none = error(FRAMES, &MaxPoolConfig { depth: 0, ..config });
-    assert!(none.contains("depth = 0 has no place for MoE layers"), "{none}");
+    assert!(none.contains("depth = 0 does not support MoE layers"), "{none}");
     let spec = spec(FRAMES, &all, &library);
     let vlad = NetVladConfig { window: 1, ..Default::default() };
     assert!(NetVlad::check(&vlad, &spec).unwrap_err().to_string().contains("window = 1"));

@@ -192,7 +192,10 @@ impl Simulate {
         let topology = Topology::read(path)?;
         let most = topology.most();
         for ranks in &self.ranks {
-            ensure!(*ranks <= most, "--ranks {ranks}: the topology {path} has 1 to {most}");
+            ensure!(
+                *ranks <= most,
+                "--ranks {ranks}: must be from 1 to {most}, the ranks of {path}"
+            );
         }
         Ok(Some(topology))
     }
@@ -296,8 +299,8 @@ fn check_layer(layer: &Layer, ranks: usize) -> anyhow::Result<()> {
     let everywhere = e > 1 && k >= e && layer.experts.iter().all(|expert| *expert >= 0);
     ensure!(
         !everywhere,
-        "has all {e} experts for each unit: its router mixes units or parameters, or applies every expert, so \
-         there is no choice whose skew could cost anything"
+        "has all {e} experts for each unit: its router mixes units or parameters, or applies every expert, \
+         so its loads cannot be uneven"
     );
     Ok(())
 }
@@ -313,13 +316,13 @@ fn notes(trace: &Trace, ranks: &[usize]) -> Vec<String> {
     let mut notes = Vec::new();
     if !uneven.is_empty() {
         notes.push(format!(
-            "{} ranks cannot share the experts equally: the engine refuses that",
+            "{} ranks cannot share the experts equally: the engine does not support that",
             list(&uneven)
         ));
     }
     if !copied.is_empty() {
         notes.push(format!(
-            "{} ranks are more than the experts, which have copies: the engine has none yet",
+            "{} ranks are more than the experts, so experts are copied: the engine has no copies yet",
             list(&copied)
         ));
     }
@@ -395,7 +398,7 @@ fn text(Output { simulated, notes, measured, verdict }: &Output) -> String {
     lines.extend(measured.iter().map(|check| {
         format!(
             "{} processes: measured {:.2} ms, predicted {:.2} ms ({:+.0} %); alpha {:.0} us, beta {:.0} MB/s, \
-             {:.1} GFLOP/s; experts of a rank {} MB; the numbers of one process to {:.0e}",
+             {:.1} GFLOP/s; experts of a rank {} MB; difference from one process {:.0e}",
             check.ranks,
             check.measured_milliseconds,
             check.predicted_milliseconds,

@@ -105,7 +105,12 @@ impl Speed {
             ensure!((1..=MOST).contains(&size), "--{name} {size}: must be from 1 to {MOST}");
         }
         ensure!(self.repeat > 0, "--repeat 0: must be at least 1");
-        ensure!(self.k <= self.experts, "--k {} of --experts {}", self.k, self.experts);
+        ensure!(
+            self.k <= self.experts,
+            "--k {}: must be at most --experts {}",
+            self.k,
+            self.experts
+        );
         let [n, d, h, e] = sizes.map(|size| size as f64);
         for (what, numbers) in [
             ("the matrices of the experts (width x hidden x experts)", d * h * e),
@@ -117,7 +122,9 @@ impl Speed {
         }
         let known = ENGINES.map(|(name, _)| name);
         match self.engines.iter().find(|engine| !known.contains(&engine.as_str())) {
-            Some(engine) => bail!("--engines {engine}: known are {}", known.join(", ")),
+            Some(engine) => {
+                bail!("--engines {engine}: unknown engine; known: {}", known.join(", "))
+            }
             None => Ok(()),
         }
     }
@@ -131,7 +138,7 @@ impl Speed {
 }
 
 fn expert_dtype(name: &str) -> Result<ExpertDtype, String> {
-    serde_json::from_value(name.into()).map_err(|_| "known are f32, bf16, f16".to_string())
+    serde_json::from_value(name.into()).map_err(|_| "known: f32, bf16, f16".to_string())
 }
 
 /// Small sizes and all variants.

@@ -186,7 +186,7 @@ pub(crate) fn table(rows: &[RouterCost]) -> String {
             or_dash(row.forward_backward_ratio),
         );
     }
-    text + &format!("\nRatios are to {BASELINE}; - where nothing is trained. The minimum counts.\n")
+    text + &format!("\nRatios are to {BASELINE}; - where nothing is trained. Times are minima.\n")
 }
 
 /// The costs as csv, which `docs` reads.
@@ -226,7 +226,11 @@ const COLUMNS: [&str; 9] = [
 /// Parses the text that [`csv`] wrote.
 pub(crate) fn parse(text: &str) -> anyhow::Result<Vec<RouterCost>> {
     let mut lines = text.lines();
-    ensure!(lines.next() == Some(&COLUMNS.join(",")), "its columns are {}", COLUMNS.join(", "));
+    ensure!(
+        lines.next() == Some(&COLUMNS.join(",")),
+        "expected the columns {}",
+        COLUMNS.join(", ")
+    );
     lines.map(parse_line).collect()
 }
 
@@ -235,7 +239,7 @@ fn parse_line(line: &str) -> anyhow::Result<RouterCost> {
     let [router, experts, tokens, width, forward_ms, forward_ratio, both_ms, both_ratio, profile] =
         cells[..]
     else {
-        anyhow::bail!("{line:?}: it has {} columns", COLUMNS.len())
+        anyhow::bail!("{line:?}: expected {} columns", COLUMNS.len())
     };
     let or_none = |cell: &str| (!cell.is_empty()).then(|| cell.parse()).transpose();
     Ok(RouterCost {

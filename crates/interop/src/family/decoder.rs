@@ -51,10 +51,10 @@ impl Decoder {
         scaling.put(&mut config.attention);
         ensure!(
             heads > 0 && config.depth > 0,
-            "config.json: there is at least one head and one layer"
+            "config.json: at least one head and one layer are needed"
         );
         let note = format!(
-            "config.json: attention_dropout = {dropout}: training here is without dropout of attention"
+            "config.json: attention_dropout = {dropout}: not supported; training uses no attention dropout"
         );
         let notes = (dropout != 0.0).then_some(note).into_iter().collect();
         Ok(Self {

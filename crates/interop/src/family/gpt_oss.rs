@@ -76,13 +76,16 @@ fn windows(keys: &mut Keys, decoder: &mut Decoder) -> anyhow::Result<()> {
         Some(types) => {
             let known = ["sliding_attention", "full_attention"];
             if types.len() != depth || types.iter().any(|kind| !known.contains(&kind.as_str())) {
-                bail!("config.json: layer_types: {depth} of {}, not {types:?}", known.join(", "));
+                bail!(
+                    "config.json: layer_types = {types:?}: expected {depth} of {}",
+                    known.join(", ")
+                );
             }
             (0..depth).filter(|block| types[*block] == known[0]).collect::<Vec<_>>()
         }
     };
     if window.is_none() && !blocks.is_empty() {
-        return Err(keys.error("sliding_window = null, and there are layers with a window"));
+        return Err(keys.error("sliding_window = null, but some layers have a window"));
     }
     let parts = decoder.parts();
     parts.window = window.filter(|_| !blocks.is_empty());

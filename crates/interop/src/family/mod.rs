@@ -82,7 +82,7 @@ const FAMILIES: &[Family] = &families![
 
 /// Families that are not supported, with the reason.
 const NOT_READ: [(&str, &str); 1] =
-    [("bailing_moe_v2", "its attention and router are others than those of \"bailing_moe\"")];
+    [("bailing_moe_v2", "its attention and router differ from those of \"bailing_moe\"")];
 
 /// The names of the families in configs.
 pub fn known() -> impl Iterator<Item = &'static str> {
@@ -125,7 +125,7 @@ pub fn describe(config: &Map<String, Value>) -> anyhow::Result<ImportedNetwork> 
     let Some(family) = FAMILIES.iter().find(|family| family.kind == kind) else {
         let known = known().collect::<Vec<_>>().join(", ");
         if let Some((_, why)) = NOT_READ.iter().find(|(other, _)| *other == kind) {
-            bail!("config.json: family {kind:?} is not read: {why}; known: {known}")
+            bail!("config.json: family {kind:?} is not supported: {why}; known: {known}")
         }
         bail!("config.json: no family is named {kind:?}; known: {known}")
     };

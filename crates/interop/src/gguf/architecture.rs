@@ -167,12 +167,12 @@ impl Architecture {
     /// If the file does not name its architecture, or if it is not supported; lists the supported ones.
     pub(super) fn of(metadata: &Map<String, Value>) -> anyhow::Result<&'static Self> {
         let name = metadata.get("general.architecture");
-        let name = name.ok_or_else(|| anyhow!("metadata: no general.architecture"))?;
+        let name = name.ok_or_else(|| anyhow!("metadata: general.architecture is missing"))?;
         let found = ARCHITECTURES.iter().find(|known| *name == known.name);
         found.ok_or_else(|| {
             let known = ARCHITECTURES.iter().map(|known| format!("{:?}", known.name));
             let known = known.collect::<Vec<_>>().join(", ");
-            anyhow!("metadata: general.architecture = {name} is not read; known: {known}")
+            anyhow!("metadata: general.architecture = {name} is not supported; known: {known}")
         })
     }
 

@@ -77,7 +77,7 @@ fn same_keys(
         match architecture.key(key) {
             Some(there) => drop(config.insert(there.to_string(), value.clone())),
             None if APART.contains(&key) => {}
-            None => bail!("metadata: this network does not honour {name} = {value}"),
+            None => bail!("metadata: this network does not support {name} = {value}"),
         }
     }
     Ok(config)
@@ -127,7 +127,7 @@ fn widths(family: &str, config: &mut Map<String, Value>) {
 fn whole(name: &str, metadata: &Map<String, Value>) -> anyhow::Result<()> {
     let known = |key: &str, value: Value| match metadata.get(key) {
         Some(other) if *other != value => {
-            bail!("metadata: {key} = {other} is not read; known: {value}")
+            bail!("metadata: {key} = {other} is not supported; known: {value}")
         }
         _ => Ok(()),
     };
@@ -146,7 +146,10 @@ fn heads(
     for key in ["attention.value_length", "rope.dimension_count"] {
         let key = format!("{name}.{key}");
         if let (Some(value), Some(head)) = (metadata.get(&key), head) {
-            ensure!(*value == head, "metadata: {key} = {value}: heads here have {head} numbers");
+            ensure!(
+                *value == head,
+                "metadata: {key} = {value}: expected {head}, the width of a head"
+            );
         }
     }
     Ok(())

@@ -40,7 +40,7 @@ fn one(names: &[String; 2], gate: &TensorPlace, up: &TensorPlace) -> anyhow::Res
     let (a, b) = (&gate.stored, &up.stored);
     ensure!(
         a.shape.len() == 3 && a.shape == b.shape && a.dtype == b.dtype,
-        "tensors {} {:?} in {} and {} {:?} in {}: they are stacks of one shape and format",
+        "tensors {} {:?} in {} and {} {:?} in {}: expected stacks of the same shape and format",
         names[0],
         a.shape,
         a.dtype.name(),

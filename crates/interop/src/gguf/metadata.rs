@@ -31,7 +31,10 @@ impl<R: Read> HeaderReader<R> {
     /// Checks that at least `bytes` more bytes follow.
     fn has(&self, bytes: u64) -> anyhow::Result<()> {
         let (at, left) = (self.at, self.size - self.at);
-        ensure!(bytes <= left, "it is cut off: {bytes} bytes from {at} on, and there are {left}");
+        ensure!(
+            bytes <= left,
+            "it is cut off: {bytes} bytes are needed at byte {at}, but {left} are left"
+        );
         Ok(())
     }
 
@@ -57,12 +60,12 @@ impl<R: Read> HeaderReader<R> {
     /// Reads a text with its length in front.
     pub(super) fn text(&mut self) -> anyhow::Result<String> {
         let n = self.number()?;
-        ensure!(n <= TEXT, "a text would be {n} bytes long; at most {TEXT} are read");
+        ensure!(n <= TEXT, "the string has {n} bytes; the limit is {TEXT}");
         self.has(n)?;
         let mut bytes = vec![0; n as usize];
         self.from.read_exact(&mut bytes)?;
         self.at += n;
-        String::from_utf8(bytes).map_err(|err| anyhow!("a text is no UTF-8: {err}"))
+        String::from_utf8(bytes).map_err(|err| anyhow!("the string is not UTF-8: {err}"))
     }
 }
 
@@ -73,10 +76,10 @@ pub(super) fn read(
 ) -> anyhow::Result<Map<String, Value>> {
     let mut metadata = Map::new();
     for _ in 0..entries {
-        let name = header.text().context("a name of metadata")?;
+        let name = header.text().context("the name of a metadata entry")?;
         let kind = header.small()?;
         let value = value(header, kind, false).with_context(|| name.clone())?;
-        ensure!(!metadata.contains_key(&name), "{name} is there twice");
+        ensure!(!metadata.contains_key(&name), "{name} occurs twice");
         metadata.insert(name, value);
     }
     Ok(metadata)
@@ -98,18 +101,18 @@ fn value(header: &mut HeaderReader<impl Read>, kind: u32, listed: bool) -> anyho
             [other] => bail!("{other} is neither true nor false"),
         },
         8 => header.text()?.into(),
-        9 if listed => bail!("lists of lists are not read"),
+        9 if listed => bail!("lists of lists are not supported"),
         9 => list(header)?,
         10 => header.number()?.into(),
         11 => i64::from_le_bytes(header.array()?).into(),
         12 => finite(f64::from_le_bytes(header.array()?))?,
-        other => bail!("kind {other} of values is not known; 0 to 12 are"),
+        other => bail!("unknown value type {other}; known: 0 to 12"),
     })
 }
 
 fn list(header: &mut HeaderReader<impl Read>) -> anyhow::Result<Value> {
     let (kind, n) = (header.small()?, header.number()?);
-    ensure!(n <= LIST, "a list would have {n} entries; at most {LIST} are read");
+    ensure!(n <= LIST, "the list has {n} entries; the limit is {LIST}");
     header.has(n)?; // each entry has a byte at least
     (0..n).map(|_| value(header, kind, true)).collect()
 }
@@ -121,6 +124,6 @@ fn single(x: f32) -> anyhow::Result<Value> {
 }
 
 fn finite(x: f64) -> anyhow::Result<Value> {
-    let number = Number::from_f64(x).ok_or_else(|| anyhow!("{x} is no finite number"))?;
+    let number = Number::from_f64(x).ok_or_else(|| anyhow!("{x} is not a finite number"))?;
     Ok(Value::Number(number))
 }

@@ -60,8 +60,8 @@ fn read(path: &Path) -> anyhow::Result<Gguf> {
     let mut header = HeaderReader::new(BufReader::new(&file), size);
     begin(&mut header)?;
     let (tensors, entries) = (header.number()?, header.number()?);
-    for (what, count) in [("tensors", tensors), ("entries of metadata", entries)] {
-        ensure!(count <= MOST, "it would have {count} {what}; at most {MOST} are read");
+    for (what, count) in [("tensors", tensors), ("metadata entries", entries)] {
+        ensure!(count <= MOST, "it has {count} {what}; the limit is {MOST}");
     }
     let metadata = metadata::read(&mut header, entries)?;
     let alignment = alignment(&metadata)?;
@@ -85,8 +85,10 @@ fn begin(header: &mut HeaderReader<impl std::io::Read>) -> anyhow::Result<()> {
     );
     match u32::from_le_bytes(header.array()?) {
         2 | 3 => Ok(()),
-        other if [2, 3].contains(&other.swap_bytes()) => bail!("it is big-endian"),
-        other => bail!("version {other} of GGUF is not read; known: 2, 3"),
+        other if [2, 3].contains(&other.swap_bytes()) => {
+            bail!("it is big-endian; expected little-endian")
+        }
+        other => bail!("GGUF version {other} is not supported; known: 2, 3"),
     }
 }
 

@@ -108,7 +108,7 @@ fn pairs(
     let rows = stored.shape.first().copied().unwrap_or(0);
     ensure!(
         heads > 0 && rows.is_multiple_of(2 * heads),
-        "its {rows} rows are not those of {heads} heads of an even width"
+        "its {rows} rows cannot be split into {heads} heads of even width"
     );
     Ok(Some(Order::Pairs(heads)))
 }

@@ -43,9 +43,9 @@ pub(super) fn read(
     let mut tensors: Vec<(String, Stored)> = Vec::new();
     let mut names = std::collections::BTreeSet::new();
     for _ in 0..count {
-        let name = header.text().context("a name of a tensor")?;
+        let name = header.text().context("the name of a tensor")?;
         let stored = one(header, alignment).with_context(|| format!("tensor {name}"))?;
-        ensure!(names.insert(name.clone()), "tensor {name} is there twice");
+        ensure!(names.insert(name.clone()), "tensor {name} occurs twice");
         tensors.push((name, stored));
     }
     Ok(tensors)
@@ -53,7 +53,7 @@ pub(super) fn read(
 
 fn one(header: &mut HeaderReader<impl Read>, alignment: u64) -> anyhow::Result<Stored> {
     let axes = header.small()?;
-    ensure!(axes <= 4, "it has {axes} axes; there are at most 4");
+    ensure!(axes <= 4, "it has {axes} axes; the limit is 4");
     let mut shape = Vec::new();
     for _ in 0..axes {
         shape.push(usize::try_from(header.number()?)?);
@@ -63,15 +63,15 @@ fn one(header: &mut HeaderReader<impl Read>, alignment: u64) -> anyhow::Result<S
     let (block, row) = (dtype.block().0, shape.last().copied().unwrap_or(1));
     ensure!(
         row.is_multiple_of(block),
-        "its rows of {row} numbers are not cut into blocks of {block}, as {} has them",
+        "its rows of {row} numbers cannot be split into blocks of {block}, as {} requires",
         dtype.name()
     );
     ensure!(
         start.is_multiple_of(alignment),
-        "it begins at byte {start} of the numbers, which is no multiple of {alignment}"
+        "it begins at byte {start} of the numbers, which is not a multiple of {alignment}"
     );
     let end = start.checked_add(size_of(dtype, &shape)?);
-    let end = end.ok_or_else(|| anyhow!("it begins at byte {start}, which is absurd"))?;
+    let end = end.ok_or_else(|| anyhow!("it begins at byte {start}, which is too large"))?;
     Ok(Stored { dtype, shape, range: start..end, order: None })
 }
 

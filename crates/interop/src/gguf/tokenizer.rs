@@ -34,20 +34,22 @@ pub(super) fn read(metadata: &Map<String, Value>) -> Result<Value, String> {
         "" => return Err("the file has no tokeniser".into()),
         "gpt2" => {}
         other => {
-            return Err(format!("tokenizer.ggml.model = {other:?} is not read; known: \"gpt2\""));
+            return Err(format!(
+                "tokenizer.ggml.model = {other:?} is not supported; known: \"gpt2\""
+            ));
         }
     }
     let pre = text("pre");
     let cut = CUTS.iter().find(|(name, _)| *name == pre).map(|(_, cut)| *cut).ok_or_else(|| {
         let known = CUTS.map(|(name, _)| format!("{name:?}")).join(", ");
-        format!("tokenizer.ggml.pre = {pre:?} is not read; known: {known}")
+        format!("tokenizer.ggml.pre = {pre:?} is not supported; known: {known}")
     })?;
     let (tokens, merges) = (texts(entry("tokens"), "tokens")?, texts(entry("merges"), "merges")?);
     let vocab: Map<String, Value> =
         tokens.iter().enumerate().map(|(id, token)| (token.to_string(), id.into())).collect();
     if vocab.len() != tokens.len() {
         return Err(format!(
-            "tokenizer.ggml.tokens: {} are there twice",
+            "tokenizer.ggml.tokens: {} tokens are duplicates",
             tokens.len() - vocab.len()
         ));
     }
@@ -81,7 +83,7 @@ fn cutting(cut: Cut, bytes: impl Fn(bool) -> Value) -> Value {
 fn texts<'a>(list: Option<&'a Value>, name: &str) -> Result<Vec<&'a str>, String> {
     let texts =
         list.and_then(Value::as_array).and_then(|list| list.iter().map(Value::as_str).collect());
-    texts.ok_or_else(|| format!("tokenizer.ggml.{name} is no list of texts"))
+    texts.ok_or_else(|| format!("tokenizer.ggml.{name} is not a list of strings"))
 }
 
 /// Tokens that are matched as a whole in a text.

@@ -71,11 +71,11 @@ impl AttentionForm {
         let Self { heads, kv_heads, positions } = self;
         let all = heads + 2 * kv_heads;
         let fit = kv_heads > 0 && heads.is_multiple_of(kv_heads) && line.is_multiple_of(all);
-        assert!(fit, "{heads} heads, {kv_heads} of keys and values, divide {line}");
+        assert!(fit, "{heads} heads, and {kv_heads} of keys and values, must divide {line}");
         let head = line / all;
         assert!(
             positions == AttentionPositions::Unordered || head.is_multiple_of(2),
-            "{head} is even"
+            "the head width {head} must be even"
         );
         head
     }
@@ -109,8 +109,8 @@ pub fn attention_after(
     memory: &mut Option<KeyValues>,
 ) -> Tensor<3> {
     form.head(qkv.dims()[2]);
-    assert!(form.positions != AttentionPositions::Unordered, "tokens follow one another");
-    assert!(span > 0, "a token sees itself");
+    assert!(form.positions != AttentionPositions::Unordered, "tokens must have positions");
+    assert!(span > 0, "the span must be at least 1");
     portable::attention_after(qkv, form, span, memory)
 }
 

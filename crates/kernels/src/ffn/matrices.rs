@@ -23,7 +23,7 @@ impl<'a> Matrices<'a> {
             DType::F16 => tensor.as_slice().map(Self::F16),
             _ => tensor.as_slice().map(Self::F32),
         };
-        found.expect("made contiguous before")
+        found.expect("the tensor must be contiguous")
     }
 
     pub(super) fn len(self) -> usize {

@@ -123,12 +123,21 @@ pub fn slotwise(slots: Tensor<3>, ffn: Ffn) -> Tensor<3> {
 
 fn check(x: &Tensor<2>, rows: &Rows, weights: Option<&Tensor<1>>, ffn: &Ffn) {
     let ([n, d], [e, d1, h]) = (x.dims(), ffn.w1.dims());
-    assert_eq!([n, e, d], [rows.n_tokens, rows.n_experts, d1], "tokens, experts and width");
-    assert_eq!(ffn.w2.dims(), [e, h, d], "the second matrix");
-    assert!(ffn.gate.as_ref().is_none_or(|gate| gate.dims() == [e, d, h]), "the gate's matrix");
-    assert!(ffn.bias1.as_ref().is_none_or(|bias| bias.dims() == [e, 1, h]), "the first bias");
-    assert!(ffn.bias2.as_ref().is_none_or(|bias| bias.dims() == [e, 1, d]), "the second bias");
-    assert!(weights.is_none_or(|weights| weights.dims() == [rows.n_choices]), "the weights");
+    assert_eq!([n, e, d], [rows.n_tokens, rows.n_experts, d1], "tokens, experts or width differ");
+    assert_eq!(ffn.w2.dims(), [e, h, d], "the second matrix does not fit");
+    assert!(ffn.gate.as_ref().is_none_or(|gate| gate.dims() == [e, d, h]), "the gate does not fit");
+    assert!(
+        ffn.bias1.as_ref().is_none_or(|bias| bias.dims() == [e, 1, h]),
+        "the first bias does not fit"
+    );
+    assert!(
+        ffn.bias2.as_ref().is_none_or(|bias| bias.dims() == [e, 1, d]),
+        "the second bias does not fit"
+    );
+    assert!(
+        weights.is_none_or(|weights| weights.dims() == [rows.n_choices]),
+        "the weights do not fit"
+    );
 }
 
 #[cfg(test)]

@@ -86,7 +86,7 @@ impl Task<'_> {
         let (d, h) = (problem.d, problem.h);
         match self.kind {
             Kind::W1 => self.input_times(problem, sums.inner),
-            Kind::Gate => self.input_times(problem, sums.other.expect("a gate has its rows")),
+            Kind::Gate => self.input_times(problem, sums.other.expect("the gate must have rows")),
             Kind::W2 => self.hidden_times(problem, dy, sums.hidden),
             Kind::Bias1 => {
                 let rows = problem.rows.of(self.expert);

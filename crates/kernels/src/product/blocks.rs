@@ -45,7 +45,7 @@ pub(super) struct ProductSizes {
 /// # Panics
 /// If `memory` is less than [`MEMORY`].
 pub(super) unsafe fn blocks(sizes: ProductSizes, to: Target, of: Factors, memory: &mut [f32]) {
-    assert!(memory.len() >= MEMORY, "memory of a product");
+    assert!(memory.len() >= MEMORY, "the memory is too small for a product");
     #[cfg(target_arch = "x86_64")]
     {
         #[target_feature(enable = "avx512f,avx512bw,avx512cd,avx512dq,avx512vl,avx2,fma")]

@@ -82,7 +82,10 @@ pub(crate) enum Old {
 /// If shapes do not fit.
 pub(crate) fn product(out: &mut [f32], old: Old, a: View, b: View) {
     let ([m, k], [k2, n]) = (a.shape, b.shape);
-    assert!(k == k2 && out.len() == m * n && a.fits() && b.fits(), "shapes of a product");
+    assert!(
+        k == k2 && out.len() == m * n && a.fits() && b.fits(),
+        "shapes of a product do not fit"
+    );
     if library::wanted() {
         return library::product(out, old, a, b);
     }

@@ -28,12 +28,12 @@ pub(super) fn report_missing(
     if missing > 0 {
         let why = match no_error {
             true => {
-                ", which another part or process has to train; the same command counts them in when they \
-                 are done"
+                ", which another part or process trains; run the same command again to include them when \
+                 they are done"
             }
             false => ", because of the error that is printed last",
         };
-        session.say(&format!("the table is without {missing} of {all} runs{why}"));
+        session.say(&format!("the table lacks {missing} of {all} runs{why}"));
     }
     Ok(())
 }
@@ -70,7 +70,7 @@ pub(super) fn report_warnings(
             let described = interop::describe(&imported.source.config)?;
             let changed = changes_of_network(&spec.config, &described, session.plugins)?;
             let text = format!(
-                "{} has another network than its checkpoint: {}",
+                "the network of {} differs from that of its checkpoint: {}",
                 spec.method,
                 changed.join("; ")
             );

@@ -139,7 +139,7 @@ mod tests {
         let link = runs.join("s-plots");
         std::os::unix::fs::symlink(&other, &link).unwrap();
         let err = out_or_in_runs(None, &runs, "s-plots").unwrap_err().to_string();
-        assert!(err.ends_with("s-plots is a link, no folder; remove it"), "{err}");
+        assert!(err.ends_with("s-plots is a link, not a folder; remove it"), "{err}");
         assert_eq!(out_or_in_runs(Some(&link), &runs, "s-plots").unwrap(), link);
     }
 }

@@ -80,7 +80,7 @@ fn readable(line: &str) -> Cow<'_, str> {
     let letters = line.chars().count();
     let (start, end) = (place(LONGEST / 2), place(letters - LONGEST / 2));
     let [start, end] = [&line[..start.unwrap_or(0)], &line[end.unwrap_or(0)..]];
-    format!("{start} ... ({} letters are left out) ... {end}", letters - LONGEST).into()
+    format!("{start} ... ({} characters omitted) ... {end}", letters - LONGEST).into()
 }
 
 /// The text with line breaks and tabs, without all other control characters.
@@ -106,7 +106,7 @@ mod tests {
         assert_eq!(readable(&whole), whole);
         let line = readable(&format!("a{whole}{whole}b")).into_owned();
         assert!(line.starts_with("aé") && line.ends_with("éb"), "{line}");
-        assert!(line.contains("é ... (4002 letters are left out) ... é"), "{line}");
+        assert!(line.contains("é ... (4002 characters omitted) ... é"), "{line}");
     }
 
     #[test]

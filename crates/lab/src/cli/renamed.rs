@@ -12,7 +12,7 @@ pub(super) fn error_of_old_name(args: &[String], verbs: &[&str]) -> Option<Strin
         let begins =
             old.split(' ').eq(args.iter().take(old.split(' ').count()).map(String::as_str));
         let new = new.as_str().filter(|_| begins && !verbs.contains(&old.as_str()))?;
-        Some(format!("`{old}` has a new name: {new}"))
+        Some(format!("`{old}` was renamed to `{new}`"))
     })
 }
 
@@ -26,7 +26,7 @@ mod tests {
         assert!(table.len() >= 2);
         for (old, new) in &table {
             let mut args: Vec<String> = old.split(' ').map(str::to_string).collect();
-            let expected = format!("`{old}` has a new name: {}", new.as_str().unwrap());
+            let expected = format!("`{old}` was renamed to `{}`", new.as_str().unwrap());
             assert_eq!(error_of_old_name(&args, &["run"]).as_ref(), Some(&expected));
             // A program that has a verb of the old name runs it.
             assert_eq!(error_of_old_name(&args, &["run", old]), None);

@@ -88,7 +88,7 @@ impl Runner<'_> {
     fn valid(&self, spec: &RunSpec, metric: &str) -> anyhow::Result<Option<f64>> {
         let found = self.valid_if_there(spec, metric)?;
         let failed = || matches!(self.store.ended(&spec.id), Ok(Some(Ended::Failed { .. })));
-        ensure!(found.is_some() || failed(), "no metric is named {metric:?}, in [search]");
+        ensure!(found.is_some() || failed(), "search: no metric is named {metric:?}");
         Ok(found)
     }
 
@@ -148,7 +148,7 @@ impl SearchedMethod<'_, '_, '_> {
         let cost = cost.map_or_else(String::new, |(what, cost)| format!(", {what} {cost:.4}"));
         let (seed, metric, member) = (self.spec.seed, &self.metric, &best.member);
         let said = format!(
-            "{name}, seed {seed}: {member} of {n} candidates, {metric} {shown} (valid){cost}"
+            "{name}, seed {seed}: best of {n} candidates: {member}, {metric} {shown} (valid){cost}"
         );
         let spec = RunSpec { method: name, tuned, ..self.spec.clone() };
         SearchResult { spec, numbers, said, network: None }
@@ -164,7 +164,7 @@ impl SearchedMethod<'_, '_, '_> {
         }
         let tuned = self.searcher.tuned(base, Role::Candidates).cloned();
         let said = format!(
-            "{}, seed {}: candidates have the weights of the run {}",
+            "{}, seed {}: candidates use the weights of the run {}",
             spec.method, spec.seed, run.id
         );
         let network = Some(RunSpec { tuned: tuned.clone(), ..run });

@@ -168,7 +168,7 @@ fn page(frame: &mut Frame, runs: &Runs) {
 
 fn head(whole: &ProgressBar) -> String {
     let (gone, left) = (HumanDuration(whole.elapsed()), HumanDuration(whole.eta()));
-    format!("{:<42} {:>3.0} %, {gone} gone, {left} left", whole.prefix(), 100.0 * share(whole))
+    format!("{:<42} {:>3.0} %, {gone} elapsed, {left} left", whole.prefix(), 100.0 * share(whole))
 }
 
 /// Draws the name and progress of a run, the loss as a sparkline, and the latest validation metrics.

@@ -63,7 +63,7 @@ impl TuningPlan {
             let value = value.map_or_else(|| "failed".into(), |value| format!("{value:.4}"));
             let (task, method, metric) = (&spec.config.task.kind, &spec.method, &group.metric);
             lines.push(format!(
-                "{task}, {method}: {text} of {n} settings, {metric} {value} (valid)"
+                "{task}, {method}: best of {n} settings: {text}, {metric} {value} (valid)"
             ));
         }
         Ok(lines)
@@ -146,7 +146,7 @@ impl Candidate {
                         split == "valid" && *metric == group.metric
                     };
                     let value = numbers.metrics.iter().find(of).map(|(.., value)| *value);
-                    let known = || anyhow!("no metric is named {:?}, in [tune]", group.metric);
+                    let known = || anyhow!("tune: no metric is named {:?}", group.metric);
                     values.push(Some(value.ok_or_else(known)?).filter(|value| value.is_finite()));
                 }
                 Some(Ended::Failed { .. }) => values.push(None),
@@ -247,7 +247,7 @@ mod tests {
         let said = tuning.said(&store).unwrap();
         assert_eq!(
             said[0],
-            "digits, top-k: train.lr=0.001, moe.router.k=2 of 4 settings, loss 0.3000 (valid)"
+            "digits, top-k: best of 4 settings: train.lr=0.001, moe.router.k=2, loss 0.3000 (valid)"
         );
         let row = |spec: &RunSpec| Row { seed: spec.seed, ..Row::default() };
         let rows = tuning.rows(row, &store).unwrap();
@@ -312,7 +312,10 @@ mod tests {
             let stated = |spec: &RunSpec| spec.chosen().is_none();
             assert_eq!(chosen.iter().filter(|spec| stated(spec)).count(), 2);
             let said = tuning.said(&store).unwrap();
-            assert!(said.len() == 1 && said[0].contains("whole: train.lr=0.002"), "{said:?}");
+            assert!(
+                said.len() == 1 && said[0].contains("whole: best of 3 settings: train.lr=0.002"),
+                "{said:?}"
+            );
         }
         let err = plan(&text.replace("tune=false", "tune=true")).err().unwrap().to_string();
         assert!(
@@ -333,7 +336,7 @@ mod tests {
     fn what_starts_after_a_method_is_not_tuned_itself() {
         let text = AFTER.replace("after='whole'", "after='whole'\ntune.moe.router.k=[1,2]");
         let err = plan(&text).err().unwrap().to_string();
-        let expected = "tune: a method with `after` has the setting that is chosen for \"whole\"";
+        let expected = "tune: a method with `after` uses the setting that is chosen for \"whole\"";
         assert!(err.contains(expected), "{err}");
     }
 }

@@ -51,8 +51,8 @@ impl ModelBuilder<'_> {
         let size = tokens_of_tokenizer(model.domain).unwrap_or(known);
         ensure!(
             outputs == known,
-            "checkpoint {folder}: it knows {known} tokens or classes, and the task {:?} has {outputs}; \
-             task.tokens = {{ kind = \"bpe\", file = \"{}\", size = {size} }} has as many",
+            "checkpoint {folder}: the network has {known} tokens or classes, but the task {:?} has \
+             {outputs}; set task.tokens = {{ kind = \"bpe\", file = \"{}\", size = {size} }}",
             spec.config.task.kind,
             tokenizer.display()
         );

@@ -93,8 +93,8 @@ impl Runner<'_> {
         }
         match parameters(model).into_iter().find(|known| !known.trained) {
             Some(state) => bail!(
-                "a network with {passes} passes over the examples of a step, of which {} is a state, is \
-                 trained by one process, not by {processes}",
+                "the network makes {passes} passes over the examples of a step, and {} is a state: it must \
+                 be trained by one process, not by {processes}",
                 state.path
             ),
             None => Ok(()),
@@ -156,7 +156,7 @@ impl Runner<'_> {
         if let Some(imported) = Imported::of(&self.store.folder(&spec.id))?
             && !imported.warnings.is_empty()
         {
-            cause += &format!("; in its checkpoint: {}", imported.warnings.join("; "));
+            cause += &format!("; warnings about its checkpoint: {}", imported.warnings.join("; "));
         }
         self.store.end(&spec.id, &Ended::Failed { step, cause })
     }
@@ -167,9 +167,12 @@ impl Runner<'_> {
             match self.store.ended(&before.id)? {
                 Some(Ended::Done(_)) => {}
                 Some(Ended::Failed { cause, .. }) => {
-                    return Ok(Some(format!("the run before it, {}, failed: {cause}", before.id)));
+                    return Ok(Some(format!(
+                        "the run {} that it needs failed: {cause}",
+                        before.id
+                    )));
                 }
-                None => bail!("the run before it, {}, has been stopped", before.id),
+                None => bail!("the run {} that it needs was stopped", before.id),
             }
         }
         Ok(None)

@@ -31,7 +31,7 @@ impl ModelBuilder<'_> {
         let model = self.build(spec, &moe, false)?;
         let place = || Checkpoint::path(&folder).display().to_string();
         let bytes = read_file(&folder, "checkpoint.bin")?;
-        let bytes = bytes.with_context(|| format!("{} is not there", place()))?;
+        let bytes = bytes.with_context(|| format!("{} does not exist", place()))?;
         Ok((Checkpoint::parse_model(&folder, bytes, model)?, pruned))
     }
 

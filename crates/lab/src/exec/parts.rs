@@ -40,7 +40,7 @@ impl ModelBuilder<'_> {
     /// The objective of a run that has a teacher.
     pub(super) fn teaching(&self, spec: &RunSpec) -> anyhow::Result<Option<Distill>> {
         let Some(teacher) = &spec.teacher else { return Ok(None) };
-        let (network, _) = self.trained(teacher).context("the run that it learns from")?;
+        let (network, _) = self.trained(teacher).context("the run of its teacher")?;
         let config = spec.config.distill.clone().unwrap_or_default();
         Ok(Some(Distill::new(config, network)))
     }
@@ -118,10 +118,10 @@ parts = [{ of = "module 0", take = "module" }, { of = "module 1", take = "module
         let at = format!("s.toml:{}: ", lines + 3);
         let err = wrong("teacher = \"meat\"");
         let known = "known: \"meta\", \"other teacher\", \"module 0\", \"module 1\", \"whole\"";
-        let expected = format!("{at}teacher = \"meat\": no method before it is named so; {known}");
+        let expected = format!("{at}teacher = \"meat\": no earlier method has this name; {known}");
         assert_eq!(err, expected);
         let err = wrong("parts = [{ of = \"wrong\" }]");
-        assert!(err.contains("of = \"wrong\": no method before it is named so"), "{err}");
+        assert!(err.contains("of = \"wrong\": no earlier method has this name"), "{err}");
         let err = wrong("parts = [{ take = \"module\" }]");
         assert!(err.starts_with(&at) && err.contains("`of` is missing"), "{err}");
         let err = wrong("parts = [{ of = \"meta\", to = \"meta\" }]");
@@ -129,13 +129,13 @@ parts = [{ of = "module 0", take = "module" }, { of = "module 1", take = "module
         let err = wrong("parts = [{ of = \"meta\" }]\nfrom = { train.steps = 1 }");
         assert!(err.starts_with(&at) && err.contains("from one run"), "{err}");
         let err = wrong("distill = { alpha = 0.5 }");
-        assert!(err.starts_with(&at) && err.contains("`teacher` says"), "{err}");
+        assert!(err.starts_with(&at) && err.contains("`teacher` is not set"), "{err}");
         let err = wrong("teacher = \"meta\"\ndistill = { tau = -1.0 }");
         assert!(err.contains("distill: tau = -1"), "{err}");
         let err = wrong("teacher = \"meta\"\ntask.classes = [1, 2]");
-        assert_eq!(err, format!("{at}teacher: it has 10 answers, and this run 2"));
+        assert_eq!(err, format!("{at}teacher: it has 10 outputs, but this run 2"));
         let err = wrong("teacher = \"meta\"\ntask.side = 12");
-        assert!(err.starts_with(&format!("{at}teacher: that network sees")), "{err}");
+        assert!(err.starts_with(&format!("{at}teacher: that network takes")), "{err}");
     }
 
     #[test]
@@ -153,8 +153,8 @@ parts = [{ of = "module 0", take = "module" }, { of = "module 1", take = "module
         };
         assert_eq!(check(SUITE), Ok(()));
         let err = check(&SUITE.replace("take = \"module\" }]", "take = \"modul\" }]")).unwrap_err();
-        assert!(err.starts_with("method \"whole\": part 1: no weight at \"modul\""), "{err}");
-        assert!(err.contains("there: meta, pre, module; here: patches"), "{err}");
+        assert!(err.starts_with("method \"whole\": part 1: no weight of \"modul\""), "{err}");
+        assert!(err.contains("source: meta, pre, module; network: patches"), "{err}");
         let err = check(&SUITE.replace("backbone.width = 6", "backbone.width = 8")).unwrap_err();
         assert!(err.contains("part 0: ") && err.contains(", not ["), "{err}");
     }

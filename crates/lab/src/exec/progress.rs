@@ -43,8 +43,9 @@ impl Progress {
         }
         let steps: usize = specs.iter().map(|spec| spec.config.train.steps).sum();
         let whole = lines.add(ProgressBar::new(steps as u64));
-        whole
-            .set_style(style("{prefix:<42} [{bar:30}] {percent:>3} %  {elapsed} gone, {eta} left"));
+        whole.set_style(style(
+            "{prefix:<42} [{bar:30}] {percent:>3} %  {elapsed} elapsed, {eta} left",
+        ));
         let runs = ProgressBar::hidden();
         runs.set_length(specs.len() as u64);
         let page =

@@ -69,12 +69,12 @@ impl ModelBuilder<'_> {
         let gone = prune.gone.unwrap_or(published);
         if gone == Gone::Renormalize && form != Some("token-choice") {
             bail!(
-                "prune: gone = \"renormalize\" is for routers where units choose; not {router:?}"
+                "prune: gone = \"renormalize\" is only for routers where units choose; not {router:?}"
             );
         }
         match had.filter(|had| had.gone != gone) {
             Some(had) => {
-                bail!("prune: gone = {gone:?}: it was {:?} when it was first pruned", had.gone)
+                bail!("prune: gone = {gone:?}: must be {:?}, as in the first pruning", had.gone)
             }
             None => Ok(gone),
         }
@@ -132,8 +132,8 @@ pub(super) fn fits_groups(from: &RunSpec, pruned: &Pruned) -> anyhow::Result<()>
         kept.iter().for_each(|expert| left[expert * groups / moe.experts] += 1);
         ensure!(
             left.iter().all(|n| *n == left[0]),
-            "prune: gone = \"remove\": MoE layer {layer} would have {left:?} experts in the {groups} groups of \
-             its router, which has as many in each; gone = \"zero\" leaves every expert in its group"
+            "prune: gone = \"remove\": MoE layer {layer} would have {left:?} experts in the {groups} groups \
+             of its router, which must have equal sizes; gone = \"zero\" leaves every expert in its group"
         );
     }
     Ok(())

@@ -36,7 +36,7 @@ pub(crate) fn changes_of_network(
     Ok(differences(&now, &there))
 }
 
-/// `key = VALUE, there VALUE` for each key whose values differ. If a plug-in is of another kind or is
+/// `key = VALUE instead of VALUE` for each key whose values differ. If a plug-in is of another kind or is
 /// missing, its other settings are not listed.
 fn differences(now: &BTreeMap<String, Value>, there: &BTreeMap<String, Value>) -> Vec<String> {
     let keys: BTreeSet<&String> = now.keys().chain(there.keys()).collect();
@@ -51,7 +51,7 @@ fn differences(now: &BTreeMap<String, Value>, there: &BTreeMap<String, Value>) -
     let tables: Vec<String> = whole.map(|key| table(key)).collect();
     let value = |of: Option<&Value>| of.map_or("none".to_string(), Value::to_string);
     let change = |key: &&String| {
-        format!("{key} = {}, there {}", value(now.get(*key)), value(there.get(*key)))
+        format!("{key} = {} instead of {}", value(now.get(*key)), value(there.get(*key)))
     };
     let is_news = |key: &&&String| {
         let own = is_whole(key).then(|| table(key));
@@ -119,11 +119,13 @@ mod tests {
             "moe": { "layers": "all", "router": { "kind": "top-k", "k": 2, "balance": 0.5 } },
         });
         let of = |a: &Value, b: &Value| differences(&flat(a.clone()), &flat(b.clone()));
-        let expected =
-            ["backbone.theta = 7.0, there 10000", "moe.router.kind = \"switch\", there \"top-k\""];
+        let expected = [
+            "backbone.theta = 7.0 instead of 10000",
+            "moe.router.kind = \"switch\" instead of \"top-k\"",
+        ];
         assert_eq!(of(&now, &there), expected);
         let dense = json!({ "backbone": { "theta": 7, "depth": 2 } });
-        assert_eq!(of(&now, &dense), ["moe.layers = \"all\", there none"]);
+        assert_eq!(of(&now, &dense), ["moe.layers = \"all\" instead of none"]);
         assert!(of(&dense, &dense).is_empty());
     }
 }

@@ -140,7 +140,7 @@ impl Runner<'_> {
                 continue;
             }
             let folder = self.store.folder(&spec.id);
-            let line = format!("{} is over: {}", what(), folder.display());
+            let line = format!("{} has ended: {}", what(), folder.display());
             first_error = first_error.and(ended.map(drop).with_context(what));
             progress.run_is_over(|| (self.on_end)(&line));
         }

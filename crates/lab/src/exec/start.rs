@@ -30,7 +30,7 @@ impl ModelBuilder<'_> {
         let places = places(pruned.as_ref(), had.as_ref());
         let there = resized(spec, there, selected.as_ref())?;
         let here = self.build(spec, &MoeConfig { pruned, ..spec.config.moe.clone() }, true)?;
-        let other = |err| anyhow!("the run that it starts from has another network: {err}");
+        let other = |err| anyhow!("the run that it starts from has a different network: {err}");
         let there = zoomed(there, here.tokens()).map_err(other)?;
         let there = match adapters(&from.config.moe) {
             Some(lora) if adapters(&spec.config.moe).is_none() => {

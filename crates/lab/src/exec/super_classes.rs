@@ -45,7 +45,7 @@ impl ModelBuilder<'_> {
             }
             // A run that was read from its folder has groups, but not the run whose confusions determined
             // them.
-            (By::Confusion, None) => self.known(spec)?.context("its file of groups is missing")?,
+            (By::Confusion, None) => self.known(spec)?.context("its groups.json is missing")?,
             (By::Random, _) => Groups { of: random(), modularity: None },
             (By::Task, _) => {
                 let of = spec.data.as_clustered().and_then(|task| task.super_classes());

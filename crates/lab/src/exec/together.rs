@@ -138,8 +138,8 @@ fn can_have_parts(spec: &RunSpec, ranks: usize) -> anyhow::Result<()> {
     let (train, method) = (&spec.config.train, &spec.method);
     if train.workers.is_some() {
         bail!(
-            "method {method:?}: train.workers: its steps have no parts, and other runs need \
-             --set train.accumulate={ranks} for {ranks} processes; train them apart, by --only"
+            "method {method:?}: train.workers: its steps cannot be split into parts, but other runs need \
+             --set train.accumulate={ranks} for {ranks} processes; train them separately, with --only"
         );
     }
     let fits = ProcessGroup::check_examples(train, ranks);
@@ -169,7 +169,7 @@ pub(crate) fn can_exchange(suite: &SuitePlan, ranks: usize, device: &Device) -> 
     let specs = suite.possible();
     match specs.iter().find(|spec| spec.config.splits_experts()) {
         Some(spec) if ranks > 1 && !moe::kernels::on_flex(device) => bail!(
-            "method {:?}: moe.expert_parallel: {ranks} processes exchange rows from the processor's memory; \
+            "method {:?}: moe.expert_parallel: {ranks} processes exchange rows only from the CPU's memory; \
              use --device flex",
             spec.method
         ),
@@ -197,7 +197,7 @@ fn those_before_fit(spec: &RunSpec, ranks: usize, store: &Store) -> anyhow::Resu
         let train = &before.config.train;
         if train.steps > 0 && store.ended(&before.id)?.is_none() {
             let (fits, method) = (fits(&before.config, ranks), &spec.method);
-            fits.map_err(|why| anyhow!("method {method:?}: the run before it: {why}"))?;
+            fits.map_err(|why| anyhow!("method {method:?}: the run that it needs: {why}"))?;
         }
         those_before_fit(before, ranks, store)?;
     }
@@ -212,9 +212,9 @@ pub(crate) fn can_split(suite: &SuitePlan, ranks: usize) -> anyhow::Result<()> {
     suite.possible().into_iter().try_for_each(|spec| {
         let train = &spec.config.train;
         let why = match (&train.workers, train.optimizer) {
-            (Some(_), _) => "its workers have optimizers of their own (train.workers)",
+            (Some(_), _) => "each of its workers has a separate optimizer (train.workers)",
             (None, Optimizer::Adamw) if spec.config.splits_experts() => {
-                "its experts are split with their moments already (moe.expert_parallel)"
+                "its experts and their moments are already split (moe.expert_parallel)"
             }
             (None, Optimizer::Adamw) => return Ok(()),
             (None, _) => "its optimizer has no moments to split (train.optimizer)",
@@ -308,17 +308,20 @@ name = "plain"
                       1, 2 or 4 processes";
         assert_eq!(shared(&split(""), 3).unwrap_err(), uneven);
         let sgd = shared(&split("train.optimizer = \"sgd\"\n"), 2).unwrap_err();
-        assert!(sgd.contains("train.optimizer = \"sgd\" is not for experts that 2"), "{sgd}");
+        assert!(
+            sgd.contains("train.optimizer = \"sgd\" does not support experts split over 2"),
+            "{sgd}"
+        );
         let moments = can_split(&plan(&split("")).unwrap(), 2).unwrap_err().to_string();
         assert!(moments.ends_with("(moe.expert_parallel)"), "{moments}");
         // The setting is also refused for one process, so that a suite is valid for any number of processes.
         let err = |more: &str| format!("{:#}", plan(&split(more)).map(drop).unwrap_err());
         let soft = err("moe.router = \"soft\"\n");
-        assert!(soft.contains("expert_parallel = true: the router mixes units"), "{soft}");
+        assert!(soft.contains("this router mixes units"), "{soft}");
         let merged = err("moe.router = \"smear\"\n");
-        assert!(merged.contains("the router mixes the matrices of experts"), "{merged}");
+        assert!(merged.contains("this router mixes the matrices of experts"), "{merged}");
         let narrow = err("moe.expert = \"low-rank\"\n");
-        assert!(narrow.contains("only for experts that are two or three matrices"), "{narrow}");
+        assert!(narrow.contains("requires experts of two or three matrices"), "{narrow}");
     }
 
     #[test]
@@ -326,7 +329,7 @@ name = "plain"
         let workers = "[[method]]\nname = \"apart\"\ntrain.workers = { count = 2 }\n";
         let err = shared(&format!("{SUITE}{workers}"), 2).unwrap_err();
         assert!(
-            err.starts_with("method \"apart\": train.workers: its steps have no parts"),
+            err.starts_with("method \"apart\": train.workers: its steps cannot be split"),
             "{err}"
         );
         assert!(err.contains("--set train.accumulate=2 for 2 processes"), "{err}");
@@ -340,7 +343,7 @@ name = "plain"
         let from = format!("{SUITE}train.accumulate = 3\nfrom = {{ train.accumulate = 2 }}\n");
         let err = shared(&from, 3).unwrap_err();
         let expected =
-            "method \"plain\": the run before it: train.accumulate = 2: 3 processes cannot";
+            "method \"plain\": the run that it needs: train.accumulate = 2: 3 processes cannot";
         assert!(err.starts_with(expected), "{err}");
     }
 

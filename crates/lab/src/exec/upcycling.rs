@@ -28,7 +28,7 @@ impl ModelBuilder<'_> {
         if let Some(from) = &spec.from {
             ensure!(
                 same_answers(&spec.config.task, &from.config.task),
-                "upcycle: the dense run has learned another task"
+                "upcycle: the dense run was trained on a different task"
             );
         }
         let init = Init::new(spec.seed, self.device);
@@ -54,9 +54,9 @@ impl ModelBuilder<'_> {
         let apart = self.difference(spec, examples, dense, &network);
         ensure!(
             apart <= EQUAL,
-            "upcycle: equal = true, but the first outputs on {examples} examples differ from those of the dense \
-             network by {apart:.1e} of the largest: the router mixes tokens, or drops some; set equal = false, \
-             another router, or no capacity",
+            "upcycle: equal = true, but the first outputs on {examples} examples differ from those of the \
+             dense network by {apart:.1e} of the largest output: the router mixes or drops tokens; set \
+             equal = false, or use another router or no capacity",
         );
         Ok(network)
     }

@@ -33,26 +33,27 @@ pub(super) fn check_adapters(config: &RunConfig) -> Result<(), (&'static str, St
         false => Err((
             "moe.expert.of",
             format!(
-                "moe.expert.of: {}: adapters go on the experts of the run that it starts from, with all of their \
-                 settings",
+                "moe.expert.of: {}: must have the settings of the experts of the run that it starts from",
                 differ.join("; ")
             ),
         )),
     }
 }
 
-/// `key = VALUE, there VALUE` for each setting of the experts that differs, or for their kind if that
+/// `key = VALUE instead of VALUE` for each setting of the experts that differs, or for their kind if that
 /// differs.
 fn differences(own: &Choice, there: &Choice) -> Vec<String> {
     if own.kind != there.kind {
-        return vec![format!("kind = {:?}, there {:?}", own.kind, there.kind)];
+        return vec![format!("kind = {:?} instead of {:?}", own.kind, there.kind)];
     }
     let keys = own.options.keys().chain(there.options.keys());
     let keys: BTreeSet<&String> = keys.filter(|key| *key != START).collect();
     let value =
         |of: &Choice, key: &str| of.options.get(key).map_or("none".into(), Value::to_string);
     let differ = keys.into_iter().filter(|key| own.options.get(*key) != there.options.get(*key));
-    differ.map(|key| format!("{key} = {}, there {}", value(own, key), value(there, key))).collect()
+    differ
+        .map(|key| format!("{key} = {} instead of {}", value(own, key), value(there, key)))
+        .collect()
 }
 
 #[cfg(test)]
@@ -63,9 +64,9 @@ mod tests {
     fn settings_of_experts_that_differ_are_named() {
         let own = Choice::of("clamped-glu").with("hidden", 8).with("limit", 7.0);
         let there = Choice::of("clamped-glu").with("hidden", 8).with("limit", 1.5);
-        assert_eq!(differences(&own, &there), ["limit = 7.0, there 1.5"]);
+        assert_eq!(differences(&own, &there), ["limit = 7.0 instead of 1.5"]);
         assert!(differences(&own, &own.clone().with(START, "product")).is_empty());
         let there = Choice::of("swiglu").with("hidden", 8);
-        assert_eq!(differences(&own, &there), ["kind = \"clamped-glu\", there \"swiglu\""]);
+        assert_eq!(differences(&own, &there), ["kind = \"clamped-glu\" instead of \"swiglu\""]);
     }
 }

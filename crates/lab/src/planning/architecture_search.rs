@@ -132,7 +132,7 @@ impl MostCost {
                 [("samples", self.samples.is_some()), ("predictor", self.predictor.is_some())];
             let foreign = foreign.iter().find(|(_, given)| *given);
             return foreign.map_or(Ok(()), |(key, _)| {
-                Err(format!("{key}: is for what = \"predicted_latency\""))
+                Err(format!("{key}: only for what = \"predicted_latency\""))
             });
         }
         match self.samples() {
@@ -217,7 +217,7 @@ impl ArchitectureSearch {
             return Err(wrong("by", "by = []: expected \"evolution\", \"random\" or both".into()));
         }
         if let Some(metric) = read.metric.as_deref().filter(|metric| direction(metric).is_none()) {
-            let message = format!("metric = {metric:?}: unknown direction, higher or lower");
+            let message = format!("metric = {metric:?}: unknown whether higher or lower is better");
             return Err(wrong("metric", message));
         }
         let mut genes = Map::new();

@@ -128,7 +128,7 @@ impl Budget {
         let known: Vec<&str> = specs.iter().map(|spec| spec.method.as_str()).collect();
         known.iter().position(|known| known == name).ok_or_else(|| {
             let (place, known) = (&self.place, few(&known));
-            anyhow!("{place}: budget: no method is named {name:?}, the reference; known: {known}")
+            anyhow!("{place}: budget: reference: no method is named {name:?}; known: {known}")
         })
     }
 
@@ -139,7 +139,7 @@ impl Budget {
         {
             Some(Value::String(path)) => path,
             Some(other) => {
-                bail!("{}: free = {other}: it is the path of a size", method.place_of("free"))
+                bail!("{}: free = {other}: expected the path of a size", method.place_of("free"))
             }
             None => match &self.free {
                 // A network without MoE layers has no size of experts.
@@ -323,10 +323,7 @@ moe.router = "dense"
         let err = error("[budget]\nequal = \"params\"\ntolerance = 3\n");
         assert!(err.starts_with("s.toml:20: budget: tolerance = 3"), "{err}");
         let err = error("[budget]\nequal = \"params\"\nreference = \"twin\"\n");
-        assert!(
-            err.contains("no method is named \"twin\", the reference; known: dense baseline"),
-            "{err}"
-        );
+        assert!(err.contains("no method is named \"twin\"; known: dense baseline"), "{err}");
         let err = error("[budget]\nequal = \"params\"\nfree = \"moe.expert.hiden\"\n");
         assert!(
             err.contains("\"moe.expert.hiden\" is not a size; known: ")

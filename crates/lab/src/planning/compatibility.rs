@@ -8,7 +8,7 @@ use tasks::Task;
 pub(super) fn same_inputs(key: &str, there: &dyn Task, here: &dyn Task) -> Result<(), String> {
     match (vocabulary(there), vocabulary(here)) {
         (Some(there), Some(here)) if there.len() != here.len() => Err(format!(
-            "{key}: that network has a vocabulary of {} tokens, and this run one of {}",
+            "{key}: that network has a vocabulary of {} tokens, but this run one of {}",
             there.len(),
             here.len()
         )),
@@ -28,7 +28,7 @@ pub(super) fn same_inputs(key: &str, there: &dyn Task, here: &dyn Task) -> Resul
 
 fn other_inputs(key: &str, there: &dyn Task, here: &dyn Task) -> String {
     let [seen, asked] = [there, here].map(|task| words(task.domain()));
-    format!("{key}: that network sees {seen}, and this run {asked}")
+    format!("{key}: that network takes {seen}, but this run has {asked}")
 }
 
 /// Checks that the network of one run can be the teacher of another run's network.
@@ -39,7 +39,7 @@ pub(super) fn teaches(there: &dyn Task, here: &dyn Task) -> Result<(), String> {
     }
     let answers = [there.outputs(), here.outputs()];
     if answers[0] != answers[1] {
-        return Err(format!("teacher: it has {} answers, and this run {}", answers[0], answers[1]));
+        return Err(format!("teacher: it has {} outputs, but this run {}", answers[0], answers[1]));
     }
     match here.is_classification() {
         true => Ok(()),
@@ -53,9 +53,9 @@ fn words(domain: Domain) -> String {
         Domain::Image { channels, height, width } => {
             format!("images of {channels} by {height} by {width} numbers")
         }
-        Domain::Text { vocab, length } => format!("texts of {length} of {vocab} tokens"),
+        Domain::Text { vocab, length } => format!("texts of {length} tokens from {vocab}"),
         Domain::Pair { vocab, source, target } => {
-            format!("pairs of texts of {source} and {target} of {vocab} tokens")
+            format!("pairs of texts of {source} and {target} tokens from {vocab}")
         }
     }
 }

@@ -60,8 +60,8 @@ fn find(run: &str, runs: &Path) -> anyhow::Result<PathBuf> {
     known.sort();
     let (some, all) = (known.iter().take(8).cloned().collect::<Vec<_>>().join(", "), known.len());
     let runs = runs.display();
-    ensure!(all > 0, "no run is named {run:?} in {runs}, where none has ended");
-    bail!("no run is named {run:?} in {runs}; there are {all} that have ended: {some}")
+    ensure!(all > 0, "no run is named {run:?} in {runs}; no run there has ended");
+    bail!("no run is named {run:?} in {runs}; {all} runs there have ended: {some}")
 }
 
 /// Reads the run in a folder, with its data.

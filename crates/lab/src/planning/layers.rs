@@ -135,7 +135,7 @@ impl Layers<'_> {
         };
         before.find(is_wanted).ok_or_else(|| {
             let (place, known) = (after.place(), few(known));
-            anyhow!("{place}: {key} = {wanted}: no method before it is named so; known: {known}")
+            anyhow!("{place}: {key} = {wanted}: no earlier method has this name; known: {known}")
         })
     }
 
@@ -173,8 +173,8 @@ impl Layers<'_> {
                 && let Some(own) = first.table().and_then(|table| table.get("tune"))
             {
                 bail!(
-                    "{}: tune: a method with `after` has the setting that is chosen for {}: tune that one, or \
-                     write its own `from`",
+                    "{}: tune: a method with `after` uses the setting that is chosen for {}: tune that \
+                     method, or write `from` instead",
                     own.place(),
                     after.value()
                 );

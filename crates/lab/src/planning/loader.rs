@@ -88,7 +88,7 @@ impl<'a> Reader<'a> {
         methods.iter().try_for_each(|method| known_keys(method, &METHOD_KEYS))?;
         ensure!(
             methods.len() <= MOST_METHODS,
-            "suite {name}: {} methods; at most {MOST_METHODS} are planned",
+            "suite {name}: {} methods; at most {MOST_METHODS} are allowed",
             methods.len()
         );
         let seeds = self.seeds(settings, wanted)?;
@@ -106,8 +106,8 @@ impl<'a> Reader<'a> {
         let planned = choices.iter().map(Vec::len).sum::<usize>().saturating_mul(seeds.len());
         ensure!(
             planned <= MOST_RUNS,
-            "suite {name}: {} methods with {} seeds are {planned} runs; at most {MOST_RUNS} are planned: \
-             choose some with --only and --seeds",
+            "suite {name}: {} methods with {} seeds are {planned} runs; at most {MOST_RUNS} are allowed: \
+             select some with --only and --seeds",
             choices.len(),
             seeds.len()
         );

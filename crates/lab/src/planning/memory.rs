@@ -70,7 +70,8 @@ fn kept_of_experts(moe: &MoeConfig) -> f64 {
 /// Refuses to evaluate a network whose weights alone need more memory than the machine has.
 pub(super) fn check_weights<M: Module>(model: &M) -> anyhow::Result<()> {
     let (weights, most) = (BYTES * params(model).count, of_machine().unwrap_or(f64::INFINITY));
-    let there = || format!("its weights take {}, and there are {}", shown(weights), shown(most));
+    let there =
+        || format!("its weights need {}, but only {} are available", shown(weights), shown(most));
     ensure!(weights <= most, there());
     Ok(())
 }
@@ -112,8 +113,8 @@ pub(crate) fn check(spec: &RunSpec, needed: f64, jobs: usize, most: f64) -> anyh
     };
     ensure!(
         all <= most,
-        "{method}, {task}: needs {}{several}, but {} are available; make it smaller, {fewer}or set how much \
-         it may need with --memory GB",
+        "{method}, {task}: needs {}{several}, but {} are available; make the network smaller, {fewer}or \
+         raise the limit with --memory GB",
         shown(all),
         shown(most)
     );

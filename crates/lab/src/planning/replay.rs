@@ -24,7 +24,7 @@ pub(super) fn check_replay(
         return Ok(());
     }
     if let Domain::Pair { .. } = task.domain() {
-        return Err(wrong("there are no traces to replay of networks of two sequences".into()));
+        return Err(wrong("traces of networks of two sequences cannot be replayed".into()));
     }
     layers(config, &replay).map_err(wrong)?;
     if replay.partial {
@@ -44,7 +44,7 @@ fn layers(config: &RunConfig, replay: &ReplayConfig) -> Result<(), String> {
     let layers = (0..depth).filter(|block| config.moe.layers.has(*block, depth)).count();
     match replay.files.iter().find(|file| file.recorded.layers.len() != layers) {
         Some(file) => Err(format!(
-            "{}: it has {} layers, and the network has {layers} MoE layers",
+            "{}: it has {} layers, but the network has {layers} MoE layers",
             file.path(),
             file.recorded.layers.len()
         )),
@@ -61,8 +61,8 @@ fn whole(replay: &ReplayConfig, split: Split, examples: usize) -> Result<(), Str
         return Ok(());
     }
     Err(format!(
-        "{missing} of the {examples} examples of the split {:?} are in no trace; `trace RUN --split {}` \
-         records them, or partial = true lets the gate choose for them",
+        "{missing} of the {examples} examples of the split {:?} are not in the traces; record them with \
+         `trace RUN --split {}`, or set partial = true, so that the gate chooses for them",
         split.name(),
         split.name()
     ))

@@ -42,11 +42,13 @@ pub(crate) fn settings_of_parts(settings: &SettingTree) -> anyhow::Result<Vec<&S
     let parts = match settings.table().and_then(|table| table.get("parts")) {
         None => return Ok(Vec::new()),
         Some(SettingTree::Tables(parts, _)) => parts,
-        Some(other) => bail!("{}: parts is a list of tables", other.place()),
+        Some(other) => bail!("{}: parts: expected a list of tables", other.place()),
     };
     let of = |part: &SettingTree| match part.table().and_then(|table| table.get("of")) {
         Some(_) => Ok(()),
-        None => Err(anyhow!("{}: parts: `of` is missing: the name of a method", part.place())),
+        None => {
+            Err(anyhow!("{}: parts: `of` is missing; expected the name of a method", part.place()))
+        }
     };
     parts.iter().try_for_each(of)?;
     Ok(parts.iter().filter_map(|part| part.table()?.get("of")).collect())
@@ -130,9 +132,10 @@ impl RunConfig {
             return Err(("parts", message.into()));
         }
         match (&self.distill, &self.teacher) {
-            (Some(_), None) => {
-                Err(("distill", "distill: `teacher` says which run it learns from".into()))
-            }
+            (Some(_), None) => Err((
+                "distill",
+                "distill: `teacher` is not set; it names the run to learn from".into(),
+            )),
             (Some(distill), Some(_)) => {
                 distill.check().map_err(|why| ("distill", format!("distill: {why}")))
             }
@@ -184,8 +187,8 @@ impl RunConfig {
         }
         let ([train, valid, test], kind) = (sizes, &self.task.kind);
         let message = format!(
-            "task {kind:?}: {train} examples to train, {valid} to validate and {test} to test: none \
-             of them may be 0"
+            "task {kind:?}: {train} examples for training, {valid} for validation and {test} for test: \
+             none of them may be 0"
         );
         Err(("task", message))
     }
@@ -198,8 +201,8 @@ impl RunConfig {
         }
         if self.train.steps > 0 && rows > windows {
             let message = format!(
-                "batch = {rows}: each row goes on through a part of the text, which has only \
-                 {windows} windows"
+                "batch = {rows}: must be at most {windows}, the number of windows of the text, since each \
+                 row continues through a separate part of it"
             );
             return Err(("train.batch", message));
         }
@@ -209,7 +212,7 @@ impl RunConfig {
     /// Checks what a run starts from: pruning, groups of classes, few-shot evaluation.
     fn check_start(&self, task: &dyn Task) -> Result<(), (&'static str, String)> {
         if self.prune.is_some() && self.from.is_none() {
-            let message = "there is nothing to prune: `from` says which run to start from";
+            let message = "there is nothing to prune: `from`, the run to start from, is not set";
             return Err(("prune", message.into()));
         }
         if let Some(prune) = &self.prune {
@@ -237,7 +240,7 @@ impl RunConfig {
         let width = task.as_conditioned().map(|task| task.condition_width());
         let found = width.map_or("none".into(), |width| format!("one of width {width}"));
         let kind = &self.task.kind;
-        let message = |message| format!("{message}, and task {kind:?} has {found}");
+        let message = |message| format!("{message}, but task {kind:?} has {found}");
         let checked = self.moe.level.check_condition(width);
         checked.map_err(|wrong| ("moe.level", message(wrong)))
     }
@@ -302,7 +305,7 @@ mod tests {
             "{err}"
         );
         let err = wrong("\n[moe.level]\nbatch = 4");
-        let expected = "level.batch = 4: needs a task with a condition of this width, and task \
+        let expected = "level.batch = 4: needs a task with a condition of this width, but task \
                         \"digits\" has none";
         assert!(err.starts_with("over.toml:") && err.ends_with(expected), "{err}");
         let err = wrong("moe.router = \"swich\"");

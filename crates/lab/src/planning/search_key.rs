@@ -55,7 +55,7 @@ pub(super) fn keys_of(table: &SettingTree, path: &str) -> anyhow::Result<Vec<Key
             let least = if range.scale == Scale::Log { 0.0 } else { f64::NEG_INFINITY };
             ensure!(
                 least < range.from && range.from < range.to && range.to.is_finite(),
-                "{place}: tune: {path}: from {} to {}: from must be less than to, and above 0 on a \
+                "{place}: tune: {path}: from = {}, to = {}: `from` must be less than `to`, and above 0 on a \
                  log scale",
                 range.from,
                 range.to

@@ -126,19 +126,19 @@ impl SearchSpace {
         }
         if tune.seeds.is_empty() || tune.seeds.iter().any(|seed| seeds.contains(seed)) {
             let message = format!(
-                "seeds = {:?}: at least one is needed, and none is among those of the suite, {seeds:?}: \
-                 a setting is not chosen on the runs that it is judged by",
+                "seeds = {:?}: at least one is needed, and none may be a seed of the suite, {seeds:?}: \
+                 settings must not be chosen on the runs that they are judged by",
                 tune.seeds
             );
             return Err(wrong("seeds", message));
         }
         let Halving { rungs, factor } = tune.halving;
         if rungs == 0 || factor < 2 {
-            let message = format!("rungs = {rungs}, factor = {factor}: at least 1 and 2");
+            let message = format!("rungs = {rungs}, factor = {factor}: must be at least 1 and 2");
             return Err(wrong("halving", message));
         }
         if let Some(metric) = tune.metric.as_deref().filter(|metric| direction(metric).is_none()) {
-            let message = format!("metric = {metric:?}: unknown direction, higher or lower");
+            let message = format!("metric = {metric:?}: unknown whether higher or lower is better");
             return Err(wrong("metric", message));
         }
         if let Some(keys) = table.table().and_then(|table| table.get("keys")) {
@@ -154,8 +154,8 @@ impl SearchSpace {
             let pointer = format!("/{}", path.replace('.', "/"));
             if set.iter().any(|setting| setting.value().pointer(&pointer).is_some()) {
                 bail!(
-                    "--set {path}: the suite tries values of it, {place}; to set it, copy the suite without \
-                     that key of [tune]"
+                    "--set {path}: the suite tunes this setting ({place}); to set it, remove the key from \
+                     [tune] in a copy of the suite"
                 );
             }
         }
@@ -172,7 +172,7 @@ impl SearchSpace {
         let shared = self.shared.iter().filter(|key| own.iter().all(|own| own.path != key.path));
         let keys: Vec<&Key> = shared.chain(&own).collect();
         if keys.is_empty() {
-            bail!("{}: tune: there is nothing to tune; name it in [tune.keys]", self.place);
+            bail!("{}: tune: there is nothing to tune; list settings in [tune.keys]", self.place);
         }
         let points = match self.search {
             Strategy::Grid => self.grid(&keys, method)?,
@@ -187,14 +187,14 @@ impl SearchSpace {
             let Values::List(values) = &key.values else {
                 let (place, path) = (&key.place, &key.path);
                 bail!(
-                    "{place}: tune: {path}: a grid takes a list of values; a range is for search = \"random\""
+                    "{place}: tune: {path}: a grid needs a list of values; a range is for search = \"random\""
                 )
             };
             n = n.saturating_mul(values.len());
             ensure!(
                 n <= MOST_POINTS,
-                "{}: tune: the grid has {n} points or more; at most {MOST_POINTS} are made: search = \"random\" \
-                 tries some of as many as there are",
+                "{}: tune: the grid has {n} points or more; at most {MOST_POINTS} are allowed: \
+                 search = \"random\" tries only some of them",
                 key.place
             );
             let longer = |point: &Vec<Value>| {
@@ -206,8 +206,8 @@ impl SearchSpace {
         let trials = self.trials;
         ensure!(
             n >= trials,
-            "{}: tune: the grid has {n} points and trials = {trials}: give it more values, or every \
-             method fewer trials",
+            "{}: tune: the grid has {n} points, but trials = {trials}: list more values, or reduce \
+             trials",
             method.place()
         );
         if n > trials {
@@ -325,23 +325,26 @@ tune."moe.router.balance" = [0.01, 0.1]
     fn errors_name_place_value_and_alternatives() {
         let error = |tune: &str| loaded(tune).err().unwrap().to_string();
         let err = error(&GRID.replace("trials = 4", "trials = 5"));
-        assert!(err.starts_with("s.toml:6: tune: the grid has 4 points and trials = 5"), "{err}");
+        assert!(err.starts_with("s.toml:6: tune: the grid has 4 points, but trials = 5"), "{err}");
         let err = error(&GRID.replace("[7]", "[1]"));
         assert!(
-            err.contains("tune: seeds = [1]: at least one is needed, and none is among"),
+            err.contains("tune: seeds = [1]: at least one is needed, and none may be"),
             "{err}"
         );
         let err = error(&GRID.replace("metric = \"loss\"", "metric = \"joy\""));
-        assert!(err.contains("metric = \"joy\": unknown direction, higher or lower"), "{err}");
+        assert!(
+            err.contains("metric = \"joy\": unknown whether higher or lower is better"),
+            "{err}"
+        );
         let err = error(&GRID.replace("[1e-3, 3e-3]", "{ from = 1, to = 2 }"));
-        assert!(err.contains("train.lr: a grid takes a list of values"), "{err}");
+        assert!(err.contains("train.lr: a grid needs a list of values"), "{err}");
         let err = error(&GRID.replace("train.lr", "train.lrr"));
         assert!(err.contains("unknown key `lrr`"), "{err}");
         let err = error(&GRID.replace("[1e-3, 3e-3]", "3"));
         assert!(err.contains("train.lr = 3: expected a list of values"), "{err}");
         let err = error(&GRID.replace("seeds = [7]", "halving = { rungs = 3, factor = 1 }"));
         assert!(
-            err.starts_with("s.toml:15: tune: rungs = 3, factor = 1: at least 1 and 2"),
+            err.starts_with("s.toml:15: tune: rungs = 3, factor = 1: must be at least 1 and 2"),
             "{err}"
         );
         let err = error(&GRID.replace("trials = 4", "trails = 4"));

@@ -122,7 +122,7 @@ impl<'a> Searcher<'a> {
         let known = metrics.iter().copied().filter(|name| direction(name).is_some());
         ensure!(
             metrics.iter().any(|name| *name == metric),
-            "search: {}: metric = {metric:?}: task {:?} has no such metric; known: {}",
+            "search: {}: metric = {metric:?}: not a metric of task {:?}; known: {}",
             own.method,
             own.config.task.kind,
             known.collect::<Vec<_>>().join(", ")
@@ -138,8 +138,8 @@ impl<'a> Searcher<'a> {
         if limit.is_some_and(|limit| limit.what == Costs::PredictedLatency) {
             ensure!(
                 backbone == Supernet::NAME,
-                "search: limit: what = \"predicted_latency\": is for the backbone {:?}, and method \
-                 {method:?} has {backbone:?}; known for it: \"latency\", \"flops_per_token\", \
+                "search: limit: what = \"predicted_latency\": only for the backbone {:?}; method \
+                 {method:?} has {backbone:?}, which supports \"latency\", \"flops_per_token\", \
                  \"params\", \"active_params\"",
                 Supernet::NAME
             );
@@ -370,7 +370,7 @@ moe.router = { kind = "top-k", k = 1, weights = "softmax" }
         let wrong = source(&SUITE.replace("[search]\n", "[search]\nmetric = \"bleu\"\n")).unwrap();
         let mut other = wrong.searcher(&plugins, &data, &wanted).unwrap().unwrap();
         let err = other.bases().err().unwrap().to_string();
-        let expected = "search: searched: metric = \"bleu\": task \"digits\" has no such metric; known: accuracy, loss";
+        let expected = "search: searched: metric = \"bleu\": not a metric of task \"digits\"; known: accuracy, loss";
         assert_eq!(err, expected);
         let foreign = Member(json!({ "moe.router.k": 9 }).as_object().unwrap().clone());
         let err = searcher.candidate(base, &foreign, 4).err().unwrap().to_string();
@@ -455,7 +455,10 @@ train.lr = [1e-3, 2e-3, 4e-3]
         let err = error("[search]\n", "[search]\nby = [\"luck\"]\n");
         assert!(err.starts_with("s.toml:12: search: unknown value `luck`"), "{err}");
         let err = error("[search]\n", "[search]\nmetric = \"joy\"\n");
-        assert!(err.contains("metric = \"joy\": unknown direction, higher or lower"), "{err}");
+        assert!(
+            err.contains("metric = \"joy\": unknown whether higher or lower is better"),
+            "{err}"
+        );
         let err = error("[search]\n", "[search]\nevolution.parents = 200\n");
         assert!(err.contains("parents = 200: must be from 1 to population = 125"), "{err}");
         let err = error("[search]\n", "[search]\nlimit = { what = \"flop\", at_most = 1 }\n");

@@ -66,7 +66,10 @@ pub(crate) fn seeds(text: &str) -> anyhow::Result<Vec<u64>> {
             let (from, to): (u64, u64) =
                 (from.parse().with_context(wrong)?, to.parse().with_context(wrong)?);
             let count = to.saturating_sub(from);
-            ensure!(count <= MOST_SEEDS, "{text:?} are {count} seeds; at most {MOST_SEEDS}");
+            ensure!(
+                count <= MOST_SEEDS,
+                "{text:?}: {count} seeds; at most {MOST_SEEDS} are allowed"
+            );
             (from..to).collect()
         }
         None => text.split(',').map(str::parse).collect::<Result<_, _>>().with_context(wrong)?,
@@ -89,6 +92,6 @@ mod tests {
         assert!(seeds("a..b").unwrap_err().to_string().contains("0..5"));
         assert!(seeds("3..3").unwrap_err().to_string().contains("is empty"));
         let err = seeds("0..18446744073709551615").unwrap_err().to_string();
-        assert!(err.ends_with("are 18446744073709551615 seeds; at most 100000"), "{err}");
+        assert!(err.ends_with("18446744073709551615 seeds; at most 100000 are allowed"), "{err}");
     }
 }

@@ -228,7 +228,7 @@ moe.router = "expert-choice"
         let err = wrong(&translation("task.tokens = { kind = \"bpe\", vocab = 280 }"));
         assert!(err.starts_with("s.toml:"), "{err}");
         assert!(err.contains("from: that network has a vocabulary of 28"), "{err}");
-        assert!(err.contains(" tokens, and this run one of 30"), "{err}");
+        assert!(err.contains(" tokens, but this run one of 30"), "{err}");
         // The same size, but made from other sentences.
         let err = wrong(&translation("task.pairs = 30"));
         assert!(err.contains("from: token 2") && err.contains("in that of this run"), "{err}");
@@ -246,7 +246,7 @@ moe.router = "expert-choice"
             "[[task]]\ntask = \"tanaka-lm\"\nbackbone = \"transformer-lm\"\n[[method]]\n\
              moe.router = \"top-k\"\nfrom = { task = \"digits\", backbone = \"vit\" }\n",
         );
-        assert!(err.contains("from: that network sees images of"), "{err}");
+        assert!(err.contains("from: that network takes images of"), "{err}");
     }
 
     #[test]
@@ -301,7 +301,7 @@ few_shot.shots = 5
         let err = wrong(
             "[[task]]\ntask='digits'\nbackbone='vit'\n[[method]]\nname='a'\n[[method]]\nafter='b'\n",
         );
-        let expected = "s.toml:7: after = \"b\": no method before it is named so; known: \"a\"";
+        let expected = "s.toml:7: after = \"b\": no earlier method has this name; known: \"a\"";
         assert_eq!(err.to_string(), expected);
         // A method without a name has the name of its router, as in tables.
         const BY_ROUTER: &str = "[[task]]\ntask='digits'\nbackbone='vit'\n[[method]]\n\

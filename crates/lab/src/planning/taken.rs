@@ -19,8 +19,9 @@ use crate::{
 };
 
 /// The advice if a network takes only a part of a checkpoint.
-const ADVICE: &str = "\n  if that is intended, from = { checkpoint = \"..\", partial = true } takes what both have: \
-                      what is left is not used, and what is not set begins anew";
+const ADVICE: &str = "\n  if this is intended, set from = { checkpoint = \"..\", partial = true }: it loads \
+                      the parameters that both have, ignores others of the checkpoint and initialises \
+                      others of the network";
 
 /// The position embeddings, which are interpolated to other sizes of images.
 const ZOOMED: &str = "positions";
@@ -69,14 +70,14 @@ impl Unmatched {
         let of = |paths: &[String]| match paths {
             [] => "none".to_string(),
             [one] => one.clone(),
-            [first, ..] => format!("{} ({first} the first)", paths.len()),
+            [first, ..] => format!("{}, the first is {first}", paths.len()),
         };
         let (left, anew) = (of(&self.left), of(&self.missing));
         let all = self.left.is_empty() && self.missing.is_empty();
         (!all).then(|| {
             format!(
-                "from.partial = true: parameters of the checkpoint that are left: {left}; parameters that begin \
-                 anew: {anew}"
+                "from.partial = true: unused parameters of the checkpoint: {left}; newly initialised \
+                 parameters: {anew}"
             )
         })
     }
@@ -148,7 +149,7 @@ pub(super) fn takes_all(
     lines.extend(found.other_shapes());
     ensure!(
         lines.is_empty(),
-        "from: the network does not take checkpoint {folder} as it is:\n  {}{advice}",
+        "from: the network does not match checkpoint {folder}:\n  {}{advice}",
         lines.join("\n  ")
     );
     Ok(())

@@ -38,7 +38,7 @@ impl Source {
         let Some(sizes) = tiers.get(tier) else {
             let known: Vec<&str> =
                 std::iter::once(LAPTOP).chain(tiers.keys().map(String::as_str)).collect();
-            bail!("--tier {tier}: {} has no such tier; known: {}", self.asked, known.join(", "))
+            bail!("--tier {tier}: unknown tier of {}; known: {}", self.asked, known.join(", "))
         };
         self.settings = laid(whole, sizes)?;
         self.name = format!("{}-{tier}", self.name);
@@ -145,7 +145,7 @@ mod tests {
     #[test]
     fn a_tier_that_is_not_there_is_refused_with_those_that_are() {
         let err = at("tpu", SUITE).err().unwrap().to_string();
-        assert_eq!(err, "--tier tpu: s has no such tier; known: laptop, gpu");
+        assert_eq!(err, "--tier tpu: unknown tier of s; known: laptop, gpu");
         let wrong = SUITE.replace("train.steps = 500", "trian.steps = 500");
         let err = at("laptop", &wrong).err().unwrap().to_string();
         assert!(err.contains("unknown key \"trian\""), "{err}");

@@ -9,8 +9,10 @@ use crate::spec::RunConfig;
 pub(super) fn check_upcycle(config: &RunConfig) -> Result<(), (&'static str, String)> {
     let Some(upcycle) = &config.upcycle else { return Ok(()) };
     let checked = match (&config.from, &config.prune) {
-        (None, _) => Err("`from` says which dense run experts are made of".to_string()),
-        (_, Some(_)) => Err("it goes with no `prune`".into()),
+        (None, _) => {
+            Err("`from`, the dense run that experts are made from, is not set".to_string())
+        }
+        (_, Some(_)) => Err("cannot be combined with `prune`".into()),
         (Some(from), None) => {
             check_experts(config, from).and_then(|()| upcycle.check(config.moe.experts))
         }
@@ -21,30 +23,30 @@ pub(super) fn check_upcycle(config: &RunConfig) -> Result<(), (&'static str, Str
 fn check_experts(config: &RunConfig, from: &RunConfig) -> Result<(), String> {
     let (moe, kind) = (&config.moe, &config.moe.expert.kind);
     if from.checkpoint.as_ref().is_some_and(|checkpoint| checkpoint.partial) {
-        return Err("from.partial = true: experts are made of a whole network; leave it out".into());
+        return Err("from.partial = true: experts need a complete dense network; remove it".into());
     }
     if moe.layers == Placement::NONE {
         return Ok(());
     }
     if let Some(shared) = &moe.shared {
         return Err(format!(
-            "moe.shared = {:?}: dense networks become experts that are chosen, and a shared one would have \
-             no weights; leave moe.shared out",
+            "moe.shared = {:?}: dense networks become routed experts, and a shared one would have no \
+             weights; remove moe.shared",
             shared.expert.kind
         ));
     }
     if let Some(lora) = adapters(moe) {
         return Err(format!(
-            "moe.expert = {kind:?}: no dense network has adapters; make experts {:?} of it, and adapt them in a \
-             method `after` this one",
+            "moe.expert = {kind:?}: dense networks have no adapters; use experts {:?} here, and add \
+             adapters in a method `after` this one",
             lora.base().kind
         ));
     }
     let dense = from.backbone.options.get("dense").and_then(|dense| dense.get("kind")?.as_str());
     match dense.filter(|dense| *dense != kind.as_str()) {
         Some(dense) => Err(format!(
-            "moe.expert = {kind:?}: the dense networks are {dense:?}, and so are the experts that are made of \
-             them"
+            "moe.expert = {kind:?}: must be {dense:?}, the kind of the dense networks that experts are made \
+             from"
         )),
         None => Ok(()),
     }

@@ -34,7 +34,7 @@ pub(crate) fn given_choices(
     };
     ensure!(
         arrays.len() == experts.len(),
-        "it has the choices of {} layers, and the network has {} MoE layers",
+        "it has the choices of {} layers, but the network has {} MoE layers",
         arrays.len(),
         experts.len()
     );
@@ -97,7 +97,7 @@ fn whole_numbers(raw: &Raw) -> anyhow::Result<Vec<i64>> {
         "<u4" => read(raw, |bytes| u32::from_le_bytes(bytes).into()),
         "<i4" => read(raw, |bytes| i32::from_le_bytes(bytes).into()),
         "<i8" => read(raw, i64::from_le_bytes),
-        other => bail!("its numbers are {other}; known: |u1, |i1, <u2, <i2, <u4, <i4, <i8"),
+        other => bail!("its dtype is {other}; known: |u1, |i1, <u2, <i2, <u4, <i4, <i8"),
     }
 }
 
@@ -109,17 +109,17 @@ fn layer(
 ) -> anyhow::Result<Layer> {
     let Array { shape, numbers } = chosen;
     let &[n, k] = &shape[..] else { bail!("its choices are {shape:?}; expected [N, K]") };
-    ensure!(k > 0, "its choices are {shape:?}: there is none for a unit");
-    ensure!(n == units, "it has the choices of {n} units, and the examples have {units}");
+    ensure!(k > 0, "its choices are {shape:?}: K must be at least 1");
+    ensure!(n == units, "it has the choices of {n} units, but the examples have {units}");
     let known = -1..n_experts as i64;
     if let Some(at) = numbers.iter().position(|expert| !known.contains(expert)) {
         let expert = numbers[at];
         bail!("unit {}: expert {expert}; expected -1 to {}", at / k, n_experts as i64 - 1);
     }
     if let Some(Array { shape: other, numbers: weights }) = &weights {
-        ensure!(*other == shape, "its weights are {other:?}, its choices {shape:?}");
+        ensure!(*other == shape, "its weights are {other:?}, but its choices {shape:?}");
         let bad = weights.iter().position(|weight| !weight.is_finite());
-        ensure!(bad.is_none(), "unit {}: a weight that is no number", bad.unwrap_or(0) / k);
+        ensure!(bad.is_none(), "unit {}: a weight is not a finite number", bad.unwrap_or(0) / k);
     }
     for unit in 0..n {
         let mut of_unit = numbers[unit * k..(unit + 1) * k].to_vec();
@@ -187,11 +187,11 @@ mod tests {
         };
         assert_eq!(
             wrong(&[4, 4], 2),
-            "it has the choices of 1 layers, and the network has 2 MoE layers"
+            "it has the choices of 1 layers, but the network has 2 MoE layers"
         );
         assert_eq!(
             wrong(&[4], 5),
-            "layer 0: it has the choices of 2 units, and the examples have 5"
+            "layer 0: it has the choices of 2 units, but the examples have 5"
         );
         assert_eq!(wrong(&[3], 2), "layer 0: unit 1: expert 3; expected -1 to 2");
         let (_folder, path) = npy_file("|i1", &[2, 3], &[0, 1, 2, 1, 255, 1]);
@@ -199,7 +199,7 @@ mod tests {
         assert_eq!(format!("{err:#}"), "layer 0: unit 1: expert 1 is chosen twice");
         let (_folder, path) = npy_file("<f4", &[1, 1], &[0; 4]);
         let err = given_choices(&path, &[3], 1).err().unwrap().to_string();
-        assert!(err.contains("its numbers are <f4; known: |u1"), "{err}");
+        assert!(err.contains("its dtype is <f4; known: |u1"), "{err}");
         let (_folder, path) = npy_file("<i4", &[9, 1], &[0; 4]);
         assert!(given_choices(&path, &[3], 9).err().unwrap().to_string().contains("4 bytes"));
     }

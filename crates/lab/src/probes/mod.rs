@@ -39,7 +39,10 @@ impl Subject<'_> {
     /// If the probe does not apply to the network or the task.
     pub(crate) fn probe(&self, what: &str) -> anyhow::Result<Table> {
         if matches!(self.task.domain(), Domain::Pair { .. }) {
-            bail!("{what} is for networks of one sequence; {:?} has pairs", self.task.domain());
+            bail!(
+                "{what} is only for networks of one sequence; {:?} has pairs",
+                self.task.domain()
+            );
         }
         match what {
             "drop" => self.drop_first(),

@@ -23,7 +23,7 @@ use crate::{
 pub(crate) fn may_be_published(here: &Environment, allow_dev: bool) -> anyhow::Result<()> {
     ensure!(
         here.git_revision != "unknown",
-        "--publish: this folder has no git revision, by which the results could be made again"
+        "--publish: this folder has no git revision, which is needed to reproduce the results"
     );
     ensure!(
         !here.git_dirty,
@@ -31,7 +31,7 @@ pub(crate) fn may_be_published(here: &Environment, allow_dev: bool) -> anyhow::R
     );
     ensure!(
         here.profile == "release" || allow_dev,
-        "--publish: this is a {} build; build with --release, or say --allow-dev",
+        "--publish: this is a {} build; build with --release, or pass --allow-dev",
         here.profile
     );
     Ok(())
@@ -45,7 +45,7 @@ pub(crate) fn released(suite: &SuitePlan, store: &Store, allow_dev: bool) -> any
         let trained: Option<Environment> = read_json(&folder, "environment.json")?;
         if let Some(profile) = trained.map(|there| there.profile).filter(|is| is != "release") {
             bail!(
-                "--publish: {} was trained by a {profile} build; remove it to train it again, or say \
+                "--publish: {} was trained by a {profile} build; remove it to train it again, or pass \
                  --allow-dev",
                 folder.display()
             );

@@ -19,8 +19,8 @@ pub(crate) fn table(tracer: &StepTracer) -> Table {
         ],
         rows: tracer.times().iter().map(row).collect(),
         notes: vec![format!(
-            "Percentiles of the last visits; share: of all time that was seen. Watching took \
-             {overhead:.4} % of it. Runs side by side share the processors."
+            "Percentiles of the last visits; share: of all measured time. Measuring took \
+             {overhead:.4} % of it. Concurrent runs share the processors."
         )],
         ..Table::default()
     }
@@ -48,6 +48,6 @@ mod tests {
         assert_eq!(table.rows[1][0], Cell::Words("forward".into()));
         let Cell::Number(p50) = table.rows[1][2] else { panic!("a number") };
         assert!((p50 - 3.0).abs() < 1e-6, "{p50}");
-        assert!(table.notes[0].contains("Watching took"), "{:?}", table.notes);
+        assert!(table.notes[0].contains("Measuring took"), "{:?}", table.notes);
     }
 }

@@ -34,7 +34,10 @@ impl SettingTree {
         })?;
         let place = Place { source: format!("--set {text}").as_str().into(), line: None };
         let parts = path.split('.').count();
-        ensure!(parts <= DEEPEST, "--set: a key of {parts} parts; at most {DEEPEST} are read");
+        ensure!(
+            parts <= DEEPEST,
+            "--set: the key has {parts} parts; at most {DEEPEST} are allowed"
+        );
         let toml = format!("value = {value}");
         let value = match DeTable::parse(&toml) {
             Ok(table) => {

@@ -33,8 +33,8 @@ impl SettingTree {
                     if let Some(value) = table.remove(*old) {
                         let place = value.place();
                         warnings.push(format!(
-                            "{place}: warning: {name}.{old} is called {name}.{new} now; the old name \
-                             will be refused by the next version"
+                            "{place}: warning: {name}.{old} was renamed to {name}.{new}; the next version \
+                             will not accept the old name"
                         ));
                         table.insert(new.to_string(), value);
                     }
@@ -62,9 +62,10 @@ mod tests {
         assert_eq!(value["other"]["storage"], 1);
         assert_eq!(warnings.len(), 2);
         assert!(
-            warnings[0].starts_with("s.toml:2: warning: moe.storage is called moe.expert_dtype")
+            warnings[0]
+                .starts_with("s.toml:2: warning: moe.storage was renamed to moe.expert_dtype")
         );
-        assert!(warnings[1].starts_with("s.toml:4: warning: capacity.served is called"));
+        assert!(warnings[1].starts_with("s.toml:4: warning: capacity.served was renamed to"));
         assert!(settings.rename_old_keys().is_empty());
     }
 }

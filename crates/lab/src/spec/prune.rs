@@ -30,7 +30,7 @@ impl PruneConfig {
     pub(crate) fn check(&self) -> Result<(), String> {
         match self.draw {
             Some(draw) if self.rule != PruningRule::Random => {
-                Err(format!("draw = {draw}: only the rule \"random\" draws, not {:?}", self.rule))
+                Err(format!("draw = {draw}: only for the rule \"random\", not {:?}", self.rule))
             }
             _ => Ok(()),
         }
@@ -53,9 +53,6 @@ mod tests {
         assert_eq!([written(&plain), written(&drawn)], [None, Some(1.into())]);
         assert_eq!([plain.check(), drawn.check()], [Ok(()), Ok(())]);
         let wrong = PruneConfig { rule: PruningRule::Load, ..drawn };
-        assert_eq!(
-            wrong.check().unwrap_err(),
-            "draw = 1: only the rule \"random\" draws, not Load"
-        );
+        assert_eq!(wrong.check().unwrap_err(), "draw = 1: only for the rule \"random\", not Load");
     }
 }

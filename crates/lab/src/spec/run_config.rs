@@ -172,9 +172,10 @@ impl GroupsConfig {
         }
         match (self.by, &self.of) {
             (By::Confusion, None) => {
-                Err("by = \"confusion\": `of` says which run's confusions count".into())
+                Err("by = \"confusion\": `of`, the run that makes the confusions, is not set"
+                    .into())
             }
-            (By::Random | By::Task, Some(_)) => Err("of: it is for by = \"confusion\"".into()),
+            (By::Random | By::Task, Some(_)) => Err("of: only for by = \"confusion\"".into()),
             (By::Task, None) => match task.as_clustered().and_then(|task| task.super_classes()) {
                 Some(groups) if groups.iter().all(|group| *group < count) => Ok(()),
                 Some(_) => Err(format!("count = {count}: the task has more super-classes")),

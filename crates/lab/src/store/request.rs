@@ -155,14 +155,19 @@ impl Request {
         let lock = runs.join(format!("{}.lock", self.stem()));
         let lock = run_files::is_file(&lock)?.then(|| File::open(lock).ok()).flatten();
         let _lock = lock.filter(|lock| lock.lock_shared().is_ok());
-        let again = format!("recreate it with run {}, or name the file itself", self.words());
+        let again =
+            format!("recreate it with run {}, or give the path of the csv file", self.words());
         match Self::read(&csv.with_extension("json"))? {
             Some(there) if there.digest == self.digest && there.options == self.options => {
                 there.check(runs, &again)?;
                 Ok(Some(csv))
             }
             _ => {
-                bail!("{} is of another suite than {} is now; {again}", csv.display(), self.asked,)
+                bail!(
+                    "{} belongs to another suite or to an older version of {}; {again}",
+                    csv.display(),
+                    self.asked,
+                )
             }
         }
     }
@@ -179,7 +184,7 @@ impl Request {
         }
         if self.files.as_ref().is_some_and(|files| !files.contains_key(&of_examples)) {
             let path = runs.join(of_examples);
-            ensure!(!path.exists(), "{} is of other results; remove it", path.display());
+            ensure!(!path.exists(), "{} belongs to other results; remove it", path.display());
         }
         Ok(())
     }
@@ -214,7 +219,7 @@ impl Request {
         };
         let (words, csv) = (self.words(), self.csv(runs));
         anyhow::anyhow!(
-            "no results of {words}, not in {}; train it with run {words}{known}",
+            "no results of {words}: {} does not exist; train it with run {words}{known}",
             csv.display()
         )
     }
@@ -295,7 +300,10 @@ mod tests {
         write(&request(TEXT, &Selection::default()), folder.path(), "a");
         assert!(find("title = 'b'\nseeds = [0]\n[[task]]\ntask = 'digits'\n").unwrap().is_some());
         let err = find("seeds = [0, 1]\n[[task]]\ntask = 'digits'\n").unwrap_err().to_string();
-        assert!(err.contains("s.csv is of another suite than s is now"), "{err}");
+        assert!(
+            err.contains("s.csv belongs to another suite or to an older version of s"),
+            "{err}"
+        );
         fs::remove_file(folder.path().join("s.json")).unwrap();
         assert!(find(TEXT).is_err(), "nobody says what it is of");
     }

@@ -20,7 +20,7 @@ pub(super) fn read(path: &Path) -> anyhow::Result<Option<Vec<u8>>> {
 pub(super) fn is_file(path: &Path) -> anyhow::Result<bool> {
     match kind(path)? {
         Some(kind) if !kind.is_file() => {
-            bail!("{} is {}, no regular file; remove it", path.display(), words(kind))
+            bail!("{} is {}, not a regular file; remove it", path.display(), words(kind))
         }
         kind => Ok(kind.is_some()),
     }
@@ -33,7 +33,7 @@ pub(super) fn is_file(path: &Path) -> anyhow::Result<bool> {
 pub(crate) fn is_folder(path: &Path) -> anyhow::Result<bool> {
     match kind(path)? {
         Some(kind) if !kind.is_dir() => {
-            bail!("{} is {}, no folder; remove it", path.display(), words(kind))
+            bail!("{} is {}, not a folder; remove it", path.display(), words(kind))
         }
         kind => Ok(kind.is_some()),
     }

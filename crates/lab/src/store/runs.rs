@@ -173,7 +173,7 @@ pub(super) fn lock_file(path: &Path) -> anyhow::Result<File> {
 }
 
 fn not_finite(name: &str) -> anyhow::Error {
-    NotFinite(format!("{name}: a number in it is NaN or infinite")).into()
+    NotFinite(format!("{name}: it contains a number that is NaN or infinite")).into()
 }
 
 /// The folder of the run with this name; none if the name, which comes from results of any origin, is not the
@@ -344,7 +344,7 @@ mod tests {
         let store = Store::open(&folder.path().join("runs")).unwrap();
         std::os::unix::fs::symlink(folder.path(), store.folder("a")).unwrap();
         let err = store.lock("a").unwrap_err().to_string();
-        assert!(err.contains("is a link, no folder"), "{err}");
+        assert!(err.contains("is a link, not a folder"), "{err}");
         assert!(store.ended("a").is_err() && read_file(&store.folder("a"), "x").is_err());
         store.lock("b").unwrap();
         std::os::unix::fs::symlink("/etc/hostname", store.folder("b").join("config.json")).unwrap();
@@ -363,7 +363,7 @@ mod tests {
         };
         for norm in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
             let err = write(norm).unwrap_err().downcast::<NotFinite>().unwrap();
-            assert_eq!(err.to_string(), "start.json: a number in it is NaN or infinite");
+            assert_eq!(err.to_string(), "start.json: it contains a number that is NaN or infinite");
         }
         assert!(store.write("a", "groups.json", &Some(f64::NAN)).is_err(), "it would be none");
         for norm in [-0.0, 5e-324, f64::MAX] {

@@ -36,7 +36,7 @@ fn tensor(view: &TensorView) -> anyhow::Result<TensorData> {
         Dtype::F64 => numbers(view, f64::from_le_bytes),
         Dtype::I32 => numbers(view, i32::from_le_bytes),
         Dtype::I64 => numbers(view, i64::from_le_bytes),
-        other => bail!("its numbers are {other}; known: F16, BF16, F32, F64, I32, I64"),
+        other => bail!("its dtype is {other}; known: F16, BF16, F32, F64, I32, I64"),
     })
 }
 
@@ -122,7 +122,7 @@ mod tests {
         let expected = "invalid shape, data type, or offset for tensor";
         assert_eq!(one(entry), format!("{damaged}{expected}"));
         let entry = r#"{"dtype":"U8","shape":[8],"data_offsets":[0,8]}"#;
-        let expected = "x: its numbers are U8; known: F16, BF16, F32, F64, I32, I64";
+        let expected = "x: its dtype is U8; known: F16, BF16, F32, F64, I32, I64";
         assert_eq!(one(entry), expected);
     }
 }

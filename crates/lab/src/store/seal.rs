@@ -85,7 +85,7 @@ impl Seal {
         let id = folder.file_name().map(|name| name.to_string_lossy());
         match &seal.run {
             Some(run) if id.as_deref() != Some(run) => {
-                bail!("{} is of another run, {run}; remove it to train the run again", place())
+                bail!("{} belongs to another run, {run}; remove it to train the run again", place())
             }
             _ => Ok(Some(seal)),
         }
@@ -128,8 +128,8 @@ impl Seal {
         let wrong = match (known, &bytes) {
             (None, _) => return Ok(bytes),
             (Some(known), Some(got)) if *known == hex(&Sha256::digest(got)) => return Ok(bytes),
-            (Some(_), Some(_)) => "is damaged: its SHA-256 is not that in result.json",
-            (Some(_), None) => "is missing, and result.json has its SHA-256",
+            (Some(_), Some(_)) => "is damaged: its SHA-256 differs from that in result.json",
+            (Some(_), None) => "is missing, but result.json has its SHA-256",
         };
         let (path, folder) = (path.display(), folder.display());
         bail!("{path} {wrong}; remove {folder} to train the run again")
@@ -223,7 +223,7 @@ mod tests {
         let seal = Seal::of("abd", &ended(), &folder).unwrap();
         fs::write(folder.join(RESULT), seal.to_bytes().unwrap()).unwrap();
         let err = Seal::read(&folder).unwrap_err().to_string();
-        assert!(err.contains("is of another run, abd"), "{err}");
+        assert!(err.contains("belongs to another run, abd"), "{err}");
         let older = r#"{"status":"failed","step":3,"cause":"the loss is NaN"}"#;
         fs::write(folder.join(RESULT), older).unwrap();
         let seal = Seal::read(&folder).unwrap().unwrap();

@@ -12,7 +12,7 @@ pub(crate) fn places(asked: Tensor<2, Int>, n_experts: usize) -> Tensor<2, Int> 
     let ints = asked.dtype();
     let asked = one_hot(asked.reshape([g, n, 1]), n_experts).reshape([g, n, n_experts]);
     let places = ((asked.clone().cumsum(1) * asked).sum_dim(2) - 1.0).int().reshape([g, n]);
-    debug_assert_eq!(ints, places.dtype(), "one kind of integers");
+    debug_assert_eq!(ints, places.dtype(), "the integer types differ");
     places
 }
 

@@ -86,10 +86,10 @@ pub fn expert_parallel(
 ) -> Result<Tensor<3>, String> {
     let ([g, u, p], [_, width, _]) = (payload.dims(), experts.w1.dims());
     if plan.n_experts() != shard.all {
-        return Err(format!("a plan for {} experts, of {}", plan.n_experts(), shard.all));
+        return Err(format!("the plan is for {} experts, not {}", plan.n_experts(), shard.all));
     }
     let (rows, weights) = rows_of(plan, p / width)
-        .ok_or("routers that mix units or parameters are for one process")?;
+        .ok_or("routers that mix units or parameters do not support several processes")?;
     let (rows, x) = (Arc::new(rows), payload.reshape([g * u * p / width, width]));
     let exchange = Exchange::new(shard, &rows.loads());
     let by: Arc<dyn Carry> = Arc::new(exchange.clone());
@@ -110,9 +110,12 @@ pub(super) fn of_layer(
 ) -> Tensor<3> {
     let shard = ExpertShard::new(split.world(), plan.n_experts());
     let output = shard.and_then(|shard| {
-        let stack = work.stack().ok_or("experts without matrices are for one process")?;
+        let stack =
+            work.stack().ok_or("experts without matrices do not support several processes")?;
         match (stack.w1.dims()[0], shard.own().len()) {
-            (here, own) if here != own => Err(format!("{here} experts here, instead of {own}")),
+            (here, own) if here != own => {
+                Err(format!("this process has {here} experts, expected {own}"))
+            }
             _ => expert_parallel(&shard, plan, stack, split.after(payload)),
         }
     });
@@ -452,7 +455,7 @@ mod tests {
         let (plan, x, ..) = Case { experts: 3, ..case }.of(0);
         let net = Case { experts: 2, k: 1, chosen: vec![], capacity: None }.net();
         let err = expert_parallel(&shard, &plan, net.stack().unwrap(), x.clone()).unwrap_err();
-        assert_eq!(err, "a plan for 3 experts, of 2");
+        assert_eq!(err, "the plan is for 3 experts, not 2");
         let weights = Tensor::zeros([1, 1, 2], &Device::flex());
         let plan = Plan::Merged { weights, n_units: 1, segment: 1 };
         assert!(expert_parallel(&shard, &plan, net.stack().unwrap(), x).is_err());

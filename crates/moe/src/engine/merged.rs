@@ -20,7 +20,7 @@ pub(crate) fn run(
 ) -> Tensor<3> {
     let ([g, s, e], [_, u, p]) = (shares.dims(), payload.dims());
     let m = p / work.row;
-    let stack = work.experts.stack().expect("experts that can be merged show their matrices");
+    let stack = work.experts.stack().expect("experts that are merged must expose their matrices");
     let merged = mixed(stack, &shares.clone().reshape([g * s, e]));
     let entry = move |row: usize| {
         let unit = row / m;

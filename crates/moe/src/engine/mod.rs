@@ -50,7 +50,9 @@ impl ExpertCall<'_> {
         let rows = slots.reshape([e, s * p / self.row, self.row]);
         let outputs = match self.dtype {
             ExpertDtype::F32 => self.experts.forward(pass, rows),
-            _ => slotwise(rows, self.stack().expect("half precision without matrices is refused")),
+            _ => {
+                slotwise(rows, self.stack().expect("half precision requires experts with matrices"))
+            }
         };
         outputs.reshape([e, s, p])
     }

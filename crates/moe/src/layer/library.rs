@@ -86,7 +86,9 @@ impl Library {
         match (merges, has_stack) {
             (true, true) if !config.expert_dtype.is_f32() => Err(self.routers.invalid(
                 &router.kind,
-                format!("expert_dtype = {dtype}: the router mixes the matrices of experts, in f32"),
+                format!(
+                    "expert_dtype = {dtype}: the router mixes the matrices of experts only in f32"
+                ),
             )),
             (_, true) => Ok(()),
             (true, false) => Err(self.routers.invalid(
@@ -98,7 +100,9 @@ impl Library {
             )),
             (false, false) => Err(self.experts.invalid(
                 &expert.kind,
-                format!("expert_dtype = {dtype}: only for experts of two or three matrices"),
+                format!(
+                    "expert_dtype = {dtype}: requires experts of two or three matrices, such as ffn"
+                ),
             )),
         }
     }
@@ -116,8 +120,8 @@ impl Library {
             return Err(self.routers.invalid(
                 &router.kind,
                 format!(
-                    "expert_parallel = true: the router mixes {what}; it is for routers that send units to \
-                     experts, top-k for example"
+                    "expert_parallel = true: requires a router that sends units to experts, such as top-k; \
+                     this router mixes {what}"
                 ),
             ));
         }
@@ -127,7 +131,7 @@ impl Library {
             true => Ok(()),
             false => Err(self.experts.invalid(
                 &expert.kind,
-                "expert_parallel = true: only for experts that are two or three matrices each, as those of ffn",
+                "expert_parallel = true: requires experts of two or three matrices each, such as ffn",
             )),
         }
     }

@@ -67,7 +67,7 @@ fn parts(pass: &Pass, [b, t]: [usize; 2]) -> Option<Vec<Part>> {
     let RealTokens(counts) = pass.get()?;
     assert!(
         counts.len() == b && counts.iter().all(|count| *count <= t),
-        "the pass counts the real tokens {counts:?}, the batch is {b} sequences of {t}"
+        "the counts of real tokens {counts:?} do not fit a batch of {b} sequences of {t} tokens"
     );
     if counts.iter().all(|count| *count == t) {
         return None;
@@ -99,7 +99,7 @@ pub(crate) fn on_real_tokens(
     let Some(parts) = parts(pass, [b, t]) else { return forward(pass, x) };
     assert!(
         parts.len() < 2 || pass.get::<RoutingProbe>().is_none(),
-        "a routing probe takes sequences of one length"
+        "a routing probe requires sequences of equal length"
     );
     let mut rest = Vec::new();
     let counts = pass.take::<RealTokens>();
@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    #[should_panic(expected = "real tokens [3], the batch is 2 sequences of 3")]
+    #[should_panic(expected = "real tokens [3] do not fit a batch of 2 sequences of 3")]
     fn counts_of_another_batch_are_named() {
         let mut pass = Pass::eval();
         pass.put(RealTokens(vec![3]));

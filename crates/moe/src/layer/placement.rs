@@ -42,18 +42,20 @@ impl Placement {
     pub fn check(&self, depth: usize) -> Result<(), String> {
         match self {
             Placement::Blocks(blocks) => match blocks.iter().find(|block| **block >= depth) {
-                Some(block) => Err(format!("layers: no block {block}; known: 0 to {}", depth - 1)),
+                Some(block) => {
+                    Err(format!("layers: unknown block {block}; known: 0 to {}", depth - 1))
+                }
                 None => Ok(()),
             },
             Placement::Last(n) if *n > depth => {
                 Err(format!("layers = \"last {n}\": there are only {depth} blocks"))
             }
             Placement::LastOdd(n) if *n > depth / 2 => Err(format!(
-                "layers = \"last odd {n}\": there are only {} blocks of odd number",
+                "layers = \"last odd {n}\": there are only {} odd-numbered blocks",
                 depth / 2
             )),
             Placement::Every(n) if *n > depth => Err(format!(
-                "layers = \"every {n}\": with {depth} blocks that is none; write \"none\""
+                "layers = \"every {n}\": selects none of {depth} blocks; use \"none\" instead"
             )),
             _ => Ok(()),
         }
@@ -142,10 +144,10 @@ mod tests {
     fn what_does_not_fit_is_refused() {
         assert!("every 0".parse::<Placement>().unwrap_err().contains("\"every N\""));
         assert!("evry 2".parse::<Placement>().is_err());
-        assert!(Placement::Blocks(vec![1, 4]).check(4).unwrap_err().contains("no block 4"));
+        assert!(Placement::Blocks(vec![1, 4]).check(4).unwrap_err().contains("unknown block 4"));
         assert!(Placement::Last(5).check(4).is_err());
         assert!(Placement::Every(5).check(4).is_err());
-        assert!(Placement::LastOdd(3).check(5).unwrap_err().contains("only 2 blocks of odd"));
+        assert!(Placement::LastOdd(3).check(5).unwrap_err().contains("only 2 odd-numbered blocks"));
         assert!(Placement::NONE.check(4).is_ok());
     }
 }

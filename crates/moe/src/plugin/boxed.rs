@@ -193,7 +193,7 @@ struct Lower<'a, T: ?Sized>(&'a mut T);
 struct Raise<'a, T>(&'a mut T);
 
 /// The message of a broken invariant: a parameter is erased and restored at the same rank.
-const SAME: &str = "a parameter keeps its rank and kind across the box";
+const SAME: &str = "a parameter must keep its rank and kind when it is erased and restored";
 
 macro_rules! at_rank {
     ($rank:expr, $d:ident => $body:expr) => {
@@ -222,7 +222,7 @@ macro_rules! at_rank {
                 const $d: usize = 6;
                 $body
             }
-            rank => panic!("parameters of a plug-in have rank 1 to 6, found {rank}"),
+            rank => panic!("parameters of a plug-in must have rank 1 to 6, found {rank}"),
         }
     };
 }

@@ -63,7 +63,7 @@ impl TryFrom<Value> for Choice {
             Value::Object(mut options) => match options.shift_remove("kind") {
                 Some(Value::String(kind)) => Ok(Self { kind, options }),
                 Some(other) => Err(format!("kind = {other}: expected a name")),
-                None => Err("`kind` is missing: the name of a plug-in".into()),
+                None => Err("`kind` is missing: expected the name of a plug-in".into()),
             },
             other => {
                 Err(format!("{other} is not a plug-in: expected a name, or a table with `kind`"))
@@ -83,7 +83,8 @@ impl Choice {
     /// # Panics
     /// If `value` cannot be written as JSON (numbers, text, lists and structs of those can).
     pub fn with(mut self, key: &str, value: impl Serialize) -> Self {
-        let value = serde_json::to_value(value).expect("hyperparameters are plain data");
+        let value =
+            serde_json::to_value(value).expect("hyperparameters must be serializable as JSON");
         self.options.insert(key.to_string(), value);
         self
     }

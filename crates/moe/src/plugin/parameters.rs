@@ -110,7 +110,11 @@ pub fn with_parameters<M: Module>(
         match found {
             None => return Err(format!("no parameter is named {path}; known: {}", all(&known))),
             Some(known) if known.shape != shape.as_slice() => {
-                return Err(format!("{path} is {:?}, not {:?}", known.shape, shape.as_slice()));
+                return Err(format!(
+                    "{path} has the shape {:?}, not {:?}",
+                    known.shape,
+                    shape.as_slice()
+                ));
             }
             Some(_) => {}
         }
@@ -221,6 +225,6 @@ mod tests {
             wrong("gate.wieght", vec![1]),
             "no parameter is named gate.wieght; known: gate.weight [1, 3], bias [3]"
         );
-        assert_eq!(wrong("bias", vec![3, 1]), "bias is [3], not [3, 1]");
+        assert_eq!(wrong("bias", vec![3, 1]), "bias has the shape [3], not [3, 1]");
     }
 }

@@ -41,7 +41,7 @@ fn wanted(expected: &str) -> &str {
         "a boolean" => "true or false",
         "a sequence" => "a list",
         "a map" => "a table",
-        "a string" => "a text",
+        "a string" => "text",
         "map with a single key" | "string or map" | "enum" => "a name",
         other if other.starts_with("struct ") => "a table",
         other if other.starts_with("enum ") => "a name",

@@ -64,7 +64,7 @@ impl Beside {
             let mut left = &theirs[..];
             while let Some((state, ends_step, numbers)) = next(&mut left) {
                 let known = waiting.iter().find(|waiting| waiting.state == state);
-                let known = known.expect("each part of a step meets the same states");
+                let known = known.expect("all parts of a step must update the same states");
                 (known.rule)(tensor(&numbers, &known.seen.device()), ends_step);
             }
         }

@@ -397,7 +397,7 @@ fn add_by_name(values: &mut Vec<(String, Tensor<1>)>, first: usize) {
 /// The number in a tensor of one element.
 fn number(value: &Tensor<1>) -> f64 {
     let data = kernels::read_back(value.clone().detach());
-    data.iter::<f64>().next().expect("losses and metrics are one number")
+    data.iter::<f64>().next().expect("losses and metrics must be single numbers")
 }
 
 /// The mean of the values of each name, in the order of first occurrence.

@@ -17,7 +17,7 @@ impl Level {
             Level::Sequence => (x.clone().mean_dim(1).swap_dims(0, 1), x.reshape([1, b, t * d])),
             Level::Batch(_) => {
                 let Condition(code) =
-                    pass.get().expect("batch-level routing needs a Condition in the pass");
+                    pass.get().expect("batch-level routing requires a Condition in the pass");
                 (code.clone().unsqueeze_dim::<3>(0), x.reshape([1, 1, b * t * d]))
             }
             Level::Heads(h) => {

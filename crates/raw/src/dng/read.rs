@@ -55,7 +55,9 @@ impl<'a> Tiff<'a> {
         let part = from.checked_add(many).and_then(|end| self.bytes.get(from..end));
         part.ok_or_else(|| {
             let size = self.bytes.len();
-            whole(format!("it is cut off: {many} bytes at {from} are needed, and it has {size}"))
+            whole(format!(
+                "it is cut off: {many} bytes are needed at byte {from}, but it has {size}"
+            ))
         })
     }
 
@@ -89,12 +91,12 @@ impl<'a> Tiff<'a> {
         }
         let below = self.numbers(first, tag::SUB_DIRECTORIES)?.unwrap_or_default();
         if below.len() > SUB_DIRECTORIES {
-            let problem = format!("{}; at most {SUB_DIRECTORIES} were expected", below.len());
+            let problem = format!("{}; expected at most {SUB_DIRECTORIES}", below.len());
             return Err(at(tag::SUB_DIRECTORIES, problem));
         }
         for (i, place) in below.iter().enumerate() {
             if below[..i].contains(place) {
-                let problem = format!("two of them are at {place}");
+                let problem = format!("two of them are at byte {place}");
                 return Err(at(tag::SUB_DIRECTORIES, problem));
             }
             let directory = self.directory(*place as usize)?;
@@ -102,7 +104,7 @@ impl<'a> Tiff<'a> {
                 return Ok(directory);
             }
         }
-        Err(at(tag::PHOTOMETRIC, "no directory has 32803, a mosaic"))
+        Err(at(tag::PHOTOMETRIC, "no directory has the value 32803, a mosaic"))
     }
 
     /// The whole numbers of an entry, if it exists.
@@ -110,7 +112,7 @@ impl<'a> Tiff<'a> {
         let found = directory.iter().find(|entry| entry.0 == tag);
         let Some((_, kind, count, place)) = found.copied() else { return Ok(None) };
         if ![tag::BYTE, tag::SHORT, tag::LONG, 13].contains(&kind) {
-            return Err(at(tag, format!("its kind is {kind}; whole numbers were expected")));
+            return Err(at(tag, format!("its kind is {kind}; expected whole numbers")));
         }
         let size = size(kind);
         self.part(place, size.saturating_mul(count))?;
@@ -122,7 +124,7 @@ impl<'a> Tiff<'a> {
         match self.numbers(directory, tag)?.as_deref() {
             None => Ok(None),
             Some([one]) => Ok(Some(*one)),
-            Some(all) => Err(at(tag, format!("{} numbers; one was expected", all.len()))),
+            Some(all) => Err(at(tag, format!("{} numbers; expected one", all.len()))),
         }
     }
 
@@ -158,14 +160,14 @@ impl<'a> Tiff<'a> {
 
     fn dng(&self, first: &[Entry], of: &[Entry]) -> Checked<Dng> {
         if of.iter().any(|entry| entry.0 == tag::TILE_WIDTH) {
-            return Err(at(tag::TILE_WIDTH, "it is in tiles; strips were expected"));
+            return Err(at(tag::TILE_WIDTH, "the image is stored in tiles; expected strips"));
         }
         for (tag, expected, default) in
             [(tag::COMPRESSION, 1, 1), (tag::BITS, 16, 1), (tag::SAMPLES, 1, 1)]
         {
             let found = self.one(of, tag)?.unwrap_or(default);
             if found != expected {
-                return Err(at(tag, format!("{found}; {expected} was expected")));
+                return Err(at(tag, format!("{found}; expected {expected}")));
             }
         }
         let needed = |tag| self.one(of, tag)?.ok_or_else(|| at(tag, "it is missing"));
@@ -177,7 +179,7 @@ impl<'a> Tiff<'a> {
         let matrix = self.fractions(first, tag::COLOUR_MATRIX)?;
         let matrix = matrix.ok_or_else(|| at(tag::COLOUR_MATRIX, "it is missing"))?;
         let many = |tag, found: usize, expected: usize| {
-            at(tag, format!("{found} numbers; {expected} were expected"))
+            at(tag, format!("{found} numbers; expected {expected}"))
         };
         Ok(Dng {
             mosaic,
@@ -195,7 +197,7 @@ impl<'a> Tiff<'a> {
     fn cfa(&self, of: &[Entry]) -> Checked<Cfa> {
         let size = self.numbers(of, tag::CFA_SIZE)?.unwrap_or_default();
         if size != [2, 2] {
-            return Err(at(tag::CFA_SIZE, format!("{}; [2, 2] was expected", shown(&size))));
+            return Err(at(tag::CFA_SIZE, format!("{}; expected [2, 2]", shown(&size))));
         }
         let codes = self.numbers(of, tag::CFA_PATTERN)?.unwrap_or_default();
         let colour = |code: &u32| match code {
@@ -207,7 +209,7 @@ impl<'a> Tiff<'a> {
         let colours: Option<Vec<Colour>> = codes.iter().map(colour).collect();
         let colours = colours.and_then(|colours| colours.try_into().ok()).ok_or_else(|| {
             let codes = shown(&codes);
-            let problem = format!("{codes}; four of 0 (red), 1 (green), 2 (blue) were expected");
+            let problem = format!("{codes}; expected four of 0 (red), 1 (green), 2 (blue)");
             at(tag::CFA_PATTERN, problem)
         })?;
         Cfa::new(colours).map_err(|problem| at(tag::CFA_PATTERN, problem))
@@ -220,7 +222,7 @@ impl<'a> Tiff<'a> {
             [first, ..] if levels.iter().all(|level| *level == first) => Ok(first),
             _ => {
                 let levels = shown(&levels);
-                Err(at(tag, format!("{levels}; one level for all pixels was expected")))
+                Err(at(tag, format!("{levels}; expected one level for all pixels")))
             }
         }
     }
@@ -230,14 +232,13 @@ impl<'a> Tiff<'a> {
         let list = |tag| self.numbers(of, tag)?.ok_or_else(|| at(tag, "it is missing"));
         let (places, sizes) = (list(tag::STRIP_OFFSETS)?, list(tag::STRIP_BYTES)?);
         if places.len() != sizes.len() {
-            let problem = format!("{} strips, and {} sizes", places.len(), sizes.len());
+            let problem = format!("{} strips, but {} sizes", places.len(), sizes.len());
             return Err(at(tag::STRIP_BYTES, problem));
         }
         let needed = width.checked_mul(height).and_then(|pixels| pixels.checked_mul(2));
         let there: u64 = sizes.iter().map(|size| u64::from(*size)).sum();
         if needed.map(|needed| needed as u64) != Some(there) {
-            let problem =
-                format!("{there} bytes; {width} x {height} pixels of 16 bits were expected");
+            let problem = format!("{there} bytes; expected {width} x {height} pixels of 16 bits");
             return Err(at(tag::STRIP_BYTES, problem));
         }
         let size = self.bytes.len();
@@ -294,17 +295,13 @@ mod tests {
     #[test]
     fn what_does_not_fit_is_named_with_its_entry() {
         for (tag, value, expected) in [
-            (tag::COMPRESSION, 7, "a.dng: Compression (259): 7; 1 was expected"),
-            (tag::BITS, 12, "a.dng: BitsPerSample (258): 12; 16 was expected"),
-            (tag::PHOTOMETRIC, 2, "no directory has 32803, a mosaic"),
-            (tag::WIDTH, 7, "StripByteCounts (279): 48 bytes; 7 x 4 pixels of 16 bits"),
-            (
-                tag::CFA_SIZE,
-                0x0006_0006,
-                "CFARepeatPatternDim (33421): [6, 6]; [2, 2] was expected",
-            ),
-            (tag::CFA_PATTERN, 0x0202_0202, "CFAPattern (33422): pattern BBBB; known are RGGB"),
-            (tag::CFA_PATTERN, 9, "CFAPattern (33422): [9, 0, 0, 0]; four of 0 (red)"),
+            (tag::COMPRESSION, 7, "a.dng: Compression (259): 7; expected 1"),
+            (tag::BITS, 12, "a.dng: BitsPerSample (258): 12; expected 16"),
+            (tag::PHOTOMETRIC, 2, "no directory has the value 32803, a mosaic"),
+            (tag::WIDTH, 7, "StripByteCounts (279): 48 bytes; expected 7 x 4 pixels of 16 bits"),
+            (tag::CFA_SIZE, 0x0006_0006, "CFARepeatPatternDim (33421): [6, 6]; expected [2, 2]"),
+            (tag::CFA_PATTERN, 0x0202_0202, "CFAPattern (33422): pattern BBBB; known: RGGB"),
+            (tag::CFA_PATTERN, 9, "CFAPattern (33422): [9, 0, 0, 0]; expected four of 0 (red)"),
             (tag::BLACK, 65001, "black level 65001, white level 65000"),
             (tag::STRIP_OFFSETS, u32::MAX, "it is cut off"),
         ] {
@@ -349,8 +346,8 @@ mod tests {
             "a.dng: StripByteCounts (279): 2000000 bytes, more than the 8086 of the file";
         assert_eq!(error(&strips), expected);
         let below = |places: Vec<u32>| error(&[(tag::SUB_DIRECTORIES, places)]);
-        assert_eq!(below(vec![8; 65]), "a.dng: SubIFDs (330): 65; at most 64 were expected");
-        assert_eq!(below(vec![8; 64]), "a.dng: SubIFDs (330): two of them are at 8");
+        assert_eq!(below(vec![8; 65]), "a.dng: SubIFDs (330): 65; expected at most 64");
+        assert_eq!(below(vec![8; 64]), "a.dng: SubIFDs (330): two of them are at byte 8");
         let pattern = [
             (tag::WIDTH, vec![1]),
             (tag::HEIGHT, vec![1]),
@@ -360,7 +357,7 @@ mod tests {
             (tag::STRIP_BYTES, vec![2]),
             (tag::CFA_SIZE, vec![2; 1000]),
         ];
-        let expected = "a.dng: CFARepeatPatternDim (33421): 1000 numbers; [2, 2] was expected";
+        let expected = "a.dng: CFARepeatPatternDim (33421): 1000 numbers; expected [2, 2]";
         assert_eq!(error(&pattern), expected);
     }
 

@@ -105,7 +105,7 @@ fn rationals(tag: u16, kind: u16, numbers: &[f32]) -> Result<Entry, String> {
         let least = if kind == tag::RATIONAL { 0.0 } else { f64::from(i32::MIN) };
         if !(least..=f64::from(i32::MAX)).contains(&millionths) {
             let name = super::tag::name(tag);
-            return Err(format!("{name}: {number} is not a fraction of millionths"));
+            return Err(format!("{name}: {number} cannot be written as a number of millionths"));
         }
         bytes.extend((millionths as i32).to_le_bytes());
         bytes.extend(MILLION.to_le_bytes());
@@ -137,7 +137,7 @@ mod tests {
         let mut negative = dng();
         negative.neutral[1] = -1.0;
         assert!(
-            write(&negative).unwrap_err().contains("AsShotNeutral (50728): -1 is not a fraction")
+            write(&negative).unwrap_err().contains("AsShotNeutral (50728): -1 cannot be written")
         );
         let mut endless = dng();
         endless.matrix[0] = f32::NAN;

@@ -174,7 +174,7 @@ fn check_squares(what: &str, trace: &Trace) -> Result<(), Error> {
     }
     let experts: Vec<String> = trace.layers.iter().map(|l| l.n_experts.to_string()).collect();
     Err(Error::Query(format!(
-        "{what} takes tables of experts by experts, of at most {CELLS} cells in all; the layers have {} \
+        "{what} needs tables of experts by experts with at most {CELLS} cells in all; the layers have {} \
          experts",
         experts.join(", ")
     )))
@@ -312,7 +312,7 @@ fn of_texts(trace: &Trace) -> Option<String> {
     let of_several = trace.about.properties.iter().filter(|property| !singles(property));
     let names: Vec<&str> = of_several.map(|property| property.name.as_str()).collect();
     let list = names.join(", ");
-    (!names.is_empty()).then(|| format!("{list}: whole texts exchange theirs in a permutation."))
+    (!names.is_empty()).then(|| format!("{list}: permuted among whole texts."))
 }
 
 /// Whether each document has a different value. Permuting documents would then change nothing, so examples
@@ -341,8 +341,8 @@ fn agreements(last: &Trace, other: Option<&Trace>) -> Result<Table, Error> {
     check_squares("agreement", last)?;
     let mut rows = Vec::new();
     for (at, (a, b)) in last.layers.iter().zip(&other.layers).enumerate() {
-        let found =
-            agreement(a, b).ok_or_else(|| refused("the two runs have other numbers of experts"))?;
+        let found = agreement(a, b)
+            .ok_or_else(|| refused("the two runs have different numbers of experts"))?;
         let matched: Vec<String> =
             found.matched.iter().enumerate().map(|(i, j)| format!("{i}={j}")).collect();
         rows.push(vec![
@@ -404,7 +404,7 @@ mod tests {
         let tables = tables_of("specialisation", &[trace], None).unwrap();
         let text = render(&tables, Format::Markdown);
         assert!(text.contains("| 0 | party | "), "{text}");
-        assert!(text.contains("party: whole texts exchange theirs"), "{text}");
+        assert!(text.contains("party: permuted among whole texts"), "{text}");
         // In the first layer the second text has two choices of expert 1 and one of expert 0.
         assert!(text.contains("| Whig | 0.33 | 0.67 | 0.00 |"), "{text}");
         assert!(text.contains("| none | 0.50 | 0.25 | 0.25 |"), "{text}");
@@ -423,7 +423,7 @@ mod tests {
         short.layers.pop();
         for what in ["saturation", "switches", "changes"] {
             let err = error(what, &[short.clone(), trace()]);
-            assert!(err.contains("has 2 layers, and 1 at step 10"), "{err}");
+            assert!(err.contains("has 2 layers, but 1 at step 10"), "{err}");
         }
     }
 
@@ -434,7 +434,7 @@ mod tests {
         let traces = [wide.clone()];
         for what in ["coactivation", "agreement"] {
             let err = tables_of(what, &traces, Some(&wide)).unwrap_err().to_string();
-            let said = "takes tables of experts by experts, of at most 1048576 cells in all; the layers \
+            let said = "needs tables of experts by experts with at most 1048576 cells in all; the layers \
                         have 60000, 60000 experts";
             assert_eq!(err, format!("{what} {said}"));
         }

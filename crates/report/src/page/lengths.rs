@@ -26,7 +26,7 @@ pub(super) fn figure(query: &Query, setting: &Setting, metric: &str) -> Option<F
             &[setting.task, setting.backbone, metric, "by-steps"],
             curves(&title, "steps", metric, &lines),
             format!(
-                "{metric} after trainings of different length, each with a schedule of its own: mean \
+                "{metric} after trainings of different lengths, each with its own schedule: mean \
                  with 95 % t interval (none with fewer than 3 seeds)."
             ),
         )

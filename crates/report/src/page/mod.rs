@@ -368,7 +368,7 @@ mod tests {
         assert!(!trace_figures(&traces).is_empty());
         let odd = Page { traces, ..Page::new("t", &runs) };
         for err in [page(&odd).unwrap_err(), plots(&odd).unwrap_err()] {
-            assert!(err.to_string().contains("at step 20 has 1 layers, and 2 at step 10"), "{err}");
+            assert!(err.to_string().contains("at step 20 has 1 layers, but 2 at step 10"), "{err}");
         }
     }
 

@@ -25,8 +25,8 @@ pub(super) fn section(page: &Page, hues: &Hues, setting: &Setting) -> Result<Str
 /// The tables of a setting that is not drawn, with the reason.
 pub(super) fn tables_alone(page: &Page, setting: &Setting, drawn: usize) -> Result<String, Error> {
     let note = format!(
-        "<p class=\"note\">Not drawn: of so many methods and tasks the plots of the first {drawn} settings \
-         are on this page. A file of results with this task alone draws it.</p>\n"
+        "<p class=\"note\">Not drawn: there are many methods and tasks, so only the plots of the first \
+         {drawn} settings are on this page. To draw it, make a page of results with this task alone.</p>\n"
     );
     Ok(tables(page, setting)? + &note)
 }

@@ -75,7 +75,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Trace, String> {
     if ![&position, &token, &label].into_iter().all(whole)
         || !(whole(&text) || text.is_empty() && about.properties.is_empty())
     {
-        return Err("its columns are not equally long".into());
+        return Err("its columns have different lengths".into());
     }
     let layers = about.experts.iter().enumerate();
     let layers =
@@ -91,7 +91,9 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Trace, String> {
 fn check(about: &About) -> Result<(), String> {
     let experts = about.experts.iter().fold(0, |sum: usize, n| sum.saturating_add(*n));
     if experts > MOST_EXPERTS {
-        return Err(format!("its layers have {experts} experts; at most {MOST_EXPERTS} are read"));
+        return Err(format!(
+            "its layers have {experts} experts; at most {MOST_EXPERTS} are allowed"
+        ));
     }
     match about.patches {
         Some([rows, columns]) if rows == 0 || columns == 0 => {
@@ -107,7 +109,9 @@ fn layer(file: &SafeTensors, at: usize, n: usize, n_experts: usize) -> Result<La
         values(file, &format!("layer.{at}.experts"), Dtype::I32, i32::from_le_bytes)?;
     let (_, weights) =
         values(file, &format!("layer.{at}.weights"), Dtype::F32, f32::from_le_bytes)?;
-    let &[units, k] = &shape[..] else { return Err(format!("layer {at} is {shape:?}")) };
+    let &[units, k] = &shape[..] else {
+        return Err(format!("layer {at} has the shape {shape:?}; expected two dimensions"));
+    };
     let is_known = |expert: &i32| match usize::try_from(*expert) {
         Ok(expert) => expert < n_experts,
         Err(_) => *expert == -1,
@@ -209,7 +213,7 @@ mod tests {
             with(|about| about["experts"] = vec![u64::MAX; 2].into()),
         ];
         for (bytes, sum) in many.iter().zip([2_147_483_650, 4_294_967_302, usize::MAX]) {
-            let said = format!("its layers have {sum} experts; at most 1048576 are read");
+            let said = format!("its layers have {sum} experts; at most 1048576 are allowed");
             assert_eq!(decode(bytes), Err(said));
         }
         assert!(decode(&with(|about| about["experts"][1] = ((1 << 20) - 3).into())).is_ok());
@@ -226,7 +230,7 @@ mod tests {
     fn what_cannot_be_read_is_not_written() {
         let mut large = trace();
         large.about.experts[0] = MOST_EXPERTS + 1;
-        assert!(large.to_bytes().unwrap_err().to_string().contains("at most 1048576 are read"));
+        assert!(large.to_bytes().unwrap_err().to_string().contains("at most 1048576 are allowed"));
     }
 
     #[test]

@@ -155,7 +155,7 @@ impl Trace {
     ///
     /// If the lengths of the fields do not match.
     pub fn to_bytes(&self) -> Result<Vec<u8>, Error> {
-        file::encode(self).map_err(|why| Error::Query(format!("not a whole trace: {why}")))
+        file::encode(self).map_err(|why| Error::Query(format!("not a complete trace: {why}")))
     }
 
     /// Parses the content of a file; `name` is its name in messages.
@@ -209,8 +209,8 @@ pub(crate) fn check_layers(traces: &[Trace]) -> Result<(), Error> {
         let [layers, expected] = [trace, known].map(|trace| trace.layers.len());
         if layers != expected {
             return Err(Error::Query(format!(
-                "the trace of run {:?} at step {} has {layers} layers, and {expected} at step {}: they \
-                 are not of one network",
+                "the trace of run {:?} at step {} has {layers} layers, but {expected} at step {}: the \
+                 traces are of different networks",
                 trace.about.run, trace.about.step, known.about.step
             )));
         }
@@ -237,7 +237,7 @@ mod tests {
         write("step-2.safetensors", &other);
         let err = Trace::read_all(folder.path()).unwrap_err().to_string();
         assert!(err.starts_with(&folder.path().display().to_string()), "{err}");
-        assert!(err.contains("run \"\" at step 20 has 1 layers, and 2 at step 10"), "{err}");
+        assert!(err.contains("run \"\" at step 20 has 1 layers, but 2 at step 10"), "{err}");
         other.about.run = "another".into();
         write("step-2.safetensors", &other);
         assert_eq!(Trace::read_all(folder.path()).unwrap().len(), 2);

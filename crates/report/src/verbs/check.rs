@@ -89,7 +89,7 @@ pub fn check_table(outcomes: &[CheckOutcome]) -> Table {
     let bound = Kind::Numbers(NumberForm::Fixed(4));
     let broken = outcomes.iter().filter(|outcome| !outcome.holds).count();
     Table {
-        title: format!("{broken} of {} expectations are broken", outcomes.len()),
+        title: format!("{broken} of {} expectations are not met", outcomes.len()),
         columns: vec![
             Column::new("where", "where", Kind::Words),
             Column::new("metric", "metric", Kind::Words),
@@ -112,7 +112,7 @@ fn row(outcome: &CheckOutcome) -> Vec<Cell> {
             Estimate { failed: *lost, ..Estimate::new(mean, range(&expect.metric)) }.into()
         }
         None if *lost > 0 => Cell::Gap(format!("{lost} failed or refused")),
-        None => Cell::Gap("no run fits".into()),
+        None => Cell::Gap("no run matches".into()),
     };
     vec![
         Cell::Words(place.collect::<Vec<_>>().join(", ")),

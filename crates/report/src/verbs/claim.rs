@@ -332,12 +332,12 @@ fn sensible(claim: &Claim) -> Result<(), Error> {
     let differs = claim.against.is_some() && claim.within.is_none();
     match claim.within {
         _ if claim.beyond.is_some() && !differs => {
-            wrong("`beyond` needs a method to be `against`, and above or below")
+            wrong("`beyond` requires `against`, and `above` or `below`")
         }
         None if bounded => Ok(()),
-        None => wrong("expected above or below with a number, or within with a share"),
-        Some(_) if bounded => wrong("`within` stands alone, without above and below"),
-        Some(_) if claim.against.is_none() => wrong("`within` needs a method to be `against`"),
+        None => wrong("expected `above` or `below` with a number, or `within` with a share"),
+        Some(_) if bounded => wrong("`within` cannot be combined with `above` or `below`"),
+        Some(_) if claim.against.is_none() => wrong("`within` requires `against`"),
         Some(share) if share > 0.0 && share.is_finite() => Ok(()),
         Some(share) => wrong(&format!("within = {share}: must be larger than 0")),
     }
@@ -372,7 +372,7 @@ impl<'a> Results<'a> {
             let seed = row.seed;
             if rows.insert(seed, row).is_some() {
                 return Err(Error::Query(format!(
-                    "claim {:?}: several runs of {method:?} have seed {seed}; say which in `where`",
+                    "claim {:?}: several runs of {method:?} have seed {seed}; select one with `where`",
                     claim.claim
                 )));
             }

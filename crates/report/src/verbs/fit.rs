@@ -135,7 +135,7 @@ impl Tried {
     fn of(row: &Row, flops: Option<f64>) -> Result<Self, Error> {
         let no = |column: &'static str| {
             Error::Query(format!(
-                "run {:?} of {:?} does not say its {column}: a fit takes the columns train_flops, lr \
+                "run {:?} of {:?} has no {column}: a fit needs the columns train_flops, lr \
                  and batch, which `run` writes",
                 row.run, row.method
             ))
@@ -295,10 +295,10 @@ fn notes(metric: &str) -> Vec<String> {
     vec![format!(
         "best = factor · FLOPs^exponent, by least squares of the logarithms, of the runs with the least \
          mean {metric} at each size; FLOPs: of the whole training, matrix products, embeddings not \
-         counted. from, to: the 95 % t interval of the exponent; with fewer than 4 sizes there is none. That of a \
-         lever, in brackets, is of the distance between the two lines at this loss. A \
-         failed run counts as a loss without end. Between rates that were tried, a parabola over log lr gives the \
-         best one."
+         counted. from, to: the 95 % t interval of the exponent; with fewer than 4 sizes there is none. \
+         The interval of a lever, in brackets, is that of the distance between the two lines at this \
+         loss. A failed run counts as an infinite loss. Between rates that were tried, a parabola over \
+         log lr gives the best one."
     )]
 }
 
@@ -318,7 +318,7 @@ fn levers(families: &[(&str, Vec<Best>)], dense: Option<&str>) -> Vec<String> {
                 lever.times,
                 lever.t.map_or(String::new(), |t| format!(" ({:.2} to {:.2})", t.low, t.high))
             ),
-            None => format!("Efficiency lever of {other}: there are too few sizes for one."),
+            None => format!("Efficiency lever of {other}: none, since there are too few sizes."),
         })
     };
     families.iter().filter(|(other, _)| other != name).filter_map(lever).collect()
@@ -431,7 +431,7 @@ mod tests {
     fn what_cannot_be_fitted_is_named() {
         let no_lr = Runs::of([Row { lr: None, ..row(0, 0.1, 0, 1.0) }]);
         let err = fit(&no_lr, &Query::default(), None).unwrap_err().to_string();
-        assert!(err.contains("does not say its lr"), "{err}");
+        assert!(err.contains("has no lr"), "{err}");
         let query = Query { metrics: vec!["accuracy".into()], ..Query::default() };
         let err = fit(&fixture::runs(), &query, None).unwrap_err().to_string();
         assert!(err.contains("accuracy is not a loss") && err.contains("known: loss"), "{err}");

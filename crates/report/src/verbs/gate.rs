@@ -71,13 +71,15 @@ fn share<'de, D: Deserializer<'de>>(from: D) -> Result<f64, D::Error> {
     let share = f64::deserialize(from)?;
     match share > 0.0 && share <= 1.0 {
         true => Ok(share),
-        false => Err(D::Error::custom(format!("{share:?} is not a share above 0 and up to 1"))),
+        false => Err(D::Error::custom(format!(
+            "{share:?} is not a share: must be above 0 and at most 1"
+        ))),
     }
 }
 
 fn count<'de, D: Deserializer<'de>>(from: D) -> Result<usize, D::Error> {
     match usize::deserialize(from)? {
-        0 => Err(D::Error::custom("0 is not a number of rates from 1 on")),
+        0 => Err(D::Error::custom("0 rates: must be at least 1")),
         count => Ok(count),
     }
 }

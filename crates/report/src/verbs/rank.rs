@@ -94,7 +94,7 @@ pub(crate) fn rank_in(
         let (n, why) = (methods.len(), query.unjudged(settings));
         let why = why.map_or(String::new(), |why| format!(": {why}"));
         return Err(Error::Query(format!(
-            "a ranking takes at least 2 methods with results in every task; there are {n}{why}"
+            "a ranking needs at least 2 methods with results in every task; there are {n}{why}"
         )));
     }
     let shared: Vec<Vec<Vec<f64>>> = judged.iter().map(|j| j.shared(&methods)).collect();

@@ -30,7 +30,7 @@ pub(super) fn within(plan: &Plan, slots: usize) -> Result<(), String> {
         for expert in 0..*n_experts {
             let load = group.iter().filter(|chosen| **chosen == expert).count();
             if load > slots {
-                return Err(format!("expert {expert} has {load} units and {slots} slots"));
+                return Err(format!("expert {expert} has {load} units, but only {slots} slots"));
             }
         }
     }

@@ -18,16 +18,16 @@ pub(super) fn agrees(subject: &Subject) -> Result<(), String> {
                 if gap > 1e-5 && leak.is_none() {
                     let mode = if training { "training" } else { "evaluation" };
                     leak = Some(format!(
-                        "changing units from {cut} on, in {mode}, changes outputs before them by {gap}"
+                        "in {mode}, changing the units from {cut} on changes earlier outputs by {gap}"
                     ));
                 }
             }
         }
     }
     match (subject.causal()?, leak) {
-        (true, Some(leak)) => Err(format!("{leak}, but the router says CAUSAL = true")),
+        (true, Some(leak)) => Err(format!("{leak}, but the router declares CAUSAL = true")),
         (false, None) => {
-            Err("the router says CAUSAL = false, but no output depends on a later unit".into())
+            Err("the router declares CAUSAL = false, but no output depends on a later unit".into())
         }
         _ => Ok(()),
     }

@@ -38,7 +38,7 @@ pub(super) fn of_steps(a: &Step, b: &Step) -> Result<(f32, String), String> {
         let gap = match (gradient, b.gradients.get(path).unwrap_or(&None)) {
             (Some(a), Some(b)) => relative(a, b),
             (None, None) => 0.0,
-            _ => return Err(format!("{path} has a gradient on one device alone")),
+            _ => return Err(format!("{path} has a gradient on only one of the devices")),
         };
         if gap > worst.0 {
             worst = (gap, path.clone());

@@ -38,8 +38,8 @@ pub(super) fn permute_the_plan(subject: &Subject) -> Result<(), String> {
     let gap = distance(&values(straight), &values(turned));
     if gap > 1e-5 {
         return Err(format!(
-            "weights differ by {gap} after a permutation of the experts; a router to which they are \
-             not alike says EXPERT_PERMUTATION_EQUIVARIANT = false"
+            "weights differ by {gap} after a permutation of the experts; a router that treats experts \
+             differently must declare EXPERT_PERMUTATION_EQUIVARIANT = false"
         ));
     }
     Ok(())

@@ -44,7 +44,7 @@ pub(super) fn keep_sums(subject: &Subject) -> Result<(), String> {
             let mode = if training { "training" } else { "evaluation" };
             check(&plan, &gradients, &promised).map_err(|why| {
                 let (place, spread) = place;
-                format!("at scores around {place}, spread by {spread}, in {mode}, {why}")
+                format!("with scores scaled by {spread} and shifted by {place}, in {mode}: {why}")
             })?;
         }
     }
@@ -60,7 +60,9 @@ fn check(plan: &Plan, gradients: &Gradients, promised: &BTreeMap<&str, f32>) -> 
         if let Some(promised) = promised.get(what)
             && let Some(sum) = sums.iter().find(|sum| (*sum - promised).abs() > NEAR)
         {
-            return Err(format!("weights of {what} sum to {sum}, and elsewhere to {promised}"));
+            return Err(format!(
+                "weights of {what} sum to {sum}, but at ordinary scores to {promised}"
+            ));
         }
     }
     match gradients.iter().find(|(_, gradient)| gradient.iter().flatten().any(|g| !g.is_finite())) {

@@ -27,7 +27,7 @@ fn reach(subject: &Subject) -> Result<(), String> {
     let (pass, x) = subject.input(Setup::PLAIN, true);
     for (path, gradient) in step_on(subject, &layer, pass, x, Objective::Task).gradients {
         let wrong = match gradient {
-            None => "there is none: the output does not depend on it",
+            None => "the output does not depend on it",
             Some(gradient) if gradient.iter().any(|g| !g.is_finite()) => "it is not finite",
             Some(gradient) if gradient.iter().all(|g| g.abs() <= ROUNDING) => {
                 "it is zero everywhere"

@@ -11,7 +11,10 @@ pub(super) fn are_words(subject: &Subject) -> Result<(), String> {
     let word =
         |part: &str| part.len() >= 3 && part.chars().all(|c| c.is_ascii_lowercase() || c == '_');
     match known.iter().find(|known| !known.path.split('.').all(word)) {
-        Some(known) => Err(format!("{:?} is not a name: it is words in lower case", known.path)),
+        Some(known) => Err(format!(
+            "{:?} is not a valid name: expected lower-case words of at least 3 letters",
+            known.path
+        )),
         None => Ok(()),
     }
 }

@@ -39,7 +39,10 @@ pub(super) fn treats_units_alike(subject: &Subject) -> Result<(), String> {
     let columns = 2 * EXPERTS;
     let shared = |step: &Vec<f32>| step.chunks(columns).all(|unit| *unit == step[..columns]);
     if steps.iter().all(shared) {
-        return Err("in training all units share one draw of the noise; each draws its own".into());
+        return Err(
+            "in training all units share one draw of the noise; it must be drawn for each unit"
+                .into(),
+        );
     }
     for expert in 0..EXPERTS {
         // The share of the expert in the unit at a position, in all groups and steps.
@@ -50,8 +53,8 @@ pub(super) fn treats_units_alike(subject: &Subject) -> Result<(), String> {
         let gap = standard_errors(&at(0), &at(units - 1));
         if gap > APART {
             return Err(format!(
-                "in training the first and the last of units that are the same differ in their mean \
-                 share of expert {expert} by {gap:.1} standard errors; noise does not know places"
+                "in training the first and the last of identical units differ in their mean share of \
+                 expert {expert} by {gap:.1} standard errors; noise must not depend on positions"
             ));
         }
     }

@@ -22,7 +22,7 @@ pub(super) fn takes_no_part(subject: &Subject) -> Result<(), String> {
         for padding in [1, 20] {
             if padded_by(subject, setup, padding)? != without {
                 return Err(format!(
-                    "{padding} tokens of padding change the real tokens, at {level:?}"
+                    "{padding} tokens of padding change the results of real tokens, at level {level:?}"
                 ));
             }
         }
@@ -81,7 +81,10 @@ fn different_lengths(subject: &Subject, setup: Setup) -> Result<(), String> {
         let [_, t, d] = y.dims();
         let y = values(y);
         if y.iter().any(|y| !y.is_finite()) || y[length * d..t * d].iter().any(|y| *y != 0.0) {
-            return Err(format!("padding has an output, at {:?}", setup.level));
+            return Err(format!(
+                "the output is not finite, or not 0 for padding, at level {:?}",
+                setup.level
+            ));
         }
     }
     let flops = |report: &LayerReport| report.flops;
@@ -96,6 +99,9 @@ fn different_lengths(subject: &Subject, setup: Setup) -> Result<(), String> {
         [first, second] if [first, second].iter().all(|r| r.units == units && flops(r) > 0.0) => {
             Ok(())
         }
-        reports => Err(format!("{units} units are real, at {:?}: {reports:?}", setup.level)),
+        reports => Err(format!(
+            "at level {:?}: expected two reports of {units} units, found {reports:?}",
+            setup.level
+        )),
     }
 }

@@ -21,8 +21,8 @@ pub(super) fn permutes_the_plan(subject: &Subject) -> Result<(), String> {
         let gap = distance(&values(straight), &values(moved));
         if gap > 1e-5 {
             return Err(format!(
-                "weights differ by {gap} after a permutation; a router that looks at positions \
-                 says UNIT_PERMUTATION_EQUIVARIANT = false"
+                "weights differ by {gap} after a permutation of the units; a router that depends on \
+                 positions must declare UNIT_PERMUTATION_EQUIVARIANT = false"
             ));
         }
     }

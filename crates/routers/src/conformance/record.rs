@@ -16,15 +16,15 @@ pub(super) fn deterministic(subject: &Subject) -> Result<(), String> {
         let first = evaluate(subject, &layer.valid(), setup);
         if evaluate(subject, &layer.valid(), setup) != first {
             return Err(format!(
-                "at level {level:?} the second evaluation differs; noise belongs into training, \
-                 and everything random comes from pass.rng()"
+                "at level {level:?} the second evaluation differs; noise must be limited to training, \
+                 and all random numbers must come from pass.rng()"
             ));
         }
         if distance(&evaluate(subject, &layer, setup), &first) > 1e-6 {
             return Err(format!("at level {level:?} valid() changes the output"));
         }
         if bytes(&layer)? != before {
-            return Err("evaluation moves the layer's state".into());
+            return Err("evaluation changes the layer's state".into());
         }
         let train = || {
             let (mut pass, x) = subject.input(setup, true);
@@ -32,8 +32,8 @@ pub(super) fn deterministic(subject: &Subject) -> Result<(), String> {
         };
         if train()? != train()? {
             return Err(format!(
-                "at level {level:?} two training passes of one seed differ; everything random \
-                 comes from pass.rng() or from Init"
+                "at level {level:?} two training passes with the same seed differ; all random numbers \
+                 must come from pass.rng() or from Init"
             ));
         }
     }
@@ -51,8 +51,8 @@ pub(super) fn round_trip(subject: &Subject) -> Result<(), String> {
     let loaded = fresh.try_load_record(saved).map_err(show)?;
     let evaluate = |layer: &MoeLayer| evaluate(subject, &layer.valid(), Setup::PLAIN);
     if evaluate(&loaded) != evaluate(&layer) {
-        return Err("a saved layer, loaded into one of another seed, gives something else; \
-                    everything that differs by seed or moves in training is a Param or a state"
+        return Err("a saved layer that is loaded into one of another seed gives another output; everything \
+                    that depends on the seed or changes in training must be a Param or a state"
             .into());
     }
     Ok(())

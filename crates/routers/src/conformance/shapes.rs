@@ -28,12 +28,16 @@ fn one(subject: &Subject, setup: Setup, training: bool) -> Result<(), String> {
     well_formed(&plan, [g, u])?;
     let (mixes, promised) = (matches!(plan, Plan::Soft { .. }), subject.promises()?.mixes_units);
     if mixes != promised {
-        return Err(format!("the plan mixes units: {mixes}, MIXES_UNITS is {promised}"));
+        return Err(format!("the plan mixes units: {mixes}, but MIXES_UNITS = {promised}"));
     }
     let (mut pass, _) = subject.input(setup, training);
     let y = layer.forward(&mut pass, x.clone());
     if y.dims() != x.dims() {
-        return Err(format!("{:?} went in and {:?} came out", x.dims(), y.dims()));
+        return Err(format!(
+            "the input has the shape {:?}, but the output {:?}",
+            x.dims(),
+            y.dims()
+        ));
     }
     finite("output", &values(y))?;
     for (name, value) in pass.scalars() {
@@ -91,7 +95,7 @@ fn within(what: &str, indices: &Tensor<3, Int>, end: usize) -> Result<(), String
 
 fn finite(what: &str, values: &[f32]) -> Result<(), String> {
     match values.iter().find(|value| !value.is_finite()) {
-        Some(value) => Err(format!("{what}: {value} is among the values")),
+        Some(value) => Err(format!("{what}: expected finite numbers, found {value}")),
         None => Ok(()),
     }
 }

@@ -29,7 +29,7 @@ fn one(subject: &Subject, what: &str, router: Choice, setup: Setup) -> Result<()
     let gradients = step.gradients.values().flatten().flatten();
     let mut all = evaluated.iter().chain(&step.output).chain(gradients);
     match all.find(|value| !value.is_finite()) {
-        Some(value) => Err(format!("with {what}, {value} is among outputs and gradients")),
+        Some(value) => Err(format!("with {what}, outputs or gradients contain {value}")),
         None => Ok(()),
     }
 }
@@ -45,7 +45,11 @@ fn no_unit(subject: &Subject) -> Result<(), String> {
                 .layer(setup)?
                 .forward(&mut subject.with_facts(Pass::eval(), shape), x.clone());
             if y.dims() != x.dims() {
-                return Err(format!("{:?} went in and {:?} came out", x.dims(), y.dims()));
+                return Err(format!(
+                    "the input has the shape {:?}, but the output {:?}",
+                    x.dims(),
+                    y.dims()
+                ));
             }
         }
     }

@@ -29,8 +29,8 @@ pub(super) fn are_those_of_the_plan(subject: &Subject) -> Result<(), String> {
         let best = steps.min_by(|a, b| gap(a).total_cmp(&gap(b)));
         if let Some(difference) = best.filter(|best| gap(best) > NEAR) {
             return Err(format!(
-                "along a direction the gradient says {slope:.4}, and a small step {difference:.4}: \
-                 what is computed is not what is differentiated"
+                "along a random direction the slope is {slope:.4} by the gradient, but {difference:.4} by \
+                 finite differences: the gradient is not that of the computed plan and losses"
             ));
         }
     }

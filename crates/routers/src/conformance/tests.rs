@@ -34,7 +34,7 @@ fn what_depends_on_hyperparameters_conforms_too() {
 #[test]
 fn published_code_conforms_but_for_what_is_known() {
     for (kind, exempt) in [
-        ("x-moe", "gradients are those of the plan"),
+        ("x-moe", "gradients match the plan"),
         ("moe-plus-plus", "permuting the experts permutes the plan"),
     ] {
         let choice = Choice::of(kind).with("faithful", "reference");
@@ -113,7 +113,7 @@ fn without_a_fault_the_router_passes() {
 fn every_fault_is_found() {
     for (fault, words) in [
         (Fault::Index, "is chosen; must be below 9"),
-        (Fault::NotANumber, "among the values"),
+        (Fault::NotANumber, "expected finite numbers"),
         (Fault::Shape, "weights are [3, 10, 1], not [3, 10, 2]"),
         (Fault::Counter, "the second evaluation differs"),
         (Fault::Autodiff, "valid() changes the output"),
@@ -125,19 +125,19 @@ fn every_fault_is_found() {
             Fault::Constant,
             "with k = 1, the gradient of the task's loss does not reach router.weight",
         ),
-        (Fault::Epsilon, "weights of a unit with all its choices sum to 0, and elsewhere to 1"),
+        (Fault::Epsilon, "sum to 0, but at ordinary scores to 1"),
         (Fault::Position, "UNIT_PERMUTATION_EQUIVARIANT = false"),
-        (Fault::Future, "in evaluation, changes outputs before them"),
-        (Fault::FutureInTraining, "in training, changes outputs before them"),
+        (Fault::Future, "in evaluation, changing the units"),
+        (Fault::FutureInTraining, "in training, changing the units"),
         (Fault::Length, "inputs that are zeros"),
         (Fault::Free, "flops_per_unit is 0"),
-        (Fault::Name, "\"x\" is not a name"),
-        (Fault::Slope, "what is computed is not what is differentiated"),
-        (Fault::OneExpert, "with one expert and one choice, NaN"),
-        (Fault::Full, "with as many choices as experts, NaN"),
+        (Fault::Name, "\"x\" is not a valid name"),
+        (Fault::Slope, "the gradient is not that of the computed plan and losses"),
+        (Fault::OneExpert, "with one expert and one choice, outputs or gradients contain NaN"),
+        (Fault::Full, "with as many choices as experts, outputs or gradients contain NaN"),
         (Fault::Favourite, "after a permutation of the experts"),
         (Fault::OneDraw, "all units share one draw"),
-        (Fault::NoisyEnd, "noise does not know places"),
+        (Fault::NoisyEnd, "noise must not depend on positions"),
     ] {
         let message = found(fault);
         assert!(message.contains(words), "{fault:?}: {message}");
@@ -196,7 +196,7 @@ fn too_many_units_for_the_slots_are_found() {
     let weights = Tensor::ones([2, 3, 1], &Device::flex());
     let plan = moe::Plan::TokenChoice { experts, weights, n_experts: 2 };
     assert_eq!(capacity::within(&plan, 3), Ok(()));
-    assert!(capacity::within(&plan, 2).unwrap_err().contains("expert 1 has 3 units and 2 slots"));
+    assert!(capacity::within(&plan, 2).unwrap_err().contains("3 units, but only 2 slots"));
 }
 
 #[test]

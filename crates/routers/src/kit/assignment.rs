@@ -12,7 +12,7 @@
 /// If the total capacity is less than the number of units.
 pub(crate) fn balanced(scores: &[f32], n_experts: usize, capacity: usize) -> Vec<usize> {
     let n_units = scores.len() / n_experts;
-    assert!(n_units <= n_experts * capacity, "{n_units} units do not fit");
+    assert!(n_units <= n_experts * capacity, "{n_units} units exceed the total capacity");
     let mut experts: Vec<usize> = Vec::with_capacity(n_units);
     for unit in 0..n_units {
         insert(scores, n_experts, capacity, unit, &mut experts);

@@ -7,7 +7,7 @@ use crate::kit::Balance;
 /// Checks that `k` is between 1 and the number of experts.
 pub fn k(k: usize, dims: Dims) -> Result<(), String> {
     match k {
-        0 => Err("k = 0: a unit visits at least 1 expert".into()),
+        0 => Err("k = 0: must be at least 1".into()),
         _ if k > dims.n_experts => {
             Err(format!("k = {k} is larger than experts = {}", dims.n_experts))
         }
@@ -60,7 +60,8 @@ pub fn balance_of_a_varying_number(balance: Balance) -> Result<(), String> {
     match balance {
         Balance::Units | Balance::Step => Ok(()),
         other => Err(format!(
-            "balance_of = {}: the number of a unit's experts varies; possible: \"units\", \"step\"",
+            "balance_of = {}: not supported, since units have different numbers of experts; \
+             possible: \"units\", \"step\"",
             serde_json::to_value(other).unwrap_or_default()
         )),
     }

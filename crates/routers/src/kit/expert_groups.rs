@@ -15,7 +15,7 @@ pub(crate) fn check(k: usize, [groups, kept]: [usize; 2], n_experts: usize) -> R
     }
     match kept * n_experts / groups {
         reach if k > reach => {
-            Err(format!("k = {k} is larger than the {reach} experts of the groups kept"))
+            Err(format!("k = {k} is larger than the {reach} experts of the kept groups"))
         }
         _ => Ok(()),
     }

@@ -41,7 +41,7 @@ impl TryFrom<Named> for TraceFile {
             read_regular(Path::new(&file), MOST_BYTES).map_err(|why| format!("{file}: {why}"))?;
         let sha256 = digest(&bytes);
         if known.is_some_and(|known| known != sha256) {
-            return Err(format!("{file}: it has changed since the run was made"));
+            return Err(format!("{file}: the file has changed since the run was created"));
         }
         let recorded = Recorded::parse(&bytes).map_err(|err| format!("{file}: {err}"))?;
         Ok(Self { file, sha256, recorded: Arc::new(recorded) })
@@ -123,19 +123,19 @@ impl Recorded {
     }
 
     fn parse(bytes: &[u8]) -> Result<Self, String> {
-        let wrong = |err: String| format!("it is no trace: {err}");
+        let wrong = |err: String| format!("not a trace: {err}");
         let (_, header) =
             SafeTensors::read_metadata(bytes).map_err(|err| wrong(err.to_string()))?;
         let file = SafeTensors::deserialize(bytes).map_err(|err| wrong(err.to_string()))?;
         let about = header.metadata().as_ref().and_then(|entries| entries.get("trace"));
-        let about = about.ok_or_else(|| wrong("its header has no entry \"trace\"".into()))?;
+        let about = about.ok_or_else(|| wrong("the header has no entry \"trace\"".into()))?;
         let About { split, experts } =
-            serde_json::from_str(about).map_err(|err| wrong(format!("its header: {err}")))?;
+            serde_json::from_str(about).map_err(|err| wrong(format!("invalid header: {err}")))?;
         let mut units: HashMap<usize, Vec<usize>> = HashMap::new();
         let (_, examples) = numbers(&file, "example", Dtype::I32, i32::from_le_bytes)?;
         for (unit, example) in examples.iter().enumerate() {
-            let example =
-                usize::try_from(*example).map_err(|_| wrong("a negative example".into()))?;
+            let example = usize::try_from(*example)
+                .map_err(|_| wrong("an example number is negative".into()))?;
             units.entry(example).or_default().push(unit);
         }
         let layer = |(at, n_experts)| layer(&file, at, n_experts, examples.len()).map_err(wrong);
@@ -239,7 +239,9 @@ pub(crate) mod tests {
         let known = serde_json::to_value(&read_file).unwrap();
         assert_eq!(read(known.clone()).unwrap(), read_file);
         fs::write(&path, file("valid", 3, &[(7, [2, 1])])).unwrap();
-        assert!(read(known).unwrap_err().ends_with("it has changed since the run was made"));
+        assert!(
+            read(known).unwrap_err().ends_with("the file has changed since the run was created")
+        );
     }
 
     #[test]
@@ -248,7 +250,7 @@ pub(crate) mod tests {
         let (folder, path) = written(b"no trace");
         let folder = folder.path().display().to_string();
         assert!(read(folder.into()).unwrap_err().ends_with("not a regular file"));
-        assert!(read(path.clone().into()).unwrap_err().contains("it is no trace"));
+        assert!(read(path.clone().into()).unwrap_err().contains("not a trace"));
         fs::write(&path, file("valid", 2, &[(0, [2, 0])])).unwrap();
         let err = read(path.into()).unwrap_err();
         assert!(err.contains("layer 0 does not fit 1 units and 2 experts"), "{err}");

@@ -77,7 +77,7 @@ fn body(key: &str, entry: &Node<'_>, judge: &mut Judge) -> Result<Body> {
     let text = |field: &str| match entry.get(field) {
         Some(Value::String(text)) => Ok(text.clone()),
         Some(Value::Number(number)) => Ok(number.to_string()),
-        _ => Err(entry.fault(field, "a number or a text was expected")),
+        _ => Err(entry.fault(field, "expected a number or a string")),
     };
     let body = Body {
         index: entry.int("bbox_idx")?,
@@ -85,9 +85,7 @@ fn body(key: &str, entry: &Node<'_>, judge: &mut Judge) -> Result<Body> {
         person: text("person_uid")?,
     };
     if body.index.to_string() != key {
-        judge.odd(
-            entry.fault("bbox_idx", format!("{}; its key, {key}, was expected", body.index)),
-        )?;
+        judge.odd(entry.fault("bbox_idx", format!("{}; expected its key, {key}", body.index)))?;
     }
     Ok(body)
 }
@@ -114,7 +112,7 @@ impl Thumbnail {
     pub fn parse(name: &str) -> Result<Self> {
         let expected = || {
             let forms = "INDEX-ACTION-PERSON-FRAME-CLASS-ID-UAI-HxW.png or INDEX-ACTION-HxW.png";
-            Error::file(name, format!("{forms} was expected"))
+            Error::file(name, format!("expected {forms}"))
         };
         let fields: Vec<&str> =
             name.strip_suffix(".png").ok_or_else(expected)?.split('-').collect();
@@ -156,10 +154,11 @@ mod tests {
         };
         assert_eq!(
             read("\"bbox_idx\": 0", "\"bbox_idx\": 9"),
-            "f: query.0.bbox_idx: 9; its key, 0, was expected"
+            "f: query.0.bbox_idx: 9; expected its key, 0"
         );
         assert!(
-            read("\"person_uid\": 7", "\"person\": 7").contains("query.0.person_uid: a number")
+            read("\"person_uid\": 7", "\"person\": 7")
+                .contains("query.0.person_uid: expected a number")
         );
         assert!(read("\"gallery\"", "\"galery\"").contains("gallery: it is missing"));
     }

@@ -20,7 +20,7 @@ pub fn read(bytes: &[u8], file: &str, judge: &mut Judge) -> Result<Camera> {
     for key in ["x_focal_length", "y_focal_length"] {
         let focal = root.number(key)?;
         if focal <= 0.0 {
-            judge.odd(root.fault(key, format!("{focal}; more than 0 pixels were expected")))?;
+            judge.odd(root.fault(key, format!("{focal}; expected more than 0 pixels")))?;
         }
     }
     let camera = parameters(&root)?;
@@ -28,7 +28,7 @@ pub fn read(bytes: &[u8], file: &str, judge: &mut Judge) -> Result<Camera> {
         || !(0.0..IMAGE[1]).contains(&camera.principal[1])
     {
         let ([x, y], [width, height]) = (camera.principal, IMAGE);
-        let problem = format!("{x}, {y}; a point of an image of {width} by {height} was expected");
+        let problem = format!("{x}, {y}; expected a point of an image of {width} by {height}");
         judge.odd(root.fault("principal_point", problem))?;
     }
     if camera.position[2] > 0.0 {
@@ -88,21 +88,22 @@ mod tests {
             let text = String::from_utf8(write(&example())).unwrap().replacen(from, to, 1);
             read(text.as_bytes(), "c.json", &mut Judge::strict()).unwrap_err().to_string()
         };
-        let expected = "c.json: x_focal_length: it is missing; a number was expected";
+        let expected = "c.json: x_focal_length: it is missing; expected a number";
         assert_eq!(read("x_focal", "z_focal"), expected);
         assert!(
-            read("\"y_focal_length\": 1200.0", "\"y_focal_length\": 0").contains("0; more than 0")
+            read("\"y_focal_length\": 1200.0", "\"y_focal_length\": 0")
+                .contains("0; expected more than 0")
         );
         let principal = "\"principal_point\": [\n    480.0";
         let error = read(principal, "\"principal_point\": [\n    960.0");
         assert!(
-            error.contains("principal_point: 960, 270; a point of an image of 960 by 540"),
+            error.contains("principal_point: 960, 270; expected a point of an image of 960 by 540"),
             "{error}"
         );
         assert!(read("-15.0", "15.0").contains("position_meters: z is 15, below the pitch"));
         let error = read("\"principal_point\": [", "\"principal_point\": [1.0,");
         assert!(
-            error.contains("principal_point: [1.0,480.0,270.0]; a list of 2 numbers"),
+            error.contains("principal_point: [1.0,480.0,270.0]; expected a list of 2 numbers"),
             "{error}"
         );
     }

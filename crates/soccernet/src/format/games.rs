@@ -21,7 +21,7 @@ pub fn read(bytes: &[u8], file: &str) -> Result<Vec<String>> {
         for (season, list) in seasons.fields()? {
             let names: Option<Vec<&str>> =
                 list.value.as_array().and_then(|all| all.iter().map(Value::as_str).collect());
-            for name in names.ok_or_else(|| list.error("a list of names was expected"))? {
+            for name in names.ok_or_else(|| list.error("expected a list of names"))? {
                 let game = format!("{league}/{season}/{name}");
                 if !seen.insert(game.clone()) {
                     return Err(list.error(format!("{name} is listed twice")));
@@ -42,7 +42,7 @@ pub fn write(games: &[String]) -> Result<Vec<u8>> {
     let mut leagues = Map::new();
     for game in games {
         let [league, season, name] = game.split('/').collect::<Vec<_>>()[..] else {
-            return Err(Error::entry("games", game, "league/season/game was expected"));
+            return Err(Error::entry("games", game, "expected league/season/game"));
         };
         let seasons = leagues.entry(league).or_insert_with(|| Map::new().into());
         if seasons.get(season).is_none() {
@@ -67,7 +67,7 @@ pub fn disjoint(train: (&str, &[String]), test: (&str, &[String])) -> Result<()>
     match both.first() {
         None => Ok(()),
         Some(first) => {
-            let problem = format!("{} games of {} are among them", both.len(), test.0);
+            let problem = format!("{} games are also in {}", both.len(), test.0);
             Err(Error::entry(train.0, *first, problem))
         }
     }
@@ -90,8 +90,8 @@ mod tests {
     #[test]
     fn other_forms_are_refused() {
         let error = |text: &[u8]| read(text, "f").unwrap_err().to_string();
-        assert_eq!(error(br#"{"a": {"b": [1]}}"#), "f: a.b: a list of names was expected");
-        assert!(error(br#"{"a": ["b"]}"#).contains("an object was expected"));
+        assert_eq!(error(br#"{"a": {"b": [1]}}"#), "f: a.b: expected a list of names");
+        assert!(error(br#"{"a": ["b"]}"#).contains("expected an object"));
         assert!(error(br#"{"a": {"b": ["c", "c"]}}"#).contains("c is listed twice"));
         assert!(write(&["a/b".into()]).is_err());
     }
@@ -102,7 +102,7 @@ mod tests {
         let train = [a, b.clone()];
         assert_eq!(disjoint(("train", &train), ("test", std::slice::from_ref(&c))), Ok(()));
         let error = disjoint(("camera train", &train), ("spotting test", &[c, b])).unwrap_err();
-        let expected = "camera train: l/s/b: 1 games of spotting test are among them";
+        let expected = "camera train: l/s/b: 1 games are also in spotting test";
         assert_eq!(error.to_string(), expected);
     }
 }

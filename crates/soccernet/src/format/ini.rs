@@ -31,7 +31,7 @@ impl Ini {
                 continue;
             }
             let expected = || {
-                let problem = format!("{line:?}; [section] or name = value was expected");
+                let problem = format!("{line:?}; expected [section] or name = value");
                 Error::entry(file, format!("line {}", number + 1), problem)
             };
             let (name, value) = line.split_once(['=', ':']).ok_or_else(expected)?;
@@ -87,9 +87,9 @@ impl Sequence {
         let length = || -> Result<usize> {
             let length = ini.get("Sequence", "seqLength")?;
             let problem = match length {
-                0 => "0; at least one frame was expected".into(),
+                0 => "0; expected at least one frame".into(),
                 1..=LONGEST => return Ok(length),
-                _ => format!("{length}; up to {LONGEST} frames were expected"),
+                _ => format!("{length}; expected at most {LONGEST} frames"),
             };
             Err(Error::entry(file, "[Sequence] seqLength", problem))
         };
@@ -173,10 +173,10 @@ mod tests {
         assert_eq!(error, "s: [Sequence] seqLength: \"many\" is not a valid value");
         let text = text.replace("many", "0");
         let error = Sequence::read(text.as_bytes(), "s").unwrap_err().to_string();
-        assert_eq!(error, "s: [Sequence] seqLength: 0; at least one frame was expected");
+        assert_eq!(error, "s: [Sequence] seqLength: 0; expected at least one frame");
         let text = text.replace("=0\n", "=1000001\n");
         let error = Sequence::read(text.as_bytes(), "s").unwrap_err().to_string();
-        assert_eq!(error, "s: [Sequence] seqLength: 1000001; up to 1000000 frames were expected");
+        assert_eq!(error, "s: [Sequence] seqLength: 1000001; expected at most 1000000 frames");
     }
 
     #[test]

@@ -77,7 +77,7 @@ fn label(entry: &Node<'_>, judge: &mut Judge) -> Result<Label> {
     check_position(entry, time, position, judge)?;
     let visibility = entry.text_or("visibility", "visible");
     if !["visible", "not shown"].contains(&visibility) {
-        let problem = format!("{visibility:?}; \"visible\" or \"not shown\" was expected");
+        let problem = format!("{visibility:?}; expected \"visible\" or \"not shown\"");
         judge.odd(entry.fault("visibility", problem))?;
     }
     Ok(Label {
@@ -118,15 +118,17 @@ mod tests {
         assert_eq!(read("1 - 00", "3 - 00"), "f: annotations[0].gameTime: half 3; must be 1 or 2");
         assert_eq!(
             read("\"29049\"", "-5"),
-            "f: annotations[0].position: -5; 0 to 7200000 milliseconds were expected"
+            "f: annotations[0].position: -5; expected 0 to 7200000 milliseconds"
         );
         assert_eq!(
             read("1 - 00:29", "1 - 02:29"),
             "f: annotations[0].position: 29049 milliseconds, but gameTime is second 149"
         );
-        assert!(read("\"29049\"", "7200000").contains("position: 7200000; 0 to 7200000 milli"));
+        assert!(
+            read("\"29049\"", "7200000").contains("position: 7200000; expected 0 to 7200000 milli")
+        );
         assert!(read("00:39", "0:8").contains("annotations[1].gameTime: \"2 - 0:8\""));
-        assert!(read("29049", "29.5").contains("a whole number was expected"));
+        assert!(read("29049", "29.5").contains("expected a whole number"));
         assert!(read("not shown", "hidden").contains("\"visible\" or \"not shown\""));
     }
 

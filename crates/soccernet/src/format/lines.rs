@@ -28,7 +28,7 @@ impl Lines {
         let mut lines = Vec::new();
         for (name, entry) in root.fields()? {
             if !class::is_known(name) {
-                let problem = "unknown class; an example of the spelling: Side line top";
+                let problem = "unknown class; example of a class: Side line top";
                 judge.odd(entry.error(problem))?;
             }
             let points = root.items(name)?;
@@ -67,7 +67,7 @@ fn point(entry: &Node<'_>, judge: &mut Judge) -> Result<Point> {
     let point = [entry.number("x")?, entry.number("y")?];
     for (key, value) in ["x", "y"].into_iter().zip(point) {
         if !(-1.0..=2.0).contains(&value) {
-            let problem = format!("{value}; 0 to 1, a share of the image, was expected");
+            let problem = format!("{value}; expected 0 to 1, a fraction of the image");
             judge.odd(entry.fault(key, problem))?;
         }
     }
@@ -98,11 +98,12 @@ mod tests {
             read("post left ", "post left").starts_with("f: Goal left post left: unknown class")
         );
         assert!(
-            read(r#""x": 0.125"#, r#""x": "a""#).contains("Side line top[0].x: \"a\"; a number")
+            read(r#""x": 0.125"#, r#""x": "a""#)
+                .contains("Side line top[0].x: \"a\"; expected a number")
         );
         assert!(read(r#"{"x": 0.5, "y": 0.5}"#, "").contains("no points"));
-        let expected = "Side line top[0].x: 120; 0 to 1, a share of the image, was expected";
+        let expected = "Side line top[0].x: 120; expected 0 to 1, a fraction of the image";
         assert!(read("0.125", "120").contains(expected));
-        assert!(read(r#"[{"x": 0.5, "y": 0.5}]"#, "3").contains("3; a list was expected"));
+        assert!(read(r#"[{"x": 0.5, "y": 0.5}]"#, "3").contains("3; expected a list"));
     }
 }

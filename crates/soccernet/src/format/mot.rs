@@ -55,11 +55,11 @@ pub fn read(
         let fault = |problem: String| Error::entry(file, format!("line {}", number + 1), problem);
         let row = row(line, kind).map_err(fault)?;
         if row.frame < 1 || row.frame > length {
-            return Err(fault(format!("frame {}; 1 to {length} was expected", row.frame)));
+            return Err(fault(format!("frame {}; expected 1 to {length}", row.frame)));
         }
         if row.rect[2] <= 0.0 || row.rect[3] <= 0.0 {
             let size = format!("{} by {}", row.rect[2], row.rect[3]);
-            judge.odd(fault(format!("a box of {size}; more than 0 pixels were expected")))?;
+            judge.odd(fault(format!("a box of {size}; expected more than 0 pixels")))?;
         }
         places.push((row.frame, row.id, number + 1));
         rows.push(row);
@@ -77,7 +77,7 @@ fn few(places: &[(usize, i64, usize)], file: &str) -> Result<()> {
     let frames = places.chunk_by(|a, b| a.0 == b.0);
     let Some(frame) = frames.into_iter().find(|frame| frame.len() > BOXES) else { return Ok(()) };
     let (number, count) = (frame[0].0, frame.len());
-    let problem = format!("frame {number} has {count} boxes; at most {BOXES} were expected");
+    let problem = format!("frame {number} has {count} boxes; expected at most {BOXES}");
     Err(Error::file(file, problem))
 }
 
@@ -110,18 +110,15 @@ fn row(line: &str, kind: Kind) -> std::result::Result<TrackedBox, String> {
     }
     let fewest = if kind == Kind::Truth { 8 } else { 7 };
     if count < fewest {
-        return Err(format!("{count} values; {fewest} or more were expected"));
+        return Err(format!("{count} values; expected {fewest} or more"));
     }
     let least_id = if kind == Kind::Detections { -1.0 } else { 0.0 };
     if n[0].fract() != 0.0 || n[0] < 0.0 || n[1].fract() != 0.0 || n[1] < least_id {
-        return Err(format!(
-            "frame {} and identity {}; whole numbers from 0 were expected",
-            n[0], n[1]
-        ));
+        return Err(format!("frame {} and identity {}; expected whole numbers from 0", n[0], n[1]));
     }
     let class = if count > 7 { n[7] as i64 } else { 1 };
     if kind != Kind::Truth && class > 1 {
-        return Err(format!("class {class}; 1 or -1 was expected"));
+        return Err(format!("class {class}; expected 1 or -1"));
     }
     let rect = [n[2], n[3], n[4], n[5]];
     Ok(TrackedBox { frame: n[0] as usize, id: n[1] as i64, rect, confidence: n[6], class })
@@ -225,23 +222,23 @@ mod tests {
         };
         assert_eq!(read(&lines(1000)).unwrap().len(), 1000);
         let error = read(&lines(1001)).unwrap_err().to_string();
-        assert_eq!(error, "S.txt: frame 2 has 1001 boxes; at most 1000 were expected");
+        assert_eq!(error, "S.txt: frame 2 has 1001 boxes; expected at most 1000");
     }
 
     #[test]
     fn wrong_lines_are_named() {
         let error =
             |line: &str| read(&format!("1,1,0,0,5,5,1,-1,-1,-1\n{line}")).unwrap_err().to_string();
-        assert_eq!(error("4,1,0,0,5,5,1"), "S.txt: line 2: frame 4; 1 to 3 was expected");
+        assert_eq!(error("4,1,0,0,5,5,1"), "S.txt: line 2: frame 4; expected 1 to 3");
         let expected = "S.txt: line 2: identity 1 is in frame 1 already, in line 1";
         assert_eq!(error("1,1,9,9,5,5,1"), expected);
-        assert!(error("0,1,0,0,5,5,1").contains("frame 0; 1 to 3"));
-        assert!(error("2,1,0,0,5,5").contains("6 values; 7 or more were expected"));
+        assert!(error("0,1,0,0,5,5,1").contains("frame 0; expected 1 to 3"));
+        assert!(error("2,1,0,0,5,5").contains("6 values; expected 7 or more"));
         assert!(error("2,1,0,x,5,5,1").contains("\"x\" is not a number"));
         assert!(error("2,1,0,nan,5,5,1").contains("\"nan\" is not a number"));
         assert!(error("2,-1,0,0,5,5,1").contains("whole numbers from 0"));
         assert!(error("2,1,0,0,0,5,1").contains("a box of 0 by 5"));
-        assert!(error("2,1,0,0,5,5,1,2").contains("class 2; 1 or -1"));
+        assert!(error("2,1,0,0,5,5,1,2").contains("class 2; expected 1 or -1"));
         assert!(error("2,1").contains("2 values"));
         // With a missing value, the later values would be in the wrong columns.
         assert!(error("2,1,,0,0,5,5,1,-1,-1").contains("\"\" is not a number"));

@@ -24,11 +24,11 @@ impl Ranking {
         let value = json::parse(bytes, file, judge)?;
         let mut queries = Vec::new();
         for (query, list) in Node::root(&value, file).fields()? {
-            let items = list.value.as_array().ok_or_else(|| list.error("a list was expected"))?;
+            let items = list.value.as_array().ok_or_else(|| list.error("expected a list"))?;
             let mut ranked = Vec::new();
             for (rank, item) in items.iter().enumerate() {
                 let wrong =
-                    || list.error(format!("{item} at rank {rank}; a whole number was expected"));
+                    || list.error(format!("{item} at rank {rank}; expected a whole number"));
                 ranked.push(item.as_i64().ok_or_else(wrong)?);
             }
             queries.push((query.to_string(), ranked));
@@ -59,10 +59,7 @@ mod tests {
     fn wrong_entries_are_named() {
         let error =
             |text: &[u8]| Ranking::read(text, "f", &mut Judge::default()).unwrap_err().to_string();
-        assert_eq!(
-            error(br#"{"4": [1, "2"]}"#),
-            "f: 4: \"2\" at rank 1; a whole number was expected"
-        );
-        assert_eq!(error(br#"{"4": 1}"#), "f: 4: a list was expected");
+        assert_eq!(error(br#"{"4": [1, "2"]}"#), "f: 4: \"2\" at rank 1; expected a whole number");
+        assert_eq!(error(br#"{"4": 1}"#), "f: 4: expected a list");
     }
 }

@@ -80,11 +80,11 @@ impl Replays {
 fn replay(index: usize, entry: &Node<'_>, judge: &mut Judge) -> Result<Replay> {
     let (half, start, end) = (entry.int("half")?, entry.int("start")?, entry.int("end")?);
     if !(1..=2).contains(&half) {
-        judge.odd(entry.fault("half", format!("{half}; 1 or 2 was expected")))?;
+        judge.odd(entry.fault("half", format!("{half}; expected 1 or 2")))?;
     }
     // Four of the published replays begin and end within one second.
     if start > end {
-        judge.odd(entry.fault("end", format!("{end}; start, {start}, or more was expected")))?;
+        judge.odd(entry.fault("end", format!("{end}; expected at least {start}, the start")))?;
     }
     let detection = entry.items("detection")?;
     let detection = detection.iter().map(|c| candidate(c, judge)).collect::<Result<_>>()?;
@@ -94,10 +94,10 @@ fn replay(index: usize, entry: &Node<'_>, judge: &mut Judge) -> Result<Replay> {
 fn candidate(entry: &Node<'_>, judge: &mut Judge) -> Result<Candidate> {
     let (time, score) = (entry.number("time")?, entry.float("score")?);
     if time < 0.0 {
-        judge.odd(entry.fault("time", format!("{time}; 0 or more seconds were expected")))?;
+        judge.odd(entry.fault("time", format!("{time}; expected 0 or more seconds")))?;
     }
     if !(0.0..=1.0).contains(&score) {
-        judge.odd(entry.fault("score", format!("{score}; 0 to 1 was expected")))?;
+        judge.odd(entry.fault("score", format!("{score}; expected 0 to 1")))?;
     }
     Ok(Candidate { time, score })
 }
@@ -123,13 +123,10 @@ mod tests {
             let text = String::from_utf8_lossy(FILE).replacen(from, to, 1);
             Replays::read(text.as_bytes(), "f", &mut Judge::strict()).unwrap_err().to_string()
         };
-        assert_eq!(
-            read("\"half\": 1", "\"half\": 3"),
-            "f: Replays[0].half: 3; 1 or 2 was expected"
-        );
-        assert!(read("357", "345").contains("Replays[0].end: 345; start, 346, or more was"));
+        assert_eq!(read("\"half\": 1", "\"half\": 3"), "f: Replays[0].half: 3; expected 1 or 2");
+        assert!(read("357", "345").contains("Replays[0].end: 345; expected at least 346"));
         assert!(read("81.0", "-1").contains("Replays[0].detection[0].time: -1"));
-        assert!(read("0.0045", "NaN").contains("score: NaN; 0 to 1"));
+        assert!(read("0.0045", "NaN").contains("score: NaN; expected 0 to 1"));
         assert!(read("\"detection\"", "\"det\"").contains("detection: it is missing"));
     }
 }

@@ -68,7 +68,7 @@ impl Shots {
             let last = annotations.iter().rev().find(|last| last.time.half == shot.time.half);
             if last.is_some_and(|last| last.time > shot.time) {
                 judge.odd(
-                    entry.fault("gameTime", "it is before the shot above, of the same half"),
+                    entry.fault("gameTime", "it is before the previous shot of the same half"),
                 )?;
             }
             annotations.push(shot);
@@ -115,7 +115,7 @@ fn link(entry: &Node<'_>) -> Result<Option<Link>> {
         let number = |text: &str| text.trim().parse::<i32>().ok().map(i64::from);
         Some(60 * number(minutes)? + number(seconds)?)
     };
-    let wrong = || link.fault("time", format!("{time:?}; \"MM:SS\" was expected"));
+    let wrong = || link.fault("time", format!("{time:?}; expected \"MM:SS\""));
     Ok(Some(Link {
         half: link.int("half")?,
         label: link.text("label")?.to_string(),

@@ -70,15 +70,15 @@ fn spot(entry: &Node<'_>, judge: &mut Judge) -> Result<Spot> {
         confidence: entry.float("confidence")?,
     };
     if !(1..=2).contains(&spot.half) {
-        judge.odd(entry.fault("half", format!("{}; 1 or 2 was expected", spot.half)))?;
+        judge.odd(entry.fault("half", format!("{}; expected 1 or 2", spot.half)))?;
     }
     let longest = LabelTime::PositionMs.frames() * 500;
     if !(0..longest).contains(&spot.position) {
-        let problem = format!("{}; 0 to {longest} milliseconds were expected", spot.position);
+        let problem = format!("{}; expected 0 to {longest} milliseconds", spot.position);
         judge.odd(entry.fault("position", problem))?;
     }
     if !(0.0..=1.0).contains(&spot.confidence) {
-        let problem = format!("{}; 0 to 1 was expected", spot.confidence);
+        let problem = format!("{}; expected 0 to 1", spot.confidence);
         judge.odd(entry.fault("confidence", problem))?;
     }
     Ok(spot)
@@ -109,11 +109,11 @@ mod tests {
             let text = String::from_utf8_lossy(FILE).replace(from, to);
             Spots::read(text.as_bytes(), "f", &mut Judge::strict()).unwrap_err().to_string()
         };
-        assert_eq!(read("\"1\"", "3"), "f: predictions[0].half: 3; 1 or 2 was expected");
+        assert_eq!(read("\"1\"", "3"), "f: predictions[0].half: 3; expected 1 or 2");
         assert!(read("\"8500\"", "-500").contains("predictions[0].position: -500"));
         assert!(read("\"0.0066\"", "NaN").contains("predictions[0].confidence: NaN"));
-        assert!(read("\"0.0066\"", "1.5").contains("0 to 1 was expected"));
-        assert!(read("8500", "8500.5").contains("a whole number was expected"));
+        assert!(read("\"0.0066\"", "1.5").contains("expected 0 to 1"));
+        assert!(read("8500", "8500.5").contains("expected a whole number"));
         assert!(read("\"half\": 2,", "").contains("predictions[1].half: it is missing"));
         assert!(read("\"predictions\"", "\"results\"").contains("predictions: it is missing"));
     }

@@ -89,7 +89,8 @@ fn check_changes(shots: &Shots, labels: &str, judge: &mut Judge) -> Result<()> {
         if !change.is_empty() && !CHANGES.contains(&change) {
             let entry = format!("annotations[{i}].change_type");
             let known = CHANGES.join(", ");
-            let problem = format!("{change:?} is no change; it does not count; known: {known}");
+            let problem =
+                format!("{change:?} is not a kind of change and is ignored; known: {known}");
             judge.odd(Error::entry(labels, entry, problem))?;
         }
     }
@@ -100,16 +101,17 @@ fn check_changes(shots: &Shots, labels: &str, judge: &mut Judge) -> Result<()> {
 /// count as 1.
 fn check_scores(array: &Array, file: &str, judge: &mut Judge) -> Result<()> {
     if !matches!(array.shape[..], [_] | [_, 1]) {
-        let problem = format!("shape {:?}; (frames,) was expected", array.shape);
+        let problem = format!("shape {:?}; expected (frames,)", array.shape);
         return Err(Error::file(file, problem));
     }
     if let Some(frame) = array.data.iter().position(|score| score.is_nan()) {
-        let problem = format!("frame {frame} is not a number; the half has no boundary");
+        let problem =
+            format!("frame {frame} is not a number; the half is scored without boundaries");
         judge.odd(Error::file(file, problem))?;
     }
     if let Some(frame) = array.data.iter().position(|score| *score > 1.0) {
         let score = array.data[frame];
-        let problem = format!("frame {frame} has the confidence {score}; up to 1 was expected");
+        let problem = format!("frame {frame} has the confidence {score}; expected at most 1");
         judge.odd(Error::file(file, problem))?;
     }
     Ok(())

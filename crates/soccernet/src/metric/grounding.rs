@@ -70,8 +70,8 @@ pub fn score(
         }
     }
     if tracks.is_empty() && !judge.is_strict() {
-        let problem = "no replay of the submission is one of the truth with a link to an action of \
-                       the same half; the official evaluator fails here";
+        let problem = "no replay of the submission matches a replay of the truth that links to an \
+                       action of the same half; the official evaluator fails here";
         return Err(Error::file(prediction.name(), problem));
     }
     let average_precision = |reach: &i64| {
@@ -112,7 +112,7 @@ impl Scan {
                 Some(link) => tracks.push(track(link, seen, file, &replay.entry)?),
                 None => {
                     let problem = "the truth has no replay that ends here and shows an action of \
-                                   this half; it does not count";
+                                   this half; it is ignored";
                     judge.odd(Error::entry(file, &replay.entry, problem))?;
                 }
             }
@@ -135,7 +135,7 @@ impl Scan {
             if let Some(link) = link {
                 let fails = || {
                     let problem =
-                        "the first shot of all shows an action; the official evaluator fails";
+                        "the very first shot links to an action; the official evaluator fails";
                     Error::entry(file, &replay.entry, problem)
                 };
                 let previous = previous.ok_or_else(fails)?;
@@ -163,7 +163,7 @@ fn candidates(replay: &Replay, file: &str) -> Result<BTreeMap<i64, f64>> {
         let frame = (candidate.time * 2.0) as i64;
         let place = if frame < 0 { frame + FRAMES } else { frame };
         let outside = || {
-            let problem = format!("{}; less than 3500 seconds were expected", candidate.time);
+            let problem = format!("{}; expected less than 3500 seconds", candidate.time);
             Error::entry(file, format!("{}.detection[{i}].time", replay.entry), problem)
         };
         if !(0..FRAMES).contains(&place) {
@@ -179,7 +179,7 @@ fn track(link: &Link, seen: BTreeMap<i64, f64>, file: &str, entry: &str) -> Resu
     if !(0..FRAMES).contains(&frame) {
         let problem = format!(
             "the action of its replay is at {} seconds; the official evaluator \
-                               knows less than 3500",
+                               supports less than 3500",
             link.seconds
         );
         return Err(Error::entry(file, entry, problem));
@@ -228,7 +228,7 @@ fn refuse_foreign_and_double(shots: &Shots, replays: &Replays, file: &str) -> Re
         let elsewhere = |shot: &Shot| shot.link.as_ref().is_some_and(|l| l.half != replay.half);
         if spanned.iter().all(|(shot, _)| elsewhere(shot)) {
             return fault(
-                "it shows an action of the other half, which is the half that is asked for",
+                "the replayed action is in the other half; half must be the half of the action",
             );
         }
     }

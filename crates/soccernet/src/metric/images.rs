@@ -71,13 +71,13 @@ pub(crate) fn images(
             continue;
         };
         if let Some(other) = found.insert(digits, name) {
-            let problem = format!("{other} is there too; one file for each image was expected");
+            let problem = format!("{other} has the same name; expected one file for each image");
             return Err(Error::entry(prediction.name(), name, problem));
         }
     }
     for (digits, name) in &found {
         if !names.iter().any(|known| base(known) == *digits) {
-            let problem = "the truth has no such image; it does not count";
+            let problem = "the truth has no image of this name; it is ignored";
             judge.odd(Error::entry(prediction.name(), *name, problem))?;
         }
     }
@@ -123,13 +123,15 @@ fn truth_names(truth: &Source, split: Option<&str>) -> Result<Vec<String>> {
     let mut bases: Vec<(&str, &String)> = names.iter().map(|name| (base(name), name)).collect();
     bases.sort_unstable();
     if let Some(pair) = bases.windows(2).find(|pair| pair[0].0 == pair[1].0) {
-        let problem =
-            format!("{} and {} have one name; give the folder of one split", pair[0].1, pair[1].1);
+        let problem = format!(
+            "{} and {} have the same name; give the folder of a single split",
+            pair[0].1, pair[1].1
+        );
         return Err(Error::file(truth.name(), problem));
     }
     if names.is_empty() {
         let wanted = join(split.unwrap_or(""), "00000.json");
-        return Err(Error::file(truth.name(), format!("no annotations such as {wanted}")));
+        return Err(Error::file(truth.name(), format!("found no annotations such as {wanted}")));
     }
     Ok(names)
 }

@@ -52,7 +52,7 @@ pub fn score(
             let lines = Lines::read(&prediction.read(file)?, file, judge)?;
             let wrong = lines.lines.iter().find(|(_, points)| points.len() != 2);
             if let Some((class, points)) = wrong.filter(|(class, _)| class != IGNORED) {
-                let problem = format!("{} points; 2, the ends, were expected", points.len());
+                let problem = format!("{} points; expected 2, the ends of the line", points.len());
                 judge.odd(Error::entry(file, class, problem))?;
             }
             Ok(lines)

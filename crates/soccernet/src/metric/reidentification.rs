@@ -55,7 +55,7 @@ fn compare(
             judge.odd(Error::entry(
                 file,
                 query,
-                "the truth has no such query; it does not count",
+                "the truth does not have this query; it is ignored",
             ))?;
         }
     }
@@ -72,7 +72,7 @@ fn compare(
         precisions.push(average_precision(&hits));
     }
     if precisions.is_empty() {
-        return Err(Error::file(file, "the truth has no query"));
+        return Err(Error::file(file, "the truth has no queries"));
     }
     let queries = precisions.len();
     Ok(Reidentification {
@@ -98,7 +98,7 @@ fn hits(
         let body = body.ok_or_else(|| format!("the gallery has no box {index}"))?;
         if body.action != query.action {
             let (theirs, ours) = (&body.action, &query.action);
-            return Err(format!("gallery box {index} is of action {theirs}; {ours} was expected"));
+            return Err(format!("gallery box {index} belongs to action {theirs}; expected {ours}"));
         }
         hits.push(body.person == query.person);
     }

@@ -89,7 +89,7 @@ fn classes(array: &Array, file: &str) -> Result<Vec<usize>> {
         [_] | [_, 1] => {
             let class = |(frame, value): (usize, &f64)| {
                 let class = *value as usize;
-                let wrong = || fault(format!("frame {frame}: class {value}; 0 to 12 was expected"));
+                let wrong = || fault(format!("frame {frame}: class {value}; expected 0 to 12"));
                 (class as f64 == *value && class < CLASSES).then_some(class).ok_or_else(wrong)
             };
             array.data.iter().enumerate().map(class).collect()
@@ -103,7 +103,7 @@ fn classes(array: &Array, file: &str) -> Result<Vec<usize>> {
         }
         _ => {
             let shape = &array.shape;
-            Err(fault(format!("shape {shape:?}; (frames,) or (frames, 13) was expected")))
+            Err(fault(format!("shape {shape:?}; expected (frames,) or (frames, 13)")))
         }
     }
 }
@@ -123,8 +123,7 @@ pub fn segments(
         match known(&shot.label) {
             Some(class) => at[frame] = Some(at[frame].map_or(class, |other| other.min(class))),
             None => {
-                let problem =
-                    format!("{:?} is not a kind of camera; it does not count", shot.label);
+                let problem = format!("{:?} is not a kind of camera and is ignored", shot.label);
                 judge.odd(Error::entry(file, format!("annotations[{i}].label"), problem))?;
             }
         }
@@ -245,9 +244,9 @@ mod tests {
         assert_eq!(classes(&array(&[2, 13], scores), "f"), Ok(vec![4, 2]), "the first of equals");
         for wrong in [13.0, -1.0, 0.5, f64::NAN] {
             let error = classes(&array(&[1], vec![wrong]), "f").unwrap_err().to_string();
-            assert!(error.contains("0 to 12 was expected"), "{error}");
+            assert!(error.contains("expected 0 to 12"), "{error}");
         }
         let error = classes(&array(&[2, 12], vec![0.0; 24]), "f").unwrap_err().to_string();
-        assert!(error.contains("(frames, 13) was expected"), "{error}");
+        assert!(error.contains("(frames, 13)"), "{error}");
     }
 }

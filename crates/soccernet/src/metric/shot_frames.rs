@@ -58,7 +58,7 @@ pub(crate) fn check_length(
     let (count, most) = (frames as i64, last.saturating_mul(2).saturating_add(LONGER));
     if last.saturating_sub(count) > SHORTER || count > most {
         let problem = format!(
-            "{frames} frames; about {last} were expected, two a second up to the end of the last shot"
+            "{frames} frames; expected about {last}: two per second up to the end of the last shot"
         );
         judge.odd(Error::file(file, problem))?;
     }
@@ -80,7 +80,7 @@ pub(crate) fn ends<'a>(
     for (i, shot) in of_half {
         let frame = shot.time.frame() - 1;
         if frame < 0 && !judge.is_strict() {
-            let problem = "a shot that ends at 00:00; it counts as the end of the half";
+            let problem = "the shot ends at 00:00, which counts as the end of the half";
             judge.odd(Error::entry(file, format!("annotations[{i}]"), problem))?;
         }
         let frame = if judge.is_strict() { frame.max(0) } else { frame };
@@ -106,7 +106,7 @@ mod tests {
         // One frame, one frame per second, and 25 frames per second.
         for wrong in [1, 2700, 5379, 67_500] {
             let error = check(1, wrong).unwrap_err().to_string();
-            let expected = format!("1.npy: {wrong} frames; about 5400 were expected");
+            let expected = format!("1.npy: {wrong} frames; expected about 5400");
             assert!(error.starts_with(&expected), "{error}");
         }
         assert_eq!(check(2, 1), Ok(()), "no shot says how long it is");

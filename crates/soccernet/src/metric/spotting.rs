@@ -79,7 +79,7 @@ pub(crate) fn foreign_games(
 ) -> Result<()> {
     for game in prediction.folders_with(file) {
         if !games.iter().any(|known| known == game) {
-            let problem = "the truth has no such game; it does not count";
+            let problem = "the truth does not have this game; it is ignored";
             judge.odd(Error::entry(prediction.name(), game, problem))?;
         }
     }
@@ -94,7 +94,7 @@ pub(crate) fn other_game(url: &str, game: &str, file: &str, judge: &mut Judge) -
     if url.is_empty() || url.ends_with(game) || game.ends_with(url) {
         return Ok(());
     }
-    let problem = format!("{url:?}; the game of its folder was expected: {game}");
+    let problem = format!("{url:?}; expected the game of its folder, {game}");
     judge.odd(Error::entry(file, "UrlLocal", problem))
 }
 
@@ -118,7 +118,7 @@ fn game_tracks(
             _ => label.time.frame(),
         };
         if class.is_none() && options.version == Version::V2 {
-            let problem = format!("{:?} is not a class; it does not count", label.label);
+            let problem = format!("{:?} is not a class and is ignored", label.label);
             judge.odd(Error::entry(labels_file, format!("annotations[{i}].label"), problem))?;
         }
         if let (Some(class), half @ 1..=2) = (class, label.time.half) {
@@ -142,7 +142,7 @@ fn game_tracks(
         let place = place_or(frame_of(spot.position), frames, spots_file, &entry)?;
         let seen = &mut halves[half as usize - 1][class].seen;
         if seen.insert(place, spot.confidence).is_some() {
-            let problem = "an entry above has the same class and half second; the last one counts";
+            let problem = "an entry above has the same class and half second; the last one is used";
             judge.odd(Error::entry(spots_file, &entry, problem))?;
         }
     }

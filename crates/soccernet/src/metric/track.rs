@@ -24,8 +24,13 @@ pub(crate) fn place(frame: i64, frames: i64) -> Option<i64> {
 
 /// As `place`, with an error that names the entry.
 pub(crate) fn place_or(frame: i64, frames: i64, file: &str, entry: &str) -> Result<i64> {
-    let outside =
-        || Error::entry(file, entry, format!("frame {frame} is more than a half before it"));
+    let outside = || {
+        Error::entry(
+            file,
+            entry,
+            format!("frame {frame} is more than a half before the start of the half"),
+        )
+    };
     place(frame, frames).ok_or_else(outside)
 }
 

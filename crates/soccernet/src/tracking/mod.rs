@@ -91,12 +91,16 @@ pub fn score(
     let mut files = BTreeMap::new();
     for name in prediction.names().into_iter().filter(|name| name.ends_with(".txt")) {
         if let Some(other) = files.insert(base(name), name) {
-            return Err(Error::entry(prediction.name(), name, format!("{other} is there too")));
+            return Err(Error::entry(
+                prediction.name(),
+                name,
+                format!("{other} has the same name"),
+            ));
         }
     }
     for (file, name) in &files {
         if !sequences.iter().any(|folder| base(folder) == file.trim_end_matches(".txt")) {
-            let problem = "the truth has no such sequence; it does not count";
+            let problem = "the truth does not have this sequence; it is ignored";
             judge.odd(Error::entry(prediction.name(), *name, problem))?;
         }
     }
@@ -108,7 +112,8 @@ pub fn score(
         let seen = prediction.read(found)?;
         let tracks = tracks(truth, folder, &seen, found, judge)?;
         if per_sequence.insert(name.to_string(), Measures::new(&tracks)).is_some() {
-            let problem = format!("two sequences {name}; give the folder of one split");
+            let problem =
+                format!("two sequences are named {name}; give the folder of a single split");
             return Err(Error::file(truth.name(), problem));
         }
     }
@@ -121,7 +126,7 @@ fn sequences(truth: &Source, split: Option<&str>) -> Result<Vec<String>> {
     let of_split = |folder: &&str| split.is_none_or(|split| folder.split('/').any(|f| f == split));
     let sequences: Vec<String> = folders.filter(of_split).map(str::to_string).collect();
     match sequences.is_empty() {
-        true => Err(Error::file(truth.name(), "no SEQUENCE/gt/gt.txt")),
+        true => Err(Error::file(truth.name(), "found no SEQUENCE/gt/gt.txt")),
         false => Ok(sequences),
     }
 }
@@ -136,7 +141,7 @@ fn tracks(
     let info = format!("{folder}/seqinfo.ini");
     let length = Ini::read(&truth.read(&info)?, &info)?.get("Sequence", "seqLength")?;
     if length > LONGEST {
-        let problem = format!("{length}; up to {LONGEST} frames were expected");
+        let problem = format!("{length}; expected at most {LONGEST} frames");
         return Err(Error::entry(info, "[Sequence] seqLength", problem));
     }
     let file = format!("{folder}/gt/gt.txt");
@@ -156,7 +161,7 @@ fn few(
     let [there, found] = tracks.tracks;
     match there.saturating_mul(found) > PAIRS {
         true => Err(format!(
-            "{found} tracks, and {there} of the truth; up to {PAIRS} pairs of them were expected"
+            "{found} tracks, and {there} in the truth; expected at most {PAIRS} pairs of them"
         )),
         false => Ok(tracks),
     }
@@ -185,8 +190,7 @@ mod tests {
         let expected = "more than 2000000 pairs of its boxes and those of the truth overlap";
         assert_eq!(few(&all, &all, 3).unwrap_err(), expected);
         let many = boxes(300, 10, true);
-        let expected =
-            "3000 tracks, and 3000 of the truth; up to 4000000 pairs of them were expected";
+        let expected = "3000 tracks, and 3000 in the truth; expected at most 4000000 pairs of them";
         assert_eq!(few(&many, &many, 300).unwrap_err(), expected);
         let measures = Measures::new(&few(&boxes(1, 300, true), &boxes(1, 300, true), 1).unwrap());
         assert_eq!((measures.identity.hits, measures.clear.hits), (300, 300));

@@ -17,9 +17,7 @@ pub enum DataError {
         file: String,
     },
     /// A file is in none of its possible folders.
-    #[error(
-        "{set} needs {file}, which is not in {places} (--data-dir gives another folder); {get}"
-    )]
+    #[error("{set} needs {file}, which is not in {places} (--data-dir sets another folder); {get}")]
     Missing {
         /// The set.
         set: &'static str,

@@ -64,7 +64,7 @@ impl<'a> Files<'a> {
             return Ok(read);
         }
         let folder = self.folder.map_or_else(|| name.into(), |folder| format!("{folder}/{name}"));
-        Err(content(&folder, format!("no such folder, or nothing in it; {expected} were expected")))
+        Err(content(&folder, format!("no such folder, or it is empty; expected {expected}")))
     }
 
     /// The sorted names of the entries directly in a folder; empty if there is no such folder.
@@ -130,7 +130,7 @@ mod tests {
             assert_eq!(files.entries("train/a").unwrap(), ["y.txt", "z.txt"]);
             assert_eq!(files.entries("none").unwrap(), [""; 0]);
             let err = files.some("none", "images", files.entries("none").unwrap()).unwrap_err();
-            assert!(err.to_string().ends_with("images were expected"), "{err}");
+            assert!(err.to_string().ends_with("expected images"), "{err}");
             assert!(files.has("top") && !files.has("train/none"));
             assert_eq!(files.read("train/b/x.txt").unwrap(), b"1");
             assert!(files.read("none").is_err());

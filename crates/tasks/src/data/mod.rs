@@ -225,7 +225,7 @@ mod tests {
         let data = DataDir::new(Some("nowhere".into()));
         let err = data.find(&ORIGIN, &["a", "a.gz"]).unwrap_err().to_string();
         let expected = "marks needs a or a.gz, which is not in nowhere/marks or nowhere/ \
-                        (--data-dir gives another folder); get it with x";
+                        (--data-dir sets another folder); get it with x";
         assert_eq!(err, expected);
         let err = DataDir::default().find(&ORIGIN, &["a"]).unwrap_err().to_string();
         assert!(err.contains("not in any folder"), "{err}");

@@ -52,7 +52,7 @@ fn of_folder(data: &DataDir, root: &Path) -> Result<(PathBuf, FileBytes), DataEr
 fn of_archive(data: &DataDir, path: &Path) -> Result<FileBytes, DataError> {
     let bytes = data.read_of(&ORIGIN, path)?;
     let wrong =
-        |err: std::io::Error| ORIGIN.damaged(path, format!("not a whole .tar.gz archive: {err}"));
+        |err: std::io::Error| ORIGIN.damaged(path, format!("not a valid .tar.gz archive: {err}"));
     let mut files = FileBytes::new();
     // Reading stops at this limit, so that a larger archive is cut off there.
     let most = most_unpacked(bytes.len() as u64);
@@ -65,7 +65,8 @@ fn of_archive(data: &DataDir, path: &Path) -> Result<FileBytes, DataError> {
             continue;
         };
         if entry.size() > MOST {
-            let problem = format!("{name}: {} bytes; a sample has at most {MOST}", entry.size());
+            let problem =
+                format!("{name}: {} bytes; the limit for a sample is {MOST}", entry.size());
             return Err(ORIGIN.damaged(path, problem));
         }
         let mut content = Vec::new();
@@ -94,7 +95,7 @@ fn stems<'a>(
     let of_part = files.keys().filter(|name| name.starts_with(part));
     let stem = |name: &'a String| {
         let stem = name[part.len()..].strip_suffix(end).filter(|stem| parts(stem).is_some());
-        let expected = format!("{part}CLASS/sample_CLASSCAPTURE_NUMBER{end} was expected");
+        let expected = format!("expected {part}CLASS/sample_CLASSCAPTURE_NUMBER{end}");
         stem.ok_or((name.as_str(), expected))
     };
     of_part.map(stem).collect()
@@ -133,7 +134,8 @@ fn pairs(root: &Path, files: FileBytes, rgb: bool) -> Result<Pairs, DataError> {
         }
         if pairs.size != size {
             let ([h, w], [height, width]) = (size, pairs.size);
-            let problem = format!("{h} x {w} pixels; {height} x {width}, as before, were expected");
+            let problem =
+                format!("{h} x {w} pixels; expected {height} x {width}, as in the files before it");
             return Err(damaged(&name, problem));
         }
         pairs.mosaics.extend(mosaic.values);
@@ -159,13 +161,11 @@ fn planes(png: &[u8], [height, width]: [usize; 2]) -> Result<Vec<u8>, String> {
     let found = [image.height() as usize, image.width() as usize];
     if found != [height, width] {
         let [h, w] = found;
-        return Err(format!(
-            "{h} x {w} pixels; {height} x {width}, as its RAW file, were expected"
-        ));
+        return Err(format!("{h} x {w} pixels; expected {height} x {width}, as in its RAW file"));
     }
     let colour = image.color();
     if colour != image::ColorType::Rgb8 {
-        return Err(format!("pixels are {colour:?}; Rgb8 was expected"));
+        return Err(format!("pixels are {colour:?}; expected Rgb8"));
     }
     let pixels = image.into_rgb8().into_raw();
     Ok((0..3).flat_map(|colour| pixels.iter().skip(colour).step_by(3).copied()).collect())
@@ -278,9 +278,9 @@ mod tests {
         let whole = npy::write_u16(&[4, 4], &[0; 16]);
         for (bytes, expected) in [
             (whole[..whole.len() - 5].to_vec(), "27 bytes of numbers; shape [4, 4] needs 32"),
-            ([npy::start("<f4", &[4, 4]), vec![0; 64]].concat(), "are <f4; <u2 was expected"),
-            (npy::write_u16(&[3, 4], &[0; 12]), "even numbers of rows and columns were expected"),
-            (npy::write_u16(&[4, 2], &[0; 8]), "4 x 4 pixels; 4 x 2, as its RAW file"),
+            ([npy::start("<f4", &[4, 4]), vec![0; 64]].concat(), "are <f4; expected <u2"),
+            (npy::write_u16(&[3, 4], &[0; 12]), "expected even numbers of rows and columns"),
+            (npy::write_u16(&[4, 2], &[0; 8]), "4 x 4 pixels; expected 4 x 2, as in its RAW file"),
             (b"none".to_vec(), "not a .npy file"),
         ] {
             let found = put(&raw, bytes);
@@ -288,13 +288,13 @@ mod tests {
         }
         let last = "RAW/brown/sample_brown02399_2.npy";
         let found = put(last, npy::write_u16(&[4, 2], &[0; 8]));
-        let expected = format!("{last}: 4 x 2 pixels; 4 x 4, as before, were expected");
+        let expected = format!("{last}: 4 x 2 pixels; expected 4 x 4, as in the files before it");
         assert!(found.contains(&expected), "{found}");
         let found = put(&rgb, png(6, 1));
-        assert!(found.contains("6 x 6 pixels; 4 x 4, as its RAW file, were expected"), "{found}");
+        assert!(found.contains("6 x 6 pixels; expected 4 x 4, as in its RAW file"), "{found}");
         assert!(put(&rgb, b"none".to_vec()).contains(&format!("{rgb}: ")));
         let found = put("RAW/arborio/brown_1.npy", whole);
-        assert!(found.contains("CLASS/sample_CLASSCAPTURE_NUMBER.npy was expected"), "{found}");
+        assert!(found.contains("CLASS/sample_CLASSCAPTURE_NUMBER.npy"), "{found}");
     }
 
     #[test]
@@ -304,7 +304,7 @@ mod tests {
         for cut in [10, whole.len() / 2, whole.len() - 9] {
             fs::write(folder.path().join("rice-raw.tar.gz"), &whole[..cut]).unwrap();
             let err = of(folder.path()).err().unwrap();
-            assert!(err.contains("rice-raw.tar.gz") && err.contains("not a whole"), "{cut}: {err}");
+            assert!(err.contains("rice-raw.tar.gz") && err.contains("not a valid"), "{cut}: {err}");
         }
         fs::write(folder.path().join("rice-raw.tar.gz"), archive(&FileBytes::new())).unwrap();
         assert!(of(folder.path()).err().unwrap().contains("no RAW/CLASS/sample"));

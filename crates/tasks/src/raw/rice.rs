@@ -133,7 +133,9 @@ impl LoadTask for Rice {
         };
         if let Some(train) = c.train.filter(|train| *train < pairs.classes.len()) {
             let classes = pairs.classes.len();
-            return Err(wrong(format!("train = {train}: must be at least {classes}, one a class")));
+            return Err(wrong(format!(
+                "train = {train}: must be at least {classes}, one per class"
+            )));
         }
         check_augment(&c.augment, pairs.size).map_err(wrong)?;
         let fold_of = deal(&pairs, c.deal, FOLDS).map_err(wrong)?;
@@ -146,7 +148,7 @@ fn check_augment(augment: &Augment, [height, width]: [usize; 2]) -> Result<(), S
     let crop = augment.crop;
     match crop {
         _ if crop % 2 == 1 => Err(format!(
-            "augment.crop = {crop}: must be even, since mosaics are moved by squares of 2 x 2 pixels"
+            "augment.crop = {crop}: must be even, since mosaics are shifted by squares of 2 x 2 pixels"
         )),
         _ if crop >= height.min(width) => {
             Err(format!("augment.crop = {crop}: crops have only {height} x {width} pixels"))
@@ -407,10 +409,10 @@ mod tests {
     #[test]
     fn what_does_not_fit_is_named() {
         let err = load(json!({ "augment": { "crop": 3 } })).err().unwrap();
-        assert!(err.contains("augment.crop = 3: must be even, since mosaics are moved"), "{err}");
+        assert!(err.contains("augment.crop = 3: must be even, since mosaics are shifted"), "{err}");
         let err = load(json!({ "augment": { "crop": 40 } })).err().unwrap();
         assert!(err.contains("augment.crop = 40: crops have only 40 x 40 pixels"), "{err}");
         let err = load(json!({ "train": 4 })).err().unwrap();
-        assert!(err.contains("train = 4: must be at least 5, one a class"), "{err}");
+        assert!(err.contains("train = 4: must be at least 5, one per class"), "{err}");
     }
 }

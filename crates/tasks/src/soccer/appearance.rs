@@ -92,7 +92,8 @@ impl LoadTask for AppearanceTracking {
         for split in [Split::Train, Split::Valid, Split::Test] {
             if task.len(split) == 0 {
                 let message = format!(
-                    "sequences.folder = {:?}: no sequence of split {} has frames; expected img1, or the task player-tracking, which needs none",
+                    "sequences.folder = {:?}: no sequence of split {} has frames; \
+                     add img1, or use the task player-tracking, which needs none",
                     config.sequences.folder.as_deref().unwrap_or_default(),
                     split.name()
                 );

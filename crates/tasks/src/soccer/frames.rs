@@ -140,7 +140,7 @@ pub(super) fn cut(
 ) -> Result<Option<Vec<Vec<u8>>>, DataError> {
     for (name, value) in [("imDir", &info.folder), ("imExt", &info.extension)] {
         if value.contains(['/', '\\']) || value == ".." {
-            let message = format!("[Sequence] {name}: {value:?}; a name without / was expected");
+            let message = format!("[Sequence] {name}: {value:?}; expected a name without /");
             return Err(content(&format!("{folder}/seqinfo.ini"), message));
         }
     }
@@ -170,8 +170,7 @@ fn read(files: &Files<'_>, file: &str, size: [usize; 2]) -> Result<RgbImage, Dat
     let found = [image.width() as usize, image.height() as usize];
     if found != size {
         let ([w, h], [width, height]) = (found, size);
-        let message =
-            format!("{w} x {h} pixels; {width} x {height}, as in seqinfo.ini, were expected");
+        let message = format!("{w} x {h} pixels; expected {width} x {height}, as in seqinfo.ini");
         return Err(content(file, message));
     }
     Ok(image.into_rgb8())

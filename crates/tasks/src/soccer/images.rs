@@ -135,7 +135,7 @@ fn image(
     let kinds = ["png", "jpg"].map(|kind| format!("{split}/{name}.{kind}"));
     let found = kinds.iter().find(|file| files.has(file));
     let file =
-        found.ok_or_else(|| content(&kinds[1], "the image is missing, as .png and as .jpg"))?;
+        found.ok_or_else(|| content(&kinds[1], "the image is missing; expected .png or .jpg"))?;
     let image = decode_image(&files.read(file)?, None).map_err(|err| content(file, err))?;
     let image = image.into_luma8();
     let image = match image.dimensions() == (width as u32, height as u32) {

@@ -135,7 +135,7 @@ fn player(
     shape: [usize; 2],
 ) -> Result<Player, DataError> {
     let about = Thumbnail::parse(name).map_err(fault)?;
-    let known = about.known.ok_or_else(|| content(file, "its name does not say who it is"))?;
+    let known = about.known.ok_or_else(|| content(file, "its name does not contain the person"))?;
     let image = decode_image(&files.read(file)?, None).map_err(|err| content(file, err))?;
     let pixels = unit(&planes(image.into_rgb8(), shape));
     let [person, ..] = known;

@@ -205,13 +205,15 @@ mod tests {
         let file = root.join("test/SNMOT-000/img1/000003.png");
         std::fs::copy(root.join("test/SNMOT-000/img1/000002.png"), &file).unwrap();
         std::fs::write(&file, png(160)).unwrap();
-        assert!(error().contains("000003.png: 160 x 10 pixels; 160 x 90, as in seqinfo.ini"));
+        assert!(
+            error().contains("000003.png: 160 x 10 pixels; expected 160 x 90, as in seqinfo.ini")
+        );
         std::fs::remove_file(&file).unwrap();
         assert!(error().contains("test/SNMOT-000/img1/000003.png: the frame is missing"));
         let info = root.join("train/SNMOT-001/seqinfo.ini");
         let text = std::fs::read_to_string(&info).unwrap();
         std::fs::write(&info, text.replace("img1", "../../x")).unwrap();
-        assert!(error().contains("[Sequence] imDir: \"../../x\"; a name without / was expected"));
+        assert!(error().contains("[Sequence] imDir: \"../../x\"; expected a name without /"));
     }
 
     fn png(width: u32) -> Vec<u8> {

@@ -16,9 +16,9 @@ const SHOWN: usize = 4;
 pub(super) fn check(embedding: usize, margin: f64) -> Result<(), String> {
     match embedding >= 1 && margin >= 0.0 {
         true => Ok(()),
-        false => {
-            Err(format!("embedding = {embedding}, margin = {margin}: must be at least 1 and 0"))
-        }
+        false => Err(format!(
+            "embedding = {embedding}, margin = {margin}: must be at least 1 and at least 0"
+        )),
     }
 }
 

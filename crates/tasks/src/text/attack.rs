@@ -46,7 +46,7 @@ pub(crate) fn check(task: &str, rate: f64) -> Result<(), ConfigError> {
         false => Err(ConfigError::Invalid {
             what: "task",
             name: task.into(),
-            message: format!("attack = {rate}: must be from 0, no word, to 1, all words"),
+            message: format!("attack = {rate}: must be from 0 (no words) to 1 (all words)"),
         }),
     }
 }

@@ -52,7 +52,7 @@ pub(super) fn read(
         })
         .collect::<Result<_, _>>()?;
     match questions.is_empty() {
-        true => Err(wrong(&path, 1, "no question in it".into())),
+        true => Err(wrong(&path, 1, "no questions in the file".into())),
         false => Ok(questions),
     }
 }
@@ -165,7 +165,7 @@ mod tests {
         assert!(wrong(&GOOD.replace("abcdef", "")).contains("choice 0: no token of the"));
         assert!(wrong(&GOOD.replace("hij", "")).contains("choice 1: no token"));
         assert!(wrong(&GOOD.replace("hij", "hijkl")).contains("choice 1: it has 5 tokens, more"));
-        assert!(read("\n", &Ascii).unwrap_err().contains("line 1: no question in it"));
+        assert!(read("\n", &Ascii).unwrap_err().contains("line 1: no questions in the file"));
         assert!(read("", &Ascii).unwrap_err().ends_with("it is empty"));
     }
 }

@@ -34,7 +34,7 @@ pub(super) fn checked(path: &Path, text: &[u8]) -> Result<(), DataError> {
         Err(err) => Err(DataError::Content {
             path: path.into(),
             message: format!(
-                "not UTF-8 text, from byte {} on; tokens = \"ascii\" and \"byte\" take any file",
+                "not UTF-8 text at byte {}; tokens = \"ascii\" and \"byte\" accept any file",
                 err.valid_up_to()
             ),
         }),
@@ -95,7 +95,7 @@ mod tests {
 
         write("set/b.txt", b"tw\xff");
         let err = wrong("set");
-        assert!(err.contains("b.txt: not UTF-8 text, from byte 2 on"), "{err}");
+        assert!(err.contains("b.txt: not UTF-8 text at byte 2"), "{err}");
         assert!(text(&data, "set", false).is_ok());
         write("empty.txt", b"");
         assert!(wrong("empty.txt").ends_with("empty.txt: it is empty"));

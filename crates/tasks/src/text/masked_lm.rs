@@ -49,13 +49,15 @@ impl LoadTask for MaskedLm {
     type Config = MaskedLmConfig;
     const NAME: &'static str = "masked-lm";
     const ABOUT: &'static str = "masked language modelling, as in BERT";
-    const SOURCE: &'static str = "the text task that it names";
+    const SOURCE: &'static str = "that of the text task in its config";
 
     fn load(config: &MaskedLmConfig, data: &DataDir) -> Result<Arc<dyn Task>, DataError> {
         let inner = load_text(&config.text, data)?;
         let (Domain::Text { vocab, length }, true) = (inner.domain(), inner.as_stream().is_none())
         else {
-            return Err(wrong("text.stream: windows stand for themselves".into()).into());
+            return Err(
+                wrong("text.stream: not supported, since windows are independent".into()).into()
+            );
         };
         Ok(Arc::new(Masked { inner, vocab, length }))
     }
@@ -386,6 +388,6 @@ mod tests {
             "{err}"
         );
         let err = wrong(Choice::of("tanaka-lm").with("stream", "contiguous"));
-        assert!(err.contains("text.stream: windows stand for themselves"), "{err}");
+        assert!(err.contains("text.stream: not supported, since windows are independent"), "{err}");
     }
 }

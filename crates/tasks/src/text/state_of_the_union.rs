@@ -144,7 +144,7 @@ fn named(path: &Path) -> Result<(u16, String, usize), DataError> {
     let known: Vec<&str> = PARTIES.iter().map(|(party, _)| *party).collect();
     let wrong = || {
         let known = known.join(", ");
-        ORIGIN.damaged(path, format!("its name does not end with a party, {known}"))
+        ORIGIN.damaged(path, format!("its name does not end with a party; known: {known}"))
     };
     let (year, rest) = stem.split_once('_').ok_or_else(wrong)?;
     let (president, party) = rest.rsplit_once('_').ok_or_else(wrong)?;
@@ -317,7 +317,7 @@ mod tests {
         assert!(err.contains("state-of-the-union needs files YYYY_FIRST_LAST_PARTY.txt"), "{err}");
         assert!(err.contains("npm pack"), "{err}");
         let err = load(&place(&[("1900_a_b_x.txt", "text")]), &config()).err().unwrap();
-        assert!(err.contains("its name does not end with a party, n, f, dr, d"), "{err}");
+        assert!(err.contains("its name does not end with a party; known: n, f, dr, d"), "{err}");
         let err = load(&place(&[("1900_a_b_d.txt", "")]), &config()).err().unwrap();
         assert!(err.contains("1900_a_b_d.txt: it is empty"), "{err}");
         let err = load(&place(&[("1900_a_b_d.txt", "short")]), &config()).err().unwrap();

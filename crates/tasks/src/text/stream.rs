@@ -90,7 +90,7 @@ impl Streams {
             SplitTokens::new(tokenizer.encode(&text), ends)
         });
         if let Some(part) = &attacked {
-            let name = format!("with attack = {rate} its test part");
+            let name = format!("with attack = {rate}, its test part");
             part.check_length(&name, length).map_err(&short)?;
         }
         let questions = match choices {
@@ -432,6 +432,6 @@ mod tests {
         let attack = |rate| try_new(["abcd"; 3], ("ascii", 3, rate, Stream::Windows)).err();
         assert_eq!(attack(0.0), None);
         let err = attack(1.0).unwrap();
-        assert!(err.contains("with attack = 1 its test part has 3 tokens"), "{err}");
+        assert!(err.contains("with attack = 1, its test part has 3 tokens"), "{err}");
     }
 }

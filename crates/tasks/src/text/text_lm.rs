@@ -51,7 +51,7 @@ pub struct TextLm;
 impl LoadTask for TextLm {
     type Config = TextLmConfig;
     const NAME: &'static str = "text-lm";
-    const ABOUT: &'static str = "next-token prediction on text files of your own (--data-dir)";
+    const ABOUT: &'static str = "next-token prediction on your own text files (--data-dir)";
     const SOURCE: &'static str = "plain text files";
 
     fn load(config: &TextLmConfig, data: &DataDir) -> Result<Arc<dyn Task>, DataError> {

@@ -68,7 +68,7 @@ fn not_before(value: Option<i64>, file: &str, i: usize, key: &str) -> soccernet:
     match value.filter(|value| *value < 0) {
         Some(value) => {
             let unit = if key == "position" { "milliseconds" } else { "seconds" };
-            let problem = format!("{value} {unit}; 0 or more were expected");
+            let problem = format!("{value} {unit}; expected 0 or more");
             Err(soccernet::Error::entry(file, format!("annotations[{i}].{key}"), problem))
         }
         None => Ok(()),
@@ -145,8 +145,8 @@ fn names(files: &Files<'_>, list: List, overlap: Overlap) -> Result<[Vec<String>
             continue;
         }
         if !files.has(&file) {
-            let problem = "it is missing, so games that another task tests cannot be told from those of \
-                           training; games.overlap = \"unchecked\" trains on all of them";
+            let problem = "it is missing, so training may use games that another task tests; \
+                           games.overlap = \"unchecked\" trains on all games";
             return Err(content(&file, problem));
         }
         let tested = read(other, "Test")?;
@@ -155,7 +155,7 @@ fn names(files: &Files<'_>, list: List, overlap: Overlap) -> Result<[Vec<String>
             Overlap::Refuse => {
                 let refused = games::disjoint((&train_file, &train), (&file, &tested));
                 refused.map_err(|mut error| {
-                    error.problem += "; games.overlap = \"exclude\" leaves them out of training";
+                    error.problem += "; games.overlap = \"exclude\" excludes them from training";
                     fault(error)
                 })?;
             }
@@ -181,8 +181,9 @@ fn game(
             npy::features(&files.read(&file)?, &file).map_err(fault)?;
         let expected = *width.get_or_insert(columns);
         if columns != expected || frames == 0 {
-            let message =
-                format!("{frames} frames of {columns}; frames of {expected} were expected");
+            let message = format!(
+                "{frames} frames of {columns} features; expected frames of {expected} features"
+            );
             return Err(content(&file, message));
         }
         if features.iter().any(|value| !value.is_finite()) {
@@ -261,8 +262,8 @@ mod tests {
         };
         let refused = load(&real(Overlap::Refuse), List::Actions, &data).err().unwrap().to_string();
         let expected = format!(
-            "SoccerNetGamesTrain.json: {leak}: 1 games of SoccerNetCameraChangesTest.json are among \
-             them; games.overlap = \"exclude\" leaves them out of training"
+            "SoccerNetGamesTrain.json: {leak}: 1 games are also in \
+             SoccerNetCameraChangesTest.json; games.overlap = \"exclude\" excludes them from training"
         );
         assert_eq!(refused, expected);
         let left = load(&real(Overlap::Exclude), List::Actions, &data).unwrap();
@@ -273,14 +274,14 @@ mod tests {
         std::fs::write(file("SoccerNetGamesTest.json"), train).unwrap();
         let refused =
             load(&real(Overlap::Exclude), List::Actions, &data).err().unwrap().to_string();
-        assert!(refused.contains("3 games of SoccerNetGamesTest.json are among them"), "{refused}");
+        assert!(refused.contains("3 games are also in SoccerNetGamesTest.json"), "{refused}");
         // Without the other task's list nothing is known, which is no leave to train on its games.
         write_games(&small(), &folder.path().join("games")).unwrap();
         std::fs::remove_file(file("SoccerNetCameraChangesTest.json")).unwrap();
         let refused =
             load(&real(Overlap::Exclude), List::Actions, &data).err().unwrap().to_string();
-        let expected =
-            "SoccerNetCameraChangesTest.json: it is missing, so games that another task tests";
+        let expected = "SoccerNetCameraChangesTest.json: it is missing, so training may use \
+                        games that another task tests";
         assert!(refused.contains(expected) && refused.contains("\"unchecked\""), "{refused}");
         let all = load(&real(Overlap::Unchecked), List::Actions, &data).unwrap();
         assert_eq!(named(&all)[0].len(), 3);
@@ -310,7 +311,7 @@ mod tests {
         let before = |labels: &mut serde_json::Value| {
             labels["annotations"][0]["gameTime"] = "1 - 00:-5".into();
         };
-        let expected = "FILE: annotations[0].gameTime: -5 seconds; 0 or more were expected";
+        let expected = "FILE: annotations[0].gameTime: -5 seconds; expected 0 or more";
         for (task, file) in [
             ("replay-grounding", shots),
             ("replay-grounding", actions),
@@ -326,15 +327,12 @@ mod tests {
                 serde_json::json!({ "half": "1", "label": "Goal", "time": "-1:05" });
         };
         let error = refused("replay-grounding", shots, &of_link);
-        assert_eq!(error, "FILE: annotations[0].link.time: -55 seconds; 0 or more were expected");
+        assert_eq!(error, "FILE: annotations[0].link.time: -55 seconds; expected 0 or more");
         let position = |labels: &mut serde_json::Value| {
             labels["annotations"][0]["position"] = "-200".into();
         };
         let error = refused("action-spotting", actions, &position);
-        assert_eq!(
-            error,
-            "FILE: annotations[0].position: -200 milliseconds; 0 or more were expected"
-        );
+        assert_eq!(error, "FILE: annotations[0].position: -200 milliseconds; expected 0 or more");
     }
 
     #[test]

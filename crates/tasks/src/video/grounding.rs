@@ -92,8 +92,9 @@ impl LoadTask for Grounding {
     fn load(config: &GroundingConfig, data: &DataDir) -> Result<Arc<dyn Task>, DataError> {
         if !(8..=100_000).contains(&config.chunk) || !(0.0..=60.0).contains(&config.window) {
             let GroundingConfig { chunk, window, .. } = config;
-            let message =
-                format!("chunk = {chunk}, window = {window}: 8 frames or more, 0 to 60 s");
+            let message = format!(
+                "chunk = {chunk}, window = {window}: must be from 8 to 100000 and from 0 to 60"
+            );
             return Err(wrong(Self::NAME, message));
         }
         if config.negatives > 1000 {

@@ -23,8 +23,8 @@ mod templates;
 fn for_each_frame(answers: usize, frames: usize) -> Result<(), String> {
     match answers < frames {
         true => Err(format!(
-            "the task asks for {frames} answers for a piece of a game, one for each frame, and it gives \
-             {answers}; temporal-transformer, say, gives them"
+            "the task needs {frames} answers per piece of a game, one for each frame, but the network gives \
+             {answers}; use temporal-transformer, for example"
         )),
         false => Ok(()),
     }

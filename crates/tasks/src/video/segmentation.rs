@@ -242,7 +242,7 @@ mod tests {
         let all: Vec<usize> = (0..task.len(Split::Test)).collect();
         let batch = task.batch(Split::Test, &all, &Device::flex());
         assert!(task.takes(60).is_ok() && task.takes(65).is_ok());
-        assert!(task.takes(1).unwrap_err().contains("asks for 60 answers"));
+        assert!(task.takes(1).unwrap_err().contains("needs 60 answers"));
         let output: Tensor<3> = batch.labels.clone().one_hot::<3>(13).float() * 60.0;
         assert!(task.loss(output.clone(), &batch).into_scalar::<f32>() < 1e-9);
         // Uniform probabilities: (12 / 13)^2 + 12 / 13^2 over 13 classes.

@@ -247,7 +247,7 @@ impl Task for Spotting {
         let rows = self.chunks.rows();
         if self.config.loss == SpottingLoss::Calf && answers <= rows {
             return Err(
-                "the loss of CALF asks for spots besides the frames, which calf gives".into()
+                "the loss calf needs spots in addition to frames; use the backbone calf".into()
             );
         }
         super::for_each_frame(answers, rows)
@@ -302,7 +302,7 @@ impl Task for Spotting {
             SpottingLoss::Calf => {
                 let rows = self.chunks.rows();
                 let spots = output.dims()[1].saturating_sub(rows);
-                assert!(spots > 0, "the loss of CALF needs a network with spots: calf");
+                assert!(spots > 0, "the loss calf needs a backbone with spots: calf");
                 self.calf.loss(inner, output.narrow(1, rows, spots), targets)
             }
         }

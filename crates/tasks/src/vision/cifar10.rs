@@ -79,7 +79,8 @@ fn batches(data: &DataDir, batch: usize) -> Result<(Vec<u8>, Vec<i32>), DataErro
     for (path, file) in files(data, "bin")? {
         if file.len() != batch * RECORD {
             let (there, expected) = (file.len(), batch * RECORD);
-            let message = format!("{there} bytes; expected {expected}, {batch} of {RECORD}");
+            let message =
+                format!("{there} bytes; expected {expected}, {batch} records of {RECORD}");
             return Err(ORIGIN.damaged(&path, message));
         }
         for record in file.chunks(RECORD) {
@@ -96,7 +97,7 @@ fn sheets(data: &DataDir, batch: usize) -> Result<(Vec<u8>, Vec<i32>), DataError
     for (path, file) in files(data, "png")? {
         let damaged = |message: String| ORIGIN.damaged(&path, message);
         let sheet = decode_image(&file, Some(image::ImageFormat::Png));
-        let sheet = sheet.map_err(|err| damaged(format!("not a whole PNG ({err})")))?.into_rgb8();
+        let sheet = sheet.map_err(|err| damaged(format!("not a valid PNG ({err})")))?.into_rgb8();
         if sheet.dimensions() != (PIXELS as u32, batch as u32) {
             let (width, height) = sheet.dimensions();
             let message = format!("{width} x {height} pixels; expected {PIXELS} x {batch}");
@@ -269,7 +270,10 @@ mod tests {
         let whole = fs::read(&path).unwrap();
         fs::write(&path, &whole[..whole.len() - 1]).unwrap();
         let err = load(folder.path()).err().unwrap();
-        assert!(err.contains("data_batch_3.bin: 6145 bytes; expected 6146, 2 of 3073"), "{err}");
+        assert!(
+            err.contains("data_batch_3.bin: 6145 bytes; expected 6146, 2 records of 3073"),
+            "{err}"
+        );
         let mut wrong = whole;
         wrong[0] = 10;
         fs::write(&path, wrong).unwrap();
@@ -290,7 +294,7 @@ mod tests {
         };
         let png = fs::read(folder.path().join("data_batch_2.png")).unwrap();
         let err = break_it("data_batch_2.png", &png[..png.len() / 2]);
-        assert!(err.contains("data_batch_2.png: not a whole PNG"), "{err}");
+        assert!(err.contains("data_batch_2.png: not a valid PNG"), "{err}");
         let err = break_it("train_lables.json", b"[0, 1]");
         assert!(err.contains("2 labels; there are 10 images"), "{err}");
         let err = break_it("test_lables.json", b"[0, -1]");

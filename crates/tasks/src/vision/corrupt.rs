@@ -59,7 +59,8 @@ impl FromStr for Corruption {
         let known: Vec<&str> = KINDS.iter().map(|(name, _)| *name).collect();
         let wrong = || {
             format!(
-                "corrupt = {text:?}; expected a name and 1 to 5, \"contrast 3\" say; names: {}",
+                "corrupt = {text:?}; expected a name and a severity of 1 to 5, such as \"contrast 3\"; \
+                 names: {}",
                 known.join(", ")
             )
         };

@@ -41,7 +41,7 @@ fn parse<const D: usize>(
     let wanted = sizes.iter().try_fold(1_u64, |product, size| product.checked_mul(*size as u64));
     let Some(wanted) = wanted.filter(|wanted| *wanted <= most) else {
         let promised = promised();
-        return Err(format!("the header promises {promised}; the file has {most} bytes at most"));
+        return Err(format!("the header promises {promised}; the file has at most {most} bytes"));
     };
     // One byte more, to see whether the file ends there.
     let bytes = up_to(&mut stream, wanted + 1)?;

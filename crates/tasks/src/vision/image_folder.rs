@@ -48,7 +48,7 @@ pub struct ImageFolder;
 impl LoadTask for ImageFolder {
     type Config = ImageFolderConfig;
     const NAME: &'static str = "image-folder";
-    const ABOUT: &'static str = "images of your own, a folder for each class (--data-dir)";
+    const ABOUT: &'static str = "your own images, one folder per class (--data-dir)";
     const SOURCE: &'static str = "a folder of PNG or JPEG files";
 
     fn load(config: &ImageFolderConfig, data: &DataDir) -> Result<Arc<dyn Task>, DataError> {
@@ -67,7 +67,7 @@ fn read(config: &ImageFolderConfig, data: &DataDir) -> Result<Labelled, DataErro
     let content = |path: &Path, message: &str| DataError::Content {
         path: path.into(),
         message: format!(
-            "{message}; expected CLASS/*.png or CLASS/*.jpg, the folder comes from task.folder"
+            "{message}; expected CLASS/*.png or CLASS/*.jpg in the folder of task.folder"
         ),
     };
     let classes: Vec<PathBuf> =
@@ -86,7 +86,7 @@ fn read(config: &ImageFolderConfig, data: &DataDir) -> Result<Labelled, DataErro
             return Err(content(
                 folder,
                 &format!(
-                    "{} images; expected at least 5, since a fifth each is for validation and test",
+                    "{} images; expected at least 5, since a fifth each is used for validation and test",
                     files.len()
                 ),
             ));
@@ -117,7 +117,7 @@ fn is_image(path: &Path) -> bool {
 fn image(data: &DataDir, path: &Path, config: &ImageFolderConfig) -> Result<Vec<u8>, DataError> {
     let read = decode_image(&data.read_path(path)?, None).map_err(|err| DataError::Content {
         path: path.into(),
-        message: format!("not a whole image ({err})"),
+        message: format!("not a valid image ({err})"),
     })?;
     let size = [read.height() as usize, read.width() as usize];
     let pixels = read.into_rgb8().into_raw();
@@ -192,7 +192,7 @@ mod tests {
         let bytes = fs::read(&cat).unwrap();
         fs::write(&cat, &bytes[..bytes.len() / 2]).unwrap();
         let err = load(folder.path(), &default).err().unwrap();
-        assert!(err.contains("cats/2.png: not a whole image"), "{err}");
+        assert!(err.contains("cats/2.png: not a valid image"), "{err}");
         fs::remove_file(&cat).unwrap();
         let err = load(folder.path(), &default).err().unwrap();
         assert!(err.contains("cats: 4 images") && err.contains("at least 5"), "{err}");

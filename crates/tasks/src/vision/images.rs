@@ -108,7 +108,10 @@ impl Images {
                 return Err(wrong(set, format!("{name} = 0: must be at least 1")));
             }
             *split = balanced(split, &data.labels, data.classes, size).map_err(|(class, n)| {
-                wrong(set, format!("{name} = {size}: class {class} has only {n} images there"))
+                wrong(
+                    set,
+                    format!("{name} = {size}: class {class} has only {n} images in this split"),
+                )
             })?;
         }
         let noise = config.label_noise;
@@ -379,7 +382,7 @@ mod tests {
     fn what_does_not_fit_is_refused() {
         let default = ImagesConfig::default;
         let err = load(ImagesConfig { train: Some(7), ..default() }).err().unwrap();
-        assert!(err.contains("train = 7: class 0 has only 2 images there"), "{err}");
+        assert!(err.contains("train = 7: class 0 has only 2 images in this split"), "{err}");
         let err = load(ImagesConfig { test: Some(0), ..default() }).err().unwrap();
         assert!(err.contains("test = 0"), "{err}");
         let err = load(ImagesConfig { classes: Some(vec![1, 3]), ..default() }).err().unwrap();

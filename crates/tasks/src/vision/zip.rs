@@ -32,8 +32,8 @@ fn check_size(archive: &ZipArchive<Cursor<&[u8]>>, packed: u64) -> Result<(), St
     let (unpacked, most) = (sizes.map_err(problem)?, most_unpacked(packed));
     match unpacked > u128::from(most) {
         true => Err(format!(
-            "its files would have {unpacked} bytes unpacked; at most {most} are read from an \
-             archive of {packed} bytes"
+            "its files take {unpacked} bytes unpacked; the limit for an archive of {packed} bytes \
+             is {most}"
         )),
         false => Ok(()),
     }
@@ -55,7 +55,7 @@ fn problem(err: ZipError) -> String {
         ZipError::InvalidArchive(why) => format!("damaged or incomplete zip archive: {why}"),
         ZipError::Io(err) => format!("damaged or incomplete zip archive: {err}"),
         ZipError::CompressionMethodNotSupported(id) => {
-            format!("compression method {id}; known are 0 (stored) and 8 (deflated)")
+            format!("compression method {id}; known: 0 (stored), 8 (deflated)")
         }
         other => other.to_string(),
     }
@@ -116,8 +116,11 @@ mod tests {
         archive[entry + 24..entry + 28].copy_from_slice(&u32::MAX.to_le_bytes());
         let most = 1032 * archive.len();
         let err = read(&archive).unwrap_err();
-        let expected =
-            format!("its files would have 4294967595 bytes unpacked; at most {most} are read");
+        let packed = archive.len();
+        let expected = format!(
+            "its files take 4294967595 bytes unpacked; the limit for an archive of {packed} bytes \
+             is {most}"
+        );
         assert!(err.starts_with(&expected), "{err}");
         // A listed size that is smaller than the true one does not evade the limit.
         archive[entry + 24..entry + 28].copy_from_slice(&98_u32.to_le_bytes());

@@ -155,19 +155,19 @@ impl TrainConfig {
         {
             let range = match most.is_finite() {
                 true => format!("from 0 to {most}"),
-                false => "a finite number from 0 on".into(),
+                false => "a finite number, 0 or larger".into(),
             };
             return Err(format!("{key} = {value}: must be {range}"));
         }
         if self.shape == Shape::InverseSqrt && self.final_lr == 0.0 {
-            return Err("shape = \"inverse-sqrt\" never ends at final_lr = 0".into());
+            return Err("shape = \"inverse-sqrt\" requires final_lr above 0".into());
         }
         if let Some(spikes) = &self.spikes {
             spikes.check()?;
         }
         match &self.workers {
             Some(_) if !self.only.is_empty() => {
-                Err("only is not for workers, whose average would change every part".into())
+                Err("only cannot be combined with workers, which change every part".into())
             }
             Some(_) if self.norm_batches > 0 => {
                 Err(format!("norm_batches = {}: must be 0 with workers", self.norm_batches))
@@ -178,7 +178,7 @@ impl TrainConfig {
             Some(_) if self.spikes.is_some() || !self.faults.is_empty() => {
                 let key = if self.spikes.is_some() { "spikes" } else { "faults" };
                 Err(format!(
-                    "{key} are not for workers, which have a penalty and faults of their own"
+                    "{key} cannot be combined with workers, which have their own penalty and faults"
                 ))
             }
             Some(workers) => workers.check(self.batch),

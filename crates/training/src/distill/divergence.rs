@@ -30,7 +30,7 @@ pub fn divergence(
     reduction: Reduction,
 ) -> Tensor<1> {
     let [n, classes] = student.dims();
-    assert_eq!(teacher.dims(), [n, classes], "both answer the same questions");
+    assert_eq!(teacher.dims(), [n, classes], "the scores must have the same shape");
     let (student, teacher) = (log_softmax(student / tau, 1), log_softmax(teacher / tau, 1));
     let all = sum(teacher.clone().exp() * (teacher - student));
     let count = match reduction {

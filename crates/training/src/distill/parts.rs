@@ -37,7 +37,8 @@ pub fn take_over<N: Module, M: Module>(from: &N, to: M, part: Part) -> Result<M,
         let Part { take, into } = part;
         let (there, here) = (tops(parameters(from).into_iter().map(|p| p.path)), tops(known));
         return Err(format!(
-            "no weight at {take:?} there is at {into:?} here; there: {there}; here: {here}"
+            "no weight of {take:?} in the source matches {into:?} in the network; \
+             source: {there}; network: {here}"
         ));
     }
     let placed = found.into_iter().filter_map(|(of, data)| Some((place(&of.path)?, data)));
@@ -110,10 +111,11 @@ mod tests {
         let into = |part| take_over(&two(0, 3), around(1), part).err().unwrap();
         assert_eq!(
             into(Part { take: "modul", into: "module" }),
-            "no weight at \"modul\" there is at \"module\" here; there: a, b; here: module, stitch"
+            "no weight of \"modul\" in the source matches \"module\" in the network; \
+             source: a, b; network: module, stitch"
         );
         let err =
             take_over(&two(0, 4), around(1), Part { take: "", into: "module" }).err().unwrap();
-        assert_eq!(err, "module.a.bias is [3], not [4]");
+        assert_eq!(err, "module.a.bias has the shape [3], not [4]");
     }
 }

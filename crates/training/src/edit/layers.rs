@@ -50,7 +50,7 @@ pub(crate) fn with_layers<M: Module>(model: M, layers: &[SyncedLayer]) -> M {
             from += count;
         }
     }
-    with_parameters(model, numbers).expect("layers of the same network")
+    with_parameters(model, numbers).expect("the layers must be those of the network")
 }
 
 /// The name of the layer of a parameter: its path up to the first number, or the first component of the path.

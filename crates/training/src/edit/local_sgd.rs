@@ -105,7 +105,7 @@ impl LocalSgd {
         // The root mean square over the workers, which is read only in steps that are logged.
         let squares = if now.logs { of_all(&*world, squares) } else { squares };
         let squares = squares.into_iter().reduce(|sum, square| sum + square);
-        let norm = squares.map(|sum| (sum / of as f64).sqrt()).expect("there is a worker");
+        let norm = squares.map(|sum| (sum / of as f64).sqrt()).expect("there must be a worker");
         StepMetrics { norm, scalars, load, flops }
     }
 
@@ -250,7 +250,7 @@ impl Apart {
         let mut met: Vec<(String, Met)> = Vec::new();
         for (at, layer) in self.anchor.iter_mut().enumerate().filter(|(_, l)| l.trained) {
             let numbers: Vec<Vec<f64>> = theirs.iter().map(|l| l[at].numbers.clone()).collect();
-            let memory = memories.next().expect("one for each trained layer");
+            let memory = memories.next().expect("each trained layer must have a memory");
             met.push((layer.name.clone(), memory.meet(config, &mut layer.numbers, &numbers)));
         }
         for (at, layer) in self.anchor.iter_mut().enumerate().filter(|(_, l)| !l.trained) {

@@ -157,7 +157,7 @@ impl ModuleVisitor for Cut<'_> {
             return;
         }
         let (own, rest) = self.numbers.split_at(value.shape().num_elements());
-        let (there, others) = self.there.split_first().expect("one for each parameter");
+        let (there, others) = self.there.split_first().expect("each parameter must have an entry");
         if *there {
             let data = TensorData::new(own.to_vec(), value.dims());
             let grad = Tensor::from_data(data, &value.device().inner());

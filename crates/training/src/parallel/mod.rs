@@ -133,7 +133,7 @@ impl ProcessGroup {
             ("train.optimizer = \"sgd\"", config.optimizer != Optimizer::Adamw),
         ];
         if let Some((key, _)) = apart.iter().find(|(_, given)| ranks > 1 && *given) {
-            return Err(format!("{key} is not for experts that {ranks} processes split"));
+            return Err(format!("{key} does not support experts split over {ranks} processes"));
         }
         match experts.is_multiple_of(ranks) {
             true => Ok(()),

@@ -25,7 +25,7 @@ impl PartMetrics {
 
     /// Adds floating-point operations to the current part.
     pub(crate) fn flops(&mut self, more: f64) {
-        self.flops.last_mut().expect("a part has begun").push(more.to_bits());
+        self.flops.last_mut().expect("a part must be started first").push(more.to_bits());
     }
 
     /// Sets the metrics of the current part so far.
@@ -68,10 +68,10 @@ impl PartMetrics {
         if world.size() == 1 {
             return vec![self];
         }
-        let own = serde_json::to_vec(&self).expect("numbers and names");
+        let own = serde_json::to_vec(&self).expect("metrics must be serializable as JSON");
         let all = world.all_gather("metrics of a step", &own);
         let read = |bytes: Vec<u8>| serde_json::from_slice(&bytes);
-        all.into_iter().map(read).collect::<Result<_, _>>().expect("as they were written")
+        all.into_iter().map(read).collect::<Result<_, _>>().expect("metrics of a process")
     }
 
     /// The metrics of all processes: the sum of the operations in the order of parts, the sums of the loads,

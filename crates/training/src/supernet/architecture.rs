@@ -92,7 +92,7 @@ impl SupernetSpace {
             lists.iter().find(|(_, values)| values.is_empty() || values.contains(&0))
         {
             return Err(format!(
-                "space.{key} = {values:?}: at least one value is needed, and none is 0"
+                "space.{key} = {values:?}: at least one value is needed, and none may be 0"
             ));
         }
         if self.encoder_layers == 0 {
@@ -182,7 +182,7 @@ impl SupernetSpace {
         let decoder = self.most_decoder_layers();
         if !with_encoder && (genes.encoder_width.is_some() || genes.cross_heads.is_some()) {
             return Err(
-                "architecture: encoder_width and cross_heads are for pairs of sequences".into()
+                "architecture: encoder_width and cross_heads require pairs of sequences".into()
             );
         }
         let cross = if with_encoder { decoder } else { 0 };

@@ -15,7 +15,7 @@ use super::{
 };
 
 /// The message if an input is of a kind that was excluded before.
-const TEXT: &str = "a supernet is built for text or pairs of sequences";
+const TEXT: &str = "a supernet requires text or pairs of sequences";
 
 fn wrong(message: String) -> ConfigError {
     ConfigError::Invalid { what: "backbone", name: Supernet::NAME.into(), message }
@@ -44,16 +44,16 @@ impl Backbone for Supernet {
         config.check().map_err(wrong)?;
         if spec.outputs != vocab {
             let outputs = spec.outputs;
-            return Err(wrong(format!("{outputs} outputs are not the {vocab} tokens")));
+            return Err(wrong(format!("{outputs} outputs, but the vocabulary has {vocab} tokens")));
         }
         if spec.moe.layers != Placement::NONE {
             return Err(wrong(
-                "moe.layers: must be \"none\", since a supernet has experts of its own".into(),
+                "moe.layers: must be \"none\", since a supernet has its own experts".into(),
             ));
         }
         let pair = source.is_some();
         if pair && config.space.bottleneck.is_some() {
-            return Err(wrong("space.bottleneck: is for text, not for pairs of sequences".into()));
+            return Err(wrong("space.bottleneck: requires text, not pairs of sequences".into()));
         }
         config.space.architecture(&config.architecture, pair).map(drop).map_err(wrong)
     }

@@ -92,7 +92,7 @@ impl SupernetSpace {
         let Some(widths) = &self.bottleneck else { return Ok(()) };
         if widths.is_empty() || widths.contains(&0) {
             return Err(format!(
-                "space.bottleneck = {widths:?}: at least one value is needed, and none is 0"
+                "space.bottleneck = {widths:?}: at least one value is needed, and none may be 0"
             ));
         }
         let [stream] = self.decoder_width[..] else {

@@ -167,7 +167,7 @@ impl SupernetConfig {
         let (here, there) = (sizes(self), sizes(supernet));
         match here.iter().find(|(key, value)| there[*key] != **value) {
             Some((key, value)) => Err(format!(
-                "{key} = {value}: the supernet whose weights it takes has {}",
+                "{key} = {value}: the supernet that provides the weights has {}",
                 there[key]
             )),
             None => Ok(()),
@@ -211,7 +211,9 @@ impl SupernetConfig {
             return Err("mixture.bottleneck: needs space.bottleneck".into());
         }
         if self.alone {
-            return Err("mixture: a network alone has one set of weights".into());
+            return Err(
+                "mixture: cannot be combined with alone, which has one set of weights".into()
+            );
         }
         match self.space.experts.iter().all(|n| *n == 1) {
             true => Ok(()),

@@ -126,7 +126,7 @@ fn mixed(
         (matrix * share.clone(), bias * share.reshape([rows]))
     });
     let sum = weighed.reduce(|(a, b), (c, d)| (a + c, b + d));
-    sum.expect("there is one set at least")
+    sum.expect("a mixture must have at least one set")
 }
 
 #[cfg(test)]

@@ -53,7 +53,7 @@ impl LatencyPredictor {
     ) -> Result<Self, String> {
         let n = examples.first().ok_or("no architecture was measured")?.0.len();
         if examples.iter().any(|(features, _)| features.len() != n) {
-            return Err("the architectures are of different spaces".into());
+            return Err("the architectures are from different spaces".into());
         }
         let device = device.clone().autodiff();
         let init = Init::new(seed, &device);

@@ -130,7 +130,7 @@ fn an_architecture_is_cut_from_its_own_space_alone() {
                 switch: SupernetRouting { identity: true, ..SupernetRouting::default() },
                 ..own
             },
-            "switch.identity = true: the supernet whose weights it takes has false",
+            "switch.identity = true: the supernet that provides the weights has false",
         ),
     ] {
         let err = supernet.resized(&choice(&other)).err().unwrap().to_string();
@@ -359,7 +359,7 @@ fn what_does_not_fit_is_named() {
         let spec = BackboneSpec { domain: PAIRS, outputs, moe: &moe, library: &library };
         Supernet::check(&config, &spec).unwrap_err().to_string()
     };
-    assert!(wrong(config(), 3).contains("3 outputs are not the 13 tokens"));
+    assert!(wrong(config(), 3).contains("3 outputs, but the vocabulary has 13 tokens"));
     let err = wrong(SupernetConfig { inner: 6, ..config() }, 13);
     assert!(err.contains("space.heads: 4 does not divide inner = 6"), "{err}");
     let err = wrong(SupernetConfig { alone: true, ..config() }, 13);

@@ -46,7 +46,7 @@ impl Verb for Budget {
         };
         let rows: Vec<_> = specs.iter().copied().map(with_memory).collect();
         let title = suite.budget().map_or_else(
-            || format!("suite {name}: no [budget], so that nothing is held equal"),
+            || format!("suite {name}: no [budget], so nothing is held equal"),
             |given| given.title(),
         );
         let (words, number) = (Kind::Words, Kind::Numbers(NumberForm::Fixed(0)));

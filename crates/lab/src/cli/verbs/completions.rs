@@ -15,7 +15,7 @@ pub(crate) struct Completions {
 
 impl Verb for Completions {
     const NAME: &'static str = "completions";
-    const ABOUT: &'static str = "Print the completions of a shell, to be sourced by it";
+    const ABOUT: &'static str = "Print the completions for a shell, to be sourced by it";
 
     fn run(&self, session: &Session) -> anyhow::Result<Answer> {
         let mut command = session.command.clone();

@@ -42,8 +42,8 @@ impl Verb for Export {
             trained_run(&self.run, &self.store.runs, &self.data.dir(), plugins)?;
         let imported = Imported::of(&folder)?.ok_or_else(|| {
             anyhow!(
-                "the run {} did not start from a checkpoint, so it is of no known family; `import` makes \
-                 runs that do",
+                "the run {} did not start from a checkpoint, so its family is unknown; use `import` to make \
+                 a run from a checkpoint",
                 spec.id
             )
         })?;
@@ -51,8 +51,8 @@ impl Verb for Export {
         let changed = changes_of_network(&spec.config, &described, plugins)?;
         ensure!(
             changed.is_empty(),
-            "the run {} has another network than the config.json of its checkpoint describes, and cannot be \
-             written as one: {}",
+            "the network of the run {} differs from the config.json of its checkpoint, so it cannot be \
+             exported: {}",
             spec.id,
             changed.join("; ")
         );
@@ -84,14 +84,14 @@ impl Verb for Export {
 fn columns(pruned: &Pruned) -> anyhow::Result<usize> {
     ensure!(
         pruned.gone == Gone::Remove,
-        "its routers still choose among the experts before pruning, and a checkpoint has one vector for each \
-         expert: prune with gone = \"remove\""
+        "its routers still choose among all experts from before pruning, but a checkpoint has one vector for \
+         each expert: prune with gone = \"remove\""
     );
     let counts: Vec<usize> = pruned.kept.iter().map(Vec::len).collect();
     let first = counts.first().copied().unwrap_or_default();
     ensure!(
         counts.iter().all(|count| *count == first),
-        "its layers have {counts:?} experts, and a checkpoint has one number for all layers"
+        "its layers have {counts:?} experts, but a checkpoint has one number for all layers"
     );
     Ok(first)
 }

@@ -57,7 +57,8 @@ pub(crate) struct Import {
 
 impl Verb for Import {
     const NAME: &'static str = "import";
-    const ABOUT: &'static str = "Convert a checkpoint of Hugging Face's format, of PyTorch, or a GGUF file to a run, and evaluate it";
+    const ABOUT: &'static str =
+        "Convert a checkpoint (Hugging Face, PyTorch or GGUF) to a run, and evaluate it";
 
     fn run(&self, session: &Session) -> anyhow::Result<Answer> {
         let mut unpacked = None;
@@ -116,7 +117,7 @@ impl Import {
             }
             Some(Ended::Failed { cause, .. }) => {
                 store.remove_failed(&spec.id)?;
-                bail!("{}: its run failed, and nothing of it is kept: {cause}", self.checkpoint)
+                bail!("{}: its run failed and was removed: {cause}", self.checkpoint)
             }
             None => bail!("the run {} has been stopped", spec.id),
         }
@@ -138,17 +139,17 @@ impl Import {
             Some(Ok(json)) if !place.exists() => {
                 write_atomic(&place, json.to_string().as_bytes())
                     .with_context(|| place.display().to_string())?;
-                session.say(&format!("its tokeniser is in {}", place.display()));
+                session.say(&format!("wrote its tokeniser to {}", place.display()));
                 return Ok(Some(place));
             }
             Some(Ok(json)) if !has(&place, json) => session.say(&format!(
-                "warning: {} is used, and is not the tokeniser within {}",
+                "warning: {} is used, but differs from the tokeniser in {}",
                 place.display(),
                 self.checkpoint
             )),
             Some(Err(why)) => {
                 let file = &self.checkpoint;
-                session.say(&format!("warning: {file}: its tokeniser is not read: {why}"));
+                session.say(&format!("warning: {file}: its tokeniser cannot be read: {why}"));
             }
             _ => {}
         }
@@ -179,7 +180,7 @@ impl Import {
             let setting = SettingTree::assignment(text)?;
             let own = |key: &str| matches!(setting.value().get(key), Some(Value::Object(_)));
             if ["backbone", "moe", "checkpoint"].iter().any(|key| own(key)) {
-                bail!("--set {text}: the network is that of the checkpoint");
+                bail!("--set {text}: the network comes from the checkpoint and cannot be set");
             }
             settings.lay(&setting);
         }

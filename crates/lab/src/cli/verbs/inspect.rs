@@ -70,7 +70,7 @@ fn fits(
     let numbers = count_of_numbers(checkpoint);
     ensure!(
         embedding <= numbers as u64,
-        "config.json: an embedding of width {width} has {embedding} numbers, and all tensors have {numbers}"
+        "config.json: an embedding of width {width} has {embedding} numbers, but all tensors have {numbers}"
     );
     let backbone_spec: BackboneSpec = model.backbone_spec(&plugins.library);
     let build = plugins.backbones.get(&model.backbone.kind)?.build;
@@ -92,7 +92,7 @@ fn tokenizer_fits(model: &ImportedNetwork, checkpoint: &CheckpointFiles) -> anyh
     let place = || file.display().to_string();
     let json = files::read_text(&file).with_context(place)?;
     let vocab = Bpe::read(json.as_bytes()).map_err(|why| anyhow!("{}: {why}", place()))?.vocab();
-    ensure!(vocab <= known, "{}: it has {vocab} tokens, and the network knows {known}", place());
+    ensure!(vocab <= known, "{}: it has {vocab} tokens, but the network has {known}", place());
     Ok(())
 }
 

@@ -32,7 +32,7 @@ impl Verb for New {
         let taken = self.what.taken(session.plugins);
         ensure!(
             !taken.contains(&self.name.as_str()),
-            "{:?} is the name of a plug-in; others are free",
+            "{:?} is already the name of a plug-in; choose another name",
             self.name
         );
         new(self.what, &self.name).map(Answer::from)
@@ -107,7 +107,7 @@ pub(crate) fn new(what: What, name: &str) -> anyhow::Result<String> {
     match (what, workspace(&here)) {
         (What::Router, Some(root)) => router(&root, name),
         (_, Some(root)) if root.join("crates").join(name).exists() => {
-            bail!("{name:?} is the name of a package of the workspace")
+            bail!("{name:?} is already the name of a package of the workspace")
         }
         (what, Some(root)) => experiment(what, &root.join("experiments"), name, true),
         (what, None) => experiment(what, &here, name, false),
@@ -120,17 +120,20 @@ fn check_name(name: &str) -> anyhow::Result<()> {
         word.starts_with(|c: char| c.is_ascii_lowercase())
             && word.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit())
     };
-    ensure!(name.split('-').all(word), "{name:?} is not a name; an example: my-router");
+    ensure!(
+        name.split('-').all(word),
+        "{name:?} is not a valid name; expected lower-case words with dashes, for example my-router"
+    );
     // A file is a module and a package is a crate: neither may have the name of a keyword or of a crate that
     // it uses.
-    ensure!(!TAKEN.contains(&name), "{name:?} is taken by the language or by MoeLab");
+    ensure!(!TAKEN.contains(&name), "{name:?} is reserved by Rust or MoeLab");
     let title = title(name);
     let prelude = include_str!("../../prelude.rs").lines().filter(|line| !line.starts_with("//"));
     let mut words =
         prelude.chain([OF_BURN]).flat_map(|line| line.split(|c: char| !c.is_alphanumeric()));
     ensure!(
         !words.any(|word| word == title),
-        "{name:?}: as a type it is {title}, which the prelude has; an example: my-{name}"
+        "{name:?}: its type would be {title}, which the prelude has; try my-{name}"
     );
     Ok(())
 }

@@ -40,7 +40,8 @@ pub(crate) struct Report {
 
 impl Verb for Report {
     const NAME: &'static str = "report";
-    const ABOUT: &'static str = "Write the report, one HTML file; or the tables into a page";
+    const ABOUT: &'static str =
+        "Write the report as one HTML file, or write the tables into a page";
     const READS: bool = true;
 
     fn run(&self, session: &Session) -> anyhow::Result<Answer> {

@@ -139,7 +139,7 @@ impl RouteArgs {
             pass.put(Clusters(clusters));
         }
         if let Some(noise) = tensors.remove("noise") {
-            ensure!(self.train, "noise: a router draws it in training only; add --train");
+            ensure!(self.train, "noise: only used in training; add --train");
             pass.put(GivenNoise::new(noise));
         }
         Ok(pass)
@@ -230,8 +230,11 @@ fn noise_was_drawn(pass: &mut Pass) -> anyhow::Result<()> {
     let shape = numbers.shape().as_slice().to_vec();
     let draws: Vec<String> = draws.iter().map(|draw| format!("{draw:?}")).collect();
     match draws.is_empty() {
-        true => anyhow::bail!("noise is {shape:?}; the router draws none"),
-        false => anyhow::bail!("noise is {shape:?}; the router draws {}", draws.join(", ")),
+        true => anyhow::bail!("noise has the shape {shape:?}, but the router draws none"),
+        false => anyhow::bail!(
+            "noise has the shape {shape:?}, but the router draws {}",
+            draws.join(", ")
+        ),
     }
 }
 
@@ -241,8 +244,8 @@ fn units(tensors: &mut Tensors, device: &Device) -> anyhow::Result<Tensor<3>> {
     let missing = || format!("expected a tensor x, [G, U, D]; found: {}", few(&there));
     let x = tensors.remove("x").with_context(missing)?;
     let shape = x.shape().as_slice().to_vec();
-    ensure!(shape.len() == 3, "x is {shape:?}; expected three dimensions, [G, U, D]");
-    ensure!(!shape.contains(&0), "x is {shape:?}; at least one group, unit and number are needed");
+    ensure!(shape.len() == 3, "x has the shape {shape:?}; expected three dimensions, [G, U, D]");
+    ensure!(!shape.contains(&0), "x has the shape {shape:?}; every dimension must be at least 1");
     let x = x.convert::<f32>();
     ensure!(x.iter::<f32>().all(f32::is_finite), "x has numbers that are not finite");
     Ok(Tensor::from_data(x, device))
@@ -257,11 +260,18 @@ fn whole_numbers(
 ) -> anyhow::Result<Option<Tensor<2, Int>>> {
     let Some(data) = tensors.remove(name) else { return Ok(None) };
     let shape = data.shape().as_slice().to_vec();
-    ensure!(shape == wanted, "{name} is {shape:?}; expected [G, U] = {wanted:?}, as x has");
-    ensure!(!data.dtype().is_float(), "{name} is of {:?}; expected whole numbers", data.dtype());
+    ensure!(
+        shape == wanted,
+        "{name} has the shape {shape:?}; expected [G, U] = {wanted:?}, as in x"
+    );
+    ensure!(
+        !data.dtype().is_float(),
+        "{name} has the type {:?}; expected whole numbers",
+        data.dtype()
+    );
     let fits = |id: i64| (0..=i64::from(i32::MAX)).contains(&id);
     let wrong = data.iter::<i64>().find(|id| !fits(*id));
-    ensure!(wrong.is_none(), "{name} has {}; must be 0 or larger", wrong.unwrap_or_default());
+    ensure!(wrong.is_none(), "{name} contains {}; must be 0 or larger", wrong.unwrap_or_default());
     Ok(Some(Tensor::from_data(data.convert::<i32>(), device)))
 }
 

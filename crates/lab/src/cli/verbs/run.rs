@@ -28,7 +28,7 @@ use crate::{
 };
 
 /// The error if only a part of a suite would be published.
-const PART: &str = "--publish is for a whole suite: not with --seeds, --only, --set, --smoke, --shard or \
+const PART: &str = "--publish needs a whole suite: it excludes --seeds, --only, --set, --smoke, --shard and \
                     --device; write another suite instead";
 
 /// Arguments of `run`.
@@ -56,7 +56,7 @@ pub(crate) struct RunOptions {
     /// Train part K of N of the runs, to share a suite among machines; K counts from 1
     #[arg(long, value_name = "K/N", value_parser = parse_shard)]
     shard: Option<Shard>,
-    /// Split the optimizer's moments among the processes of MPI, for less memory; the numbers stay the same
+    /// Split the optimizer's moments among the processes of MPI, to save memory; results do not change
     #[arg(long)]
     split_moments: bool,
     /// Largest memory that a run may need, in GB; default: the memory of this machine
@@ -76,7 +76,7 @@ pub(crate) struct RunOptions {
     /// Write csv, environment and page into DIR/SUITE/DATE, to be committed
     #[arg(long, value_name = "DIR", num_args = 0..=1, default_missing_value = "results")]
     publish: Option<PathBuf>,
-    /// Publish results although this program, or the one that trained them, is a dev build
+    /// Publish results even if this program, or the one that trained them, is a dev build
     #[arg(long, requires = "publish")]
     allow_dev: bool,
 }
@@ -262,7 +262,7 @@ impl RunOptions {
         let mut suite = source.plan(session.plugins, &data, &wanted)?;
         if let Some(set) = together::parts_for(&suite, world.size(), &mut wanted)? {
             suite = source.plan(session.plugins, &data, &wanted)?;
-            session.say(&format!("{} processes: the runs are those of --set {set}", world.size()));
+            session.say(&format!("{} processes: adding --set {set}", world.size()));
         }
         together::can_share(&suite, world.size())?;
         let request = source.request(&wanted);
@@ -277,12 +277,12 @@ impl RunOptions {
     /// Refuses to split a suite that searches into parts.
     fn searches_alone(&self, name: &str, processes: usize) -> anyhow::Result<()> {
         let why = format!(
-            "suite {name:?} has [search], where what is tried next depends on what was tried before"
+            "suite {name:?} has [search], where each candidate depends on the previous results"
         );
-        ensure!(self.shard.is_none(), "--shard: {why}: it is trained as a whole");
+        ensure!(self.shard.is_none(), "--shard: {why}: it cannot be split into parts");
         ensure!(
             processes == 1,
-            "{processes} processes: {why}: it is trained by one; start it without mpirun and srun"
+            "{processes} processes: {why}: it needs one process; start it without mpirun and srun"
         );
         Ok(())
     }
@@ -358,7 +358,7 @@ impl RunOptions {
 /// Prints the budget of a suite, if it has one.
 fn say_budget(suite: &SuitePlan, name: &str, session: &Session) {
     if let Some(given) = suite.budget() {
-        session.say(&format!("{}; the sizes: budget {name}", given.title()));
+        session.say(&format!("{}; to print the sizes: budget {name}", given.title()));
     }
 }
 

@@ -123,8 +123,8 @@ impl SampleArgs {
         let own = own.into_iter().find(|(_, changed)| *changed).map(|(option, _)| option);
         match own.or(self.sampling.changed()) {
             Some(option) => bail!(
-                "{option} is for language models, and the run {} translates: task.beam, task.length_penalty \
-                 and task.length of its suite say how",
+                "{option} is only for language models, but the run {} translates: set task.beam, \
+                 task.length_penalty and task.length in its suite instead",
                 spec.id
             ),
             None => Ok(()),
@@ -145,7 +145,7 @@ impl SampleArgs {
         let answers = self.threads.install(|| -> anyhow::Result<_> {
             let (model, _) = builder.trained(spec)?;
             let Some(network) = model.sequence_to_sequence() else {
-                bail!("the run {} has no network that translates", spec.id)
+                bail!("the network of the run {} cannot translate", spec.id)
             };
             Ok(translations(network, writing, &[source], builder.device))
         })??;
@@ -186,14 +186,15 @@ fn writes(spec: &RunSpec, plugins: &Plugins) -> anyhow::Result<()> {
     let task = &spec.config.task.kind;
     if !matches!(spec.data.domain(), Domain::Text { .. }) {
         bail!(
-            "the run {} has learned {task}, which is not text; known: tanaka-lm, text-lm, state-of-the-union",
+            "the run {} was trained on {task}, which is not text; known: tanaka-lm, text-lm, \
+             state-of-the-union",
             spec.id
         );
     }
     if spec.config.refusal(plugins, &*spec.data)?.is_some() || !spec.data.causal() {
         let known: Vec<&str> = causal_routers(plugins).collect();
         bail!(
-            "the run {} cannot write: its layers look at later tokens (router {:?}, level {:?}, \
+            "the run {} cannot generate text: its layers use later tokens (router {:?}, level {:?}, \
              capacity {:?}); routers that do not: {}",
             spec.id,
             spec.config.moe.router.kind,
@@ -226,10 +227,10 @@ fn encode(task: &dyn Task, text: &str) -> anyhow::Result<Vec<i32>> {
         let (start, end) = (start as usize, (start + tokens.bytes[at]) as usize);
         let piece = &text[text.floor_char_boundary(start)..text.ceil_char_boundary(end)];
         let (piece, vocab) = (piece.trim(), tokenizer.vocab());
-        bail!("--prompt {text:?}: {piece:?} is not a token of the run; it has {vocab} others");
+        bail!("--prompt {text:?}: {piece:?} is not one of the {vocab} tokens of the run");
     }
     let n = tokens.ids.len();
-    ensure!(n <= LONGEST, "--prompt has {n} tokens; at most {LONGEST} are read");
+    ensure!(n <= LONGEST, "--prompt has {n} tokens; at most {LONGEST} are allowed");
     Ok(tokens.ids)
 }
 
@@ -276,7 +277,7 @@ fn may_cache(
     if gap > GAP {
         let router = &moe.router.kind;
         session.say(&format!(
-            "without a cache: router {router:?} looks at the tokens before ({gap:.3})"
+            "without a cache: router {router:?} depends on earlier tokens ({gap:.3})"
         ));
     }
     Ok(gap <= GAP)

@@ -63,12 +63,9 @@ impl Verb for Tensorboard {
             written += 1;
         }
         if written == 0 {
-            bail!("no folder of these runs is in {}", runs.display());
+            bail!("{} has no folders of these runs", runs.display());
         }
-        Ok(format!(
-            "wrote {written} runs; look at them with tensorboard --logdir {}\n",
-            out.display()
-        )
-        .into())
+        Ok(format!("wrote {written} runs; view them with tensorboard --logdir {}\n", out.display())
+            .into())
     }
 }

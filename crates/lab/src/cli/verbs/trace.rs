@@ -63,7 +63,7 @@ impl Verb for TraceArgs {
         let builder = ModelBuilder { plugins, store: &store, device: &device };
         let all = spec.data.len(self.split);
         let n = self.examples.unwrap_or(all);
-        ensure!((1..=all).contains(&n), "--examples {n}: the split has {all}");
+        ensure!((1..=all).contains(&n), "--examples {n}: must be from 1 to {all}");
         let examples: Vec<usize> = (0..n).collect();
         let shown = TracedExamples {
             split: self.split,

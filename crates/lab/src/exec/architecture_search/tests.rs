@@ -237,10 +237,10 @@ fn latency_is_predicted_from_measured_members() {
     let foreign = SUITE.replace("what = \"params\"", "what = \"predicted_latency\"");
     let err = format!("{:#}", search(&foreign, &runs).err().unwrap());
     assert!(
-        err.contains("is for the backbone \"supernet\"") && err.contains("\"latency\""),
+        err.contains("only for the backbone \"supernet\"") && err.contains("\"latency\""),
         "{err}"
     );
     let foreign = SUITE.replace("at_most = 3000", "at_most = 3000, samples = 9");
     let err = format!("{:#}", search(&foreign, &runs).err().unwrap());
-    assert!(err.contains("limit: samples: is for what = \"predicted_latency\""), "{err}");
+    assert!(err.contains("limit: samples: only for what = \"predicted_latency\""), "{err}");
 }

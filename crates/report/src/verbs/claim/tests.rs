@@ -120,14 +120,18 @@ fn test_examples_are_covered_where_they_are_kept() {
 fn bad_claims_are_named() {
     let err = |runs: &Runs, json: &str| claims(runs, &[claim(json)], &[]).unwrap_err().to_string();
     let runs = fixture::runs();
-    assert!(err(&runs, r#""method": "switch""#).contains("\"It is so\": expected above or below"));
-    assert!(err(&runs, r#""method": "switch", "within": 0.1"#).contains("needs a method"));
+    assert!(
+        err(&runs, r#""method": "switch""#).contains("\"It is so\": expected `above` or `below`")
+    );
+    assert!(
+        err(&runs, r#""method": "switch", "within": 0.1"#).contains("`within` requires `against`")
+    );
     let both = r#""method": "switch", "against": "dense", "within": 0.1, "below": 0.1"#;
-    assert!(err(&runs, both).contains("stands alone"));
+    assert!(err(&runs, both).contains("cannot be combined"));
     let mut twice = runs.clone();
     twice.rows.extend(runs.rows.into_iter().map(|row| crate::Row { task: "b".into(), ..row }));
     let err = err(&twice, r#""method": "switch", "above": 0.0"#);
-    assert!(err.contains("several runs of \"switch\" have seed 0; say which"), "{err}");
+    assert!(err.contains("several runs of \"switch\" have seed 0; select one"), "{err}");
     let bad = r#"{"claim": "", "effect": "", "metric": "", "method": "", "abve": 0.0}"#;
     assert!(serde_json::from_str::<Claim>(bad).unwrap_err().to_string().contains("abve"));
 }
@@ -262,7 +266,7 @@ fn a_gain_is_compared_with_another_one() {
 
     let alone = r#""method": "dense", "above": 0.0, "beyond": {"method": "a", "against": "b"}"#;
     let err = claims(&fixture::runs(), &[claim(alone)], &[]).unwrap_err().to_string();
-    assert!(err.contains("`beyond` needs a method to be `against`"), "{err}");
+    assert!(err.contains("`beyond` requires `against`"), "{err}");
 }
 
 #[test]

@@ -158,10 +158,10 @@ fn bounds_that_say_nothing_are_refused() {
     };
     for bound in ["-1e308", "0", "1.5"] {
         let err = read(&format!("\"late_change\": {bound}")).unwrap_err().to_string();
-        assert!(err.contains("is not a share above 0 and up to 1"), "{err}");
+        assert!(err.contains("is not a share: must be above 0 and at most 1"), "{err}");
     }
     let err = read("\"rates\": 0").unwrap_err().to_string();
-    assert!(err.contains("0 is not a number of rates from 1 on"), "{err}");
+    assert!(err.contains("0 rates: must be at least 1"), "{err}");
     let gate = read("\"late_change\": 1, \"rates\": 1").unwrap();
     assert_eq!((gate.late_change, gate.rates), (1.0, 1));
 }

@@ -46,13 +46,13 @@ impl Spec {
         let memory = files::json_memory(json);
         if memory > MEMORY {
             return Err(format!(
-                "its JSON could take {memory} bytes of memory; at most {MEMORY} are taken"
+                "its JSON could take {memory} bytes of memory; the limit is {MEMORY}"
             ));
         }
         let spec: Self =
             serde_json::from_slice(json).map_err(|err| format!("not a tokenizer.json: {err}"))?;
         if let Some(key) = files::repeated_key(json) {
-            return Err(format!("not a tokenizer.json: {key} is there twice"));
+            return Err(format!("not a tokenizer.json: {key} occurs twice"));
         }
         expressions::check([
             ("normalizer", &spec.normalizer),
@@ -125,8 +125,8 @@ impl Bpe {
             let growth = growth(normalizer)?;
             if growth > GROWTH {
                 return Err(format!(
-                    "normalizer: it may make a text {growth} times as long; at most {GROWTH} times \
-                     was expected"
+                    "normalizer: it may make a text {growth} times as long; the limit is {GROWTH} \
+                     times"
                 ));
             }
         }
@@ -134,9 +134,9 @@ impl Bpe {
         each_has_its_number(&tokens)?;
         let vocab = tokens.into_values().max().map_or(0, |id| id as usize + 1);
         match vocab {
-            0 => Err("a tokenizer.json without tokens".into()),
+            0 => Err("the tokenizer.json has no tokens".into()),
             _ if vocab > i32::MAX as usize => {
-                Err(format!("token number {}; below {} was expected", vocab - 1, i32::MAX))
+                Err(format!("token number {}; expected a number below {}", vocab - 1, i32::MAX))
             }
             vocab => Ok(Self { inner, json: String::from_utf8_lossy(json).into_owned(), vocab }),
         }
@@ -169,7 +169,7 @@ fn has_added_tokens(inner: &tokenizers::Tokenizer, added: &Value) -> Result<(), 
         if own.map(u64::from) != Some(id) {
             let own = own.map_or("none".into(), |own| own.to_string());
             return Err(format!(
-                "added_tokens: {text:?} has the number {id}, and is {own} among all"
+                "added_tokens: {text:?} has the number {id}, but its number in the vocabulary is {own}"
             ));
         }
     }
@@ -349,7 +349,12 @@ mod tests {
         assert!(added("cat", 7).is_ok() && added("a", 1).is_ok());
         let free = added("<s>", 8).err();
         let far = added("<s>", 40_000).err().unwrap();
-        assert!(far.starts_with("added_tokens: \"<s>\" has the number 40000, and is "), "{far}");
+        assert!(
+            far.starts_with(
+                "added_tokens: \"<s>\" has the number 40000, but its number in the vocabulary is "
+            ),
+            "{far}"
+        );
         assert!(added("cat", 6).is_err(), "{free:?}");
     }
 
@@ -368,7 +373,7 @@ mod tests {
         let one = said(r#""cat": 1, "a": 1"#);
         assert_eq!(one.as_deref(), Some("tokens \"a\" and \"cat\" have the same number, 1"));
         let two = said(r#""cat": 1, "cat": 2"#);
-        assert_eq!(two.as_deref(), Some("not a tokenizer.json: model.vocab.cat is there twice"));
+        assert_eq!(two.as_deref(), Some("not a tokenizer.json: model.vocab.cat occurs twice"));
     }
 
     #[test]
@@ -402,8 +407,8 @@ mod tests {
             |all: &[serde_json::Value]| serde_json::json!({"type": "Sequence", "normalizers": all});
         let growing = replace(text("a"), &"a".repeat(32));
         let error = words("normalizer", all(&[growing.clone(), growing.clone()])).err().unwrap();
-        let expected = "normalizer: it may make a text 1024 times as long; at most 64 times was \
-                        expected";
+        let expected = "normalizer: it may make a text 1024 times as long; the limit is 64 \
+                        times";
         assert_eq!(error, expected);
         assert!(words("normalizer", all(&[growing])).is_ok());
         let anywhere = serde_json::json!({ "Regex": "b*" });
@@ -430,7 +435,7 @@ mod tests {
         let vocab = serde_json::json!({"type": "WordLevel", "unk_token": "a",
             "vocab": {"a": 4_000_000_000_u32}});
         let error = words("model", vocab).err().unwrap();
-        assert_eq!(error, "token number 4000000000; below 2147483647 was expected");
+        assert_eq!(error, "token number 4000000000; expected a number below 2147483647");
     }
 
     #[test]
@@ -444,7 +449,7 @@ mod tests {
         {
             let error = words(member, value.clone()).err().unwrap();
             let start =
-                format!("{member}: the regular expression \"(?=(.*.*)+x)|.\" is not read: ");
+                format!("{member}: the regular expression \"(?=(.*.*)+x)|.\" is not supported: ");
             assert!(error.starts_with(&start), "{error}");
         }
         let mut split = split;

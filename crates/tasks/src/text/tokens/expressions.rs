@@ -35,8 +35,8 @@ const PUBLISHED: [&str; 5] = [
 ];
 
 /// The error for an expression that is not accepted.
-const KNOWN: &str = "those of published tokenisers are read, and alternatives of letters, classes and groups in \
-                     which what repeats without end is last";
+const KNOWN: &str = "supported are those of published tokenisers, and alternatives of characters, classes \
+                     and groups in which an unbounded repetition is last";
 
 /// Checks the regular expressions of a file; `members` are the members of the file that may have some.
 ///
@@ -48,12 +48,12 @@ pub(super) fn check(members: [(&'static str, &Value); 4]) -> Result<(), String> 
         collect(member, value, &mut all);
     }
     if all.len() > MOST {
-        return Err(format!("{} regular expressions; at most {MOST} are read", all.len()));
+        return Err(format!("{} regular expressions; the limit is {MOST}", all.len()));
     }
     all.into_iter().try_for_each(|(member, expression)| {
         is_read(expression).map_err(|why| {
             let shown = shown(expression);
-            format!("{member}: the regular expression {shown} is not read: {why}; {KNOWN}")
+            format!("{member}: the regular expression {shown} is not supported: {why}; {KNOWN}")
         })
     })
 }
@@ -87,7 +87,7 @@ fn is_read(expression: &str) -> Result<(), String> {
         return Ok(());
     }
     if expression.len() > LONGEST {
-        return Err(format!("it has {} bytes; at most {LONGEST} are read", expression.len()));
+        return Err(format!("it has {} bytes; the limit is {LONGEST}", expression.len()));
     }
     let mut reader = Reader { left: expression };
     let (mut looks, mut spaces) = (0_usize, None);
@@ -99,7 +99,7 @@ fn is_read(expression: &str) -> Result<(), String> {
         }
         let read = reader.since(start);
         if let (Some(spaces), false) = (spaces, read == ALL_SPACES || SPACES.contains(&read)) {
-            return Err(format!("{read:?} stands behind {spaces:?}"));
+            return Err(format!("{read:?} is not supported after {spaces:?}"));
         }
         if !reader.takes("|") {
             break read;
@@ -107,7 +107,9 @@ fn is_read(expression: &str) -> Result<(), String> {
     };
     match spaces {
         _ if !reader.left.is_empty() => Err(reader.unknown()),
-        _ if looks > LOOKS => Err(format!("it looks at more than {LOOKS} letters before it fails")),
+        _ if looks > LOOKS => {
+            Err(format!("it examines more than {LOOKS} characters before it fails"))
+        }
         Some(spaces) if last != ALL_SPACES => {
             Err(format!("{spaces:?} without {ALL_SPACES:?} as the last alternative"))
         }
@@ -152,7 +154,7 @@ impl<'a> Reader<'a> {
     /// The message that the next text is not known there.
     fn unknown(&self) -> String {
         let next: String = self.left.chars().take(8).collect();
-        format!("{next:?} is not known there")
+        format!("{next:?} is not supported there")
     }
 
     /// Consumes an alternative of `SPACES`, if it comes next.
@@ -181,11 +183,11 @@ impl<'a> Reader<'a> {
                 return Err(format!("{read:?} repeats a group"));
             }
             if grouped && most.is_none() {
-                return Err(format!("{read:?} repeats without end in a group"));
+                return Err(format!("{read:?} is an unbounded repetition in a group"));
             }
             if let (Some(before), true) = (endless, least > 0) {
                 return Err(format!(
-                    "{read:?} has to follow {before:?}, which repeats without end"
+                    "{read:?} follows {before:?}, which is an unbounded repetition"
                 ));
             }
             endless = endless.or(most.is_none().then_some(read));
@@ -201,7 +203,7 @@ impl<'a> Reader<'a> {
     /// Reads the rest of a group, after its bracket; the group may ignore case.
     fn group(&mut self, grouped: bool) -> Result<Cost, String> {
         if grouped {
-            return Err("a group is in a group".into());
+            return Err("nested groups are not supported".into());
         }
         if !self.takes("?:") && !self.takes("?i:") && self.left.starts_with('?') {
             return Err(format!("the group {}", self.unknown()));
@@ -217,7 +219,7 @@ impl<'a> Reader<'a> {
         }
         match self.takes(")") {
             true => Ok(all),
-            false => Err("a group has no end".into()),
+            false => Err("a group is not closed".into()),
         }
     }
 
@@ -246,9 +248,9 @@ impl<'a> Reader<'a> {
             match self.letter() {
                 Some(']') => return Ok(()),
                 Some('\\') => self.escape()?,
-                Some('[') => return Err("a class is in a class".into()),
+                Some('[') => return Err("nested classes are not supported".into()),
                 Some(_) => {}
-                None => return Err("a class has no end".into()),
+                None => return Err("a class is not closed".into()),
             }
         }
     }
@@ -258,10 +260,10 @@ impl<'a> Reader<'a> {
         match self.letter() {
             Some('s' | 'S' | 'd' | 'D' | 'w' | 'W' | 'r' | 'n' | 't') => Ok(()),
             Some('p' | 'P') => self.category(),
-            Some('<' | '>') => Err("ends of words are not known".into()),
+            Some('<' | '>') => Err("word boundaries are not supported".into()),
             Some(mark) if mark.is_ascii_punctuation() => Ok(()),
-            Some(other) => Err(format!("\\{other} is not known")),
-            None => Err("a backslash is the last letter".into()),
+            Some(other) => Err(format!("\\{other} is not supported")),
+            None => Err("a backslash is the last character".into()),
         }
     }
 
@@ -277,7 +279,7 @@ impl<'a> Reader<'a> {
         self.left = self.left.trim_start_matches(name);
         match self.takes("}") {
             true => Ok(()),
-            false => Err(format!("the name of a category: {}", self.unknown())),
+            false => Err(format!("in the name of a category: {}", self.unknown())),
         }
     }
 
@@ -295,7 +297,7 @@ impl<'a> Reader<'a> {
             }
         };
         match self.left.starts_with(['?', '+']) {
-            true => Err("repetitions that are lazy or possessive are not known".into()),
+            true => Err("lazy or possessive repetitions are not supported".into()),
             false => Ok(times),
         }
     }
@@ -303,12 +305,12 @@ impl<'a> Reader<'a> {
     /// Reads the numbers of a repetition, after its bracket.
     fn counts(&mut self) -> Result<(usize, Option<usize>), String> {
         let Some(least) = self.number() else {
-            return Err(format!("how often a part comes: {}", self.unknown()));
+            return Err(format!("in the count of a repetition: {}", self.unknown()));
         };
         let most = if self.takes(",") { self.number() } else { Some(least) };
         match self.takes("}") {
             true => Ok((least, most)),
-            false => Err(format!("how often a part comes: {}", self.unknown())),
+            false => Err(format!("in the count of a repetition: {}", self.unknown())),
         }
     }
 
@@ -358,36 +360,36 @@ mod tests {
     fn expressions_that_may_take_for_ever_are_refused() {
         let many = "a?".repeat(20) + "b";
         for (expression, why) in [
-            ("(a+)+", "\"a+\" repeats without end in a group"),
+            ("(a+)+", "\"a+\" is an unbounded repetition in a group"),
             ("(?:a|a)*b", "\"(?:a|a)*\" repeats a group"),
             ("(?:ab){3}", "repeats a group"),
-            (r"\w*x|\w", "\"x\" has to follow \"\\\\w*\", which repeats without end"),
-            (r"\s+\s+", "has to follow"),
-            (r"(?=.*x)a", "the group \"?=.*x)a\" is not known there"),
-            (r"(?<!a)b", "is not known there"),
-            (r"(a)\1", r"\1 is not known"),
-            (r"\bword", r"\b is not known"),
-            (r"a\<", "ends of words are not known"),
+            (r"\w*x|\w", "\"x\" follows \"\\\\w*\", which is an unbounded repetition"),
+            (r"\s+\s+", "which is an unbounded repetition"),
+            (r"(?=.*x)a", "the group \"?=.*x)a\" is not supported there"),
+            (r"(?<!a)b", "is not supported there"),
+            (r"(a)\1", r"\1 is not supported"),
+            (r"\bword", r"\b is not supported"),
+            (r"a\<", "word boundaries are not supported"),
             ("a+?", "lazy or possessive"),
             ("a?+b", "lazy or possessive"),
-            ("((a)b)", "a group is in a group"),
-            ("[a[b]]", "a class is in a class"),
-            ("[]a]", "\"]a]\" is not known there"),
-            (r"[\p{]}]+x", "the name of a category: \"]}]+x\" is not known there"),
-            ("(?x) a", "the group \"?x) a\" is not known there"),
+            ("((a)b)", "nested groups are not supported"),
+            ("[a[b]]", "nested classes are not supported"),
+            ("[]a]", "\"]a]\" is not supported there"),
+            (r"[\p{]}]+x", "in the name of a category: \"]}]+x\" is not supported there"),
+            ("(?x) a", "the group \"?x) a\" is not supported there"),
             ("(?#x)a", "the group"),
-            ("a{,3}", "how often a part comes: \",3}\" is not known there"),
-            ("a{0,300}b", "it looks at more than 256 letters before it fails"),
-            (&many, "it looks at more than 256 letters before it fails"),
+            ("a{,3}", "in the count of a repetition: \",3}\" is not supported there"),
+            ("a{0,300}b", "it examines more than 256 characters before it fails"),
+            (&many, "it examines more than 256 characters before it fails"),
             (r"\s+(?!\S)", "without \"\\\\s+\" as the last alternative"),
-            (r"\s*[\r\n]+| |\s+", "\" \" stands behind"),
+            (r"\s*[\r\n]+| |\s+", "\" \" is not supported after"),
             (r"\s+(?!\S)|\s+|\s*[\r\n]", "as the last alternative"),
-            ("a)b", "\")b\" is not known there"),
-            ("(a", "a group has no end"),
-            ("[a", "a class has no end"),
-            ("a\\", "a backslash is the last letter"),
-            ("^a", "\"^a\" is not known there"),
-            (&"a".repeat(5000), "it has 5000 bytes; at most 4096 are read"),
+            ("a)b", "\")b\" is not supported there"),
+            ("(a", "a group is not closed"),
+            ("[a", "a class is not closed"),
+            ("a\\", "a backslash is the last character"),
+            ("^a", "\"^a\" is not supported there"),
+            (&"a".repeat(5000), "it has 5000 bytes; the limit is 4096"),
         ] {
             let said = is_read(expression).unwrap_err();
             assert!(said.contains(why), "{expression}: {said}");
@@ -402,13 +404,14 @@ mod tests {
             check([("a", &none), ("pre_tokenizer", &all), ("b", &none), ("c", &none)])
         };
         let said = check(vec![split("a"), split("(a*)*")]).unwrap_err();
-        let start = "pre_tokenizer: the regular expression \"(a*)*\" is not read: \"a*\" repeats";
+        let start =
+            "pre_tokenizer: the regular expression \"(a*)*\" is not supported: \"a*\" is an";
         assert!(said.starts_with(start) && said.ends_with(KNOWN), "{said}");
         let long = format!("{}(a*)*", "é".repeat(100));
         let said = check(vec![split(&long)]).unwrap_err();
-        assert!(said.contains(&format!("{:?}... is not read", "é".repeat(80))), "{said}");
+        assert!(said.contains(&format!("{:?}... is not supported", "é".repeat(80))), "{said}");
         let said = check(vec![split("a"); 65]).unwrap_err();
-        assert_eq!(said, "65 regular expressions; at most 64 are read");
+        assert_eq!(said, "65 regular expressions; the limit is 64");
         assert_eq!(check(vec![serde_json::json!({ "Regex": 1 })]), Ok(()));
     }
 }

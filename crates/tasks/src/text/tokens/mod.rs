@@ -87,7 +87,7 @@ fn pairs(
 ) -> Result<Arc<dyn Tokenizer>, DataError> {
     if let (Some(size), None) = (config.size, &config.file) {
         return Err(wrong(format!(
-            "tokens.size = {size}: only for a file; for the text set vocab"
+            "tokens.size = {size}: requires tokens.file; without a file set tokens.vocab"
         )));
     }
     Ok(Arc::new(match &config.file {

@@ -101,7 +101,9 @@ fn check(config: &TranslationConfig) -> Result<(), ConfigError> {
     let TranslationConfig { length, batch_tokens, label_smoothing, beam, length_penalty, .. } =
         *config;
     if length < 2 {
-        return Err(wrong(format!("length = {length}: must be at least 2, a token and the end")));
+        return Err(wrong(format!(
+            "length = {length}: must be at least 2, a token and the end token"
+        )));
     }
     let counts =
         [("batch_tokens", batch_tokens), ("pairs", config.pairs.unwrap_or(1)), ("beam", beam)];

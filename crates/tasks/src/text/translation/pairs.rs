@@ -32,7 +32,7 @@ pub(super) fn read(
         let (n, m) = (sources.len(), targets.len());
         let of = source_path.display();
         let message =
-            format!("it has {m} lines, and {of} has {n}: expected one line for each pair");
+            format!("it has {m} lines, but {of} has {n}: expected one line for each pair");
         return Err(DataError::Content { path: target_path, message });
     }
     let pair = |(source, target)| Pair { source, target };
@@ -68,10 +68,10 @@ fn sentences(bytes: &[u8]) -> Result<Vec<String>, String> {
     })?;
     let lines: Vec<String> = text.lines().map(|line| line.trim().to_string()).collect();
     if lines.is_empty() {
-        return Err("it is empty: each line is a sentence".into());
+        return Err("it is empty: each line must be a sentence".into());
     }
     match lines.iter().position(String::is_empty) {
-        Some(at) => Err(format!("line {} is empty: each line is a sentence", at + 1)),
+        Some(at) => Err(format!("line {} is empty: each line must be a sentence", at + 1)),
         None => Ok(lines),
     }
 }
@@ -89,7 +89,7 @@ fn unpacked(bytes: &[u8]) -> std::io::Result<Vec<u8>> {
     match (text.len() as u64 > most, lines > most_lines) {
         (true, _) => Err(wrong(format!("it has more than {most} bytes unpacked"))),
         (_, true) => Err(wrong(format!(
-            "it has {lines} lines unpacked; at most {most_lines} are read from {} bytes",
+            "it has {lines} lines unpacked; the limit for {} bytes is {most_lines}",
             bytes.len()
         ))),
         _ => Ok(text),
@@ -108,8 +108,8 @@ pub(super) fn built_in(
         ["ja", "en"] => true,
         _ => {
             let message = format!(
-                "source = {source:?}, target = {target:?}: the built-in pairs are of \"en\" and \
-                 \"ja\"; for others give the files as train, valid and test"
+                "source = {source:?}, target = {target:?}: the built-in pairs are in \"en\" and \
+                 \"ja\"; for other languages set train, valid and test"
             );
             return Err(
                 ConfigError::Invalid { what: "task", name: super::NAME.into(), message }.into()
@@ -168,19 +168,19 @@ mod tests {
         let wrong = || read(&data, "t", ["en", "de"]).unwrap_err().to_string();
         write("t.de", b"ein Hund\n");
         let err = wrong();
-        assert!(err.contains("t.de: it has 1 lines, and ") && err.contains("t.en has 2"), "{err}");
+        assert!(err.contains("t.de: it has 1 lines, but ") && err.contains("t.en has 2"), "{err}");
         write("t.de", b"ein Hund\n \n");
-        assert!(wrong().ends_with("t.de: line 2 is empty: each line is a sentence"));
+        assert!(wrong().ends_with("t.de: line 2 is empty: each line must be a sentence"));
         write("t.de", b"x\nein H\xfcnd\n");
         assert!(wrong().ends_with("t.de: line 2 is not UTF-8 text"));
         write("t.de", b"");
-        assert!(wrong().ends_with("t.de: it is empty: each line is a sentence"));
+        assert!(wrong().ends_with("t.de: it is empty: each line must be a sentence"));
         fs::remove_file(place.path().join("t.de")).unwrap();
         write("t.de.gz", b"no gzip");
         assert!(wrong().contains("t.de.gz: it cannot be unpacked"));
         write("t.de.gz", &packed(&"a\n".repeat(150_000)));
         let err = wrong();
-        assert!(err.contains("it has 150000 lines unpacked; at most 1"), "{err}");
+        assert!(err.contains("it has 150000 lines unpacked; the limit for "), "{err}");
         fs::remove_file(place.path().join("t.de.gz")).unwrap();
         let err = wrong();
         assert!(err.contains("cannot read") && err.contains("t.de:"), "{err}");
@@ -202,7 +202,7 @@ mod tests {
         assert!(train.iter().all(|pair| !pair.source.is_empty() && !pair.target.is_empty()));
         let err = built_in(&data, ["en", "de"]).unwrap_err().to_string();
         assert!(
-            err.contains("target = \"de\": the built-in pairs are of \"en\" and \"ja\""),
+            err.contains("target = \"de\": the built-in pairs are in \"en\" and \"ja\""),
             "{err}"
         );
     }

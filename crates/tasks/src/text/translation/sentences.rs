@@ -217,7 +217,7 @@ impl TranslationTask for Sentences {
 
     fn read(&self, sentence: &str) -> Result<Vec<i32>, String> {
         if sentence.trim().is_empty() {
-            return Err("it is empty; at least one word is needed".into());
+            return Err("it is empty; expected at least one word".into());
         }
         let (ids, most) = (self.vocabulary.source(sentence.trim()), self.config.length);
         let unknown = self.vocabulary.tokenizer.unknown().map(|id| id as i32);
@@ -226,7 +226,7 @@ impl TranslationTask for Sentences {
         }
         match ids.len() {
             n if n > most => {
-                Err(format!("it has {n} tokens with the end; a source has at most {most}"))
+                Err(format!("it has {n} tokens with the end token; the limit is {most}"))
             }
             _ => Ok(ids),
         }

@@ -137,7 +137,7 @@ fn sentences_that_are_too_long_are_cut_outside_of_training() {
     let translates = task.as_translation().unwrap();
     assert_eq!(translates.read("a dog.").unwrap().len(), 7);
     let err = translates.read("a dog and a cat and a mouse").unwrap_err();
-    assert_eq!(err, "it has 28 tokens with the end; a source has at most 24");
+    assert_eq!(err, "it has 28 tokens with the end token; the limit is 24");
     assert!(translates.read(" \n").unwrap_err().contains("it is empty"));
 }
 

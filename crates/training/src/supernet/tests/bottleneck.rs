@@ -297,7 +297,7 @@ fn spaces_of_bottlenecks_that_do_not_fit_are_named() {
     let err = wrong(|config| config.space.decoder_width = vec![8, 12]);
     assert!(err.contains("space.decoder_width = [8, 12]: with space.bottleneck one"), "{err}");
     let err = check(&standard(), PAIRS).unwrap_err();
-    assert!(err.contains("space.bottleneck: is for text, not for pairs of sequences"), "{err}");
+    assert!(err.contains("space.bottleneck: requires text, not pairs of sequences"), "{err}");
     let mixture = mixtures(2).find(|mixture| mixture.bottleneck).unwrap();
     let err = check(&dense(Some(mixture)), TEXT).unwrap_err();
     assert!(err.contains("mixture.bottleneck: needs space.bottleneck"), "{err}");
