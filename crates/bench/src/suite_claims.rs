@@ -1,10 +1,9 @@
 //! The claims of a suite: `[paper]`, `[[claim]]` and `[[gate]]`, read and checked.
 
-use anyhow::{anyhow, ensure};
-use lab::{SettingTree, known_keys, typed_table, typed_tables};
-use report::{Claim, SuiteGate, few};
+use anyhow::anyhow;
+use lab::{SettingTree, claims, gates, known_keys, typed_table};
+use report::{Claim, SuiteGate};
 use serde::Deserialize;
-use serde_json::Value;
 
 /// The paper whose claims a suite tests, or the name of the authors' own hypotheses.
 #[derive(Deserialize)]
@@ -29,39 +28,7 @@ pub(crate) fn read(settings: &SettingTree) -> anyhow::Result<(Paper, Vec<Claim>,
         paper.ok_or_else(|| anyhow!("{}: claims need a [paper] with a name", settings.place()))?;
     known_keys(paper, &["name", "url", "command"])?;
     let paper = typed_table(paper, "paper")?;
-    let claims: Vec<Claim> = typed_tables(settings, "claim")?;
-    let methods = methods(settings);
-    for claim in &claims {
-        let other = claim.beyond.as_ref().map(|other| [&other.method, &other.against]);
-        let own = [Some(&claim.method), claim.against.as_ref()].into_iter().flatten();
-        for method in own.chain(other.into_iter().flatten()) {
-            // A search adds its strategy to the name: "supernet, evolution".
-            let known = |known: &String| {
-                method
-                    .strip_prefix(known)
-                    .is_some_and(|rest| rest.is_empty() || rest.starts_with(", "))
-            };
-            ensure!(
-                methods.is_empty() || methods.iter().any(known),
-                "{}: claim {:?}: no method is named {method:?}; known: {}",
-                settings.place(),
-                claim.claim,
-                few(&methods)
-            );
-        }
-    }
-    Ok((paper, claims, typed_tables(settings, "gate")?))
-}
-
-/// The names of the methods of a suite: those that are given, or else those of the routers.
-fn methods(settings: &SettingTree) -> Vec<String> {
-    let methods = settings.value().get("method").and_then(Value::as_array).cloned();
-    let name = |method: &Value| {
-        let router = &method["moe"]["router"];
-        let named = method["name"].as_str().or(router.as_str()).or(router["kind"].as_str());
-        named.map(String::from)
-    };
-    methods.iter().flatten().filter_map(name).collect()
+    Ok((paper, claims(settings)?, gates(settings)?))
 }
 
 #[cfg(test)]

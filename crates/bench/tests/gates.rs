@@ -40,7 +40,7 @@ fn the_conditions_of_claims_are_measured() {
     fs::write(place.path("s.toml"), SUITE).unwrap();
     ended(&place.bench(&["run", "s.toml", "--threads", "1"]).output().unwrap(), 0);
     let (out, _) = ended(&place.bench(&["check", "s.toml"]).output().unwrap(), 0);
-    assert!(out.contains("1 of 1 gates do not hold"), "{out}");
+    assert!(out.contains("0 of 1 gates hold"), "{out}");
     for condition in [
         // The nearest neighbour finds 98.6 % of the test digits.
         "beats a trivial baseline",
@@ -57,4 +57,14 @@ fn the_conditions_of_claims_are_measured() {
     let trivial = rows.lines().find(|row| row.contains(",trivial_accuracy,")).unwrap();
     let value: f64 = trivial.split(',').nth(8).unwrap().parse().unwrap();
     assert!((0.95..1.0).contains(&value), "{trivial}");
+}
+
+#[test]
+fn a_gate_on_a_method_that_the_suite_lacks_is_refused_before_training() {
+    let place = Place::new();
+    fs::write(place.path("s.toml"), SUITE.replace("control = \"dense\"", "control = \"dens\""))
+        .unwrap();
+    let (_, err) = ended(&place.run(&["run", "s.toml"]), 2);
+    assert!(err.contains("gate: no method is named \"dens\"; known: sparse, dense"), "{err}");
+    assert!(place.runs(".").is_empty(), "nothing was trained");
 }

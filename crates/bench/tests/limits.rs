@@ -103,6 +103,19 @@ fn long_lists_in_messages_are_counted() {
 }
 
 #[test]
+fn negative_numbers_are_values() {
+    let place = Place::new();
+    for (args, expected) in [
+        (["run", "--memory", "-1"], "invalid value '-1' for '--memory <GB>': must be above 0"),
+        (["run", "--seeds", "-1"], "\"-1\": expected seeds, 0..5 or 0,2,4"),
+        (["run", "--threads", "-1"], "invalid value '-1' for '--threads <N>'"),
+    ] {
+        let err = error(&place, &args);
+        assert!(err.contains(expected), "{args:?}: {err}");
+    }
+}
+
+#[test]
 fn results_that_cannot_be_judged_say_why() {
     let place = Place::new();
     let write = |file: &str, seeds: &[String], metric: &str| {
@@ -119,6 +132,10 @@ fn results_that_cannot_be_judged_say_why() {
         let err = error(&place, &[call, &["foo.csv"]].concat());
         assert!(err.contains("select one with --metric; known: foo"), "{call:?}: {err}");
     }
+    let before = fs::read(place.path("foo.csv")).unwrap();
+    let err = error(&place, &["report", "foo.csv", "--out", "foo.csv"]);
+    assert!(err.contains("--out foo.csv: this is the input"), "{err}");
+    assert_eq!(fs::read(place.path("foo.csv")).unwrap(), before);
     let (table, _) = ended(&place.run(&["table", "foo.csv", "--format", "md"]), 0);
     assert!(table.contains("Without a column of quality: no metric is known"), "{table}");
     // The page is written even if its folder does not exist yet.

@@ -170,6 +170,16 @@ fn what_a_person_can_get_wrong_is_named_and_nothing_is_written() {
             "in.safetensors: expected a tensor x, [G, U, D]; found: y",
         ),
         (
+            file(&[("x", &[1, 1, 2], &[1.0; 2])]),
+            vec!["--router", "peer", "--config", r#"{"heads": 9223372036854775807}"#],
+            "heads = 9223372036854775807: must be at most 100000",
+        ),
+        (
+            file(&[("x", &[1, 1, 512], &[1.0; 512])]),
+            vec!["--router", "ada-moe", "--config", r#"{"nulls": 1000000000}"#],
+            "router \"ada-moe\": its weights need about 2048.0 GB",
+        ),
+        (
             file(&[("x", &[2, 2], &[1.0; 4])]),
             vec!["--router", "top-k"],
             "in.safetensors: x has the shape [2, 2]; expected three dimensions, [G, U, D]",
@@ -263,4 +273,18 @@ fn routers_are_listed_with_what_they_are() {
     ] {
         assert_eq!(lines.next().unwrap().trim(), words, "{out}");
     }
+}
+
+#[test]
+fn the_input_is_not_replaced() {
+    let input = file(&[("x", &[1, 1, 2], &[1.0; 2])]);
+    let place = place(&input);
+    let call =
+        ["route", "--router", "top-k", "--input", "in.safetensors", "--experts", "4", "--out"];
+    let (_, err) = ended(&place.run(&[&call[..], &["./in.safetensors"]].concat()), 2);
+    assert!(
+        err.contains("--out ./in.safetensors: this is the input; choose another file"),
+        "{err}"
+    );
+    assert_eq!(fs::read(place.path("in.safetensors")).unwrap(), input);
 }

@@ -58,7 +58,7 @@ impl Options {
         }
         let games: Vec<String> = truth.folders_with(file).into_iter().map(str::to_string).collect();
         match games.is_empty() {
-            true => Err(Error::file(truth.name(), format!("no game folder has a {file}"))),
+            true => Err(Error::file(truth.name(), format!("no game folder has a file {file:?}"))),
             false => Ok(games),
         }
     }

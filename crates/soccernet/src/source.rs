@@ -43,7 +43,9 @@ impl Source {
         }
         let bytes =
             read_regular(path, u64::MAX).map_err(|err| Error::file(&name, err.to_string()))?;
-        if zip::is_zip(&bytes) {
+        if zip::is_zip(&bytes)
+            || path.extension().is_some_and(|end| end.eq_ignore_ascii_case("zip"))
+        {
             return Self::zip(name, bytes);
         }
         let file = path.file_name().unwrap_or_default().to_string_lossy().to_string();
@@ -268,6 +270,15 @@ mod tests {
         fs::create_dir_all(many.join("20")).unwrap();
         let error = Source::open(&many.join("0")).unwrap_err().to_string();
         assert!(error.ends_with("more than 100000 folders reached through links"), "{error}");
+    }
+
+    #[test]
+    fn a_file_with_the_name_of_an_archive_is_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("empty.zip");
+        fs::write(&path, "").unwrap();
+        let error = Source::open(&path).unwrap_err().to_string();
+        assert!(error.contains("empty.zip: damaged or incomplete"), "{error}");
     }
 
     #[test]

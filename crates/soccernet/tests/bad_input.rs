@@ -38,7 +38,7 @@ fn a_missing_or_foreign_game() {
     let error = spotting(Mode::Strict, &texts(&[one]), &both).unwrap_err();
     assert!(error.starts_with("mine: l/s/c: the truth does not have this game"), "{error}");
     let error = spotting(Mode::Official, &texts(&[]), &both).unwrap_err();
-    assert_eq!(error, "truth: no game folder has a Labels-v2.json");
+    assert_eq!(error, "truth: no game folder has a file \"Labels-v2.json\"");
 }
 
 #[test]

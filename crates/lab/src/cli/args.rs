@@ -290,7 +290,7 @@ impl ExamplesArgs {
 #[derive(Args, Clone, Copy, Default)]
 pub(crate) struct MarginArgs {
     /// The size below which a difference does not matter
-    #[arg(long, value_name = "SIZE", value_parser = size, allow_negative_numbers = true)]
+    #[arg(long, value_name = "SIZE", value_parser = size)]
     pub(crate) margin: Option<f64>,
 }
 

@@ -47,6 +47,8 @@ fn command(suites: &[Suite], verbs: &[VerbEntry]) -> Command {
         .subcommand_value_name("VERB")
         .subcommand_help_heading("Verbs")
         .subcommands(verbs.iter().map(|verb| (verb.command)()))
+        .mut_subcommands(|verb| verb.mut_args(|arg| arg.allow_negative_numbers(true)))
+        .mut_args(|arg| arg.allow_negative_numbers(true))
 }
 
 /// Runs the program with the verbs of `lab` and the program's own verbs.

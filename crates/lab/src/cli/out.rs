@@ -35,6 +35,24 @@ pub(super) fn not_of_a_run(out: &Path) -> anyhow::Result<()> {
     refuse(out.parent().is_some_and(is_of_a_run), out)
 }
 
+/// Refuses to replace a file that the verb reads.
+///
+/// # Errors
+/// If `out` is one of the inputs, also under another path; the error names it.
+pub(super) fn not_an_input<P: AsRef<Path>>(
+    out: &Path,
+    inputs: impl IntoIterator<Item = P>,
+) -> anyhow::Result<()> {
+    let Ok(real) = out.canonicalize() else { return Ok(()) };
+    let is_out = |input: P| input.as_ref().canonicalize().is_ok_and(|input| input == real);
+    ensure!(
+        !inputs.into_iter().any(is_out),
+        "--out {}: this is the input; choose another file",
+        out.display()
+    );
+    Ok(())
+}
+
 fn refuse(is_of_a_run: bool, out: &Path) -> anyhow::Result<()> {
     let out = out.display();
     ensure!(!is_of_a_run, "--out {out}: this is the folder of a run; choose another one");

@@ -1,14 +1,17 @@
 //! Limits on the sizes in configs, checked before anything of that size is created.
 
+use moe::Choice;
+use serde_json::Value;
+
 use crate::spec::RunConfig;
 
-use super::sizes::sizes;
+use super::sizes::{sizes, sizes_of};
 
 /// The largest number of experts of a layer.
 pub(crate) const MOST_EXPERTS: usize = 100_000;
 
-/// The largest values of settings, by the name of the setting.
-const MOST: [(&str, u64); 12] = [
+/// The largest values of settings, by the end of the setting's path; the first one that fits applies.
+const MOST: [(&str, u64); 13] = [
     ("experts", MOST_EXPERTS as u64),
     ("depth", 10_000),
     ("blocks", 10_000),
@@ -20,7 +23,8 @@ const MOST: [(&str, u64); 12] = [
     ("classes", 10_000_000),
     ("workers", 10_000),
     ("batch", 10_000_000),
-    ("steps", 1_000_000_000_000),
+    ("train.steps", 1_000_000_000_000),
+    ("steps", 100_000),
 ];
 const MOST_OF_OTHERS: u64 = 1_000_000_000;
 /// The name of numbers that are not sizes.
@@ -28,19 +32,32 @@ const NO_SIZE: &str = "seed";
 
 /// Refuses sizes beyond these limits; the error is the path of the setting and the message.
 pub(super) fn check_sizes(config: &RunConfig) -> Result<(), (String, String)> {
-    for (path, size) in sizes(config) {
-        let name = path.rsplit('.').next().unwrap_or(&path);
-        let most = MOST.iter().find(|(known, _)| *known == name).map_or(MOST_OF_OTHERS, |m| m.1);
-        if size > most && name != NO_SIZE {
-            let message = format!("{name} = {size}: must be at most {most}");
-            return Err((path, message));
-        }
-    }
-    Ok(())
+    sizes(config).into_iter().try_for_each(|(path, size)| {
+        let message = too_large(&path, size);
+        message.map_or(Ok(()), |message| Err((path, message)))
+    })
+}
+
+/// Refuses sizes of a plug-in beyond these limits.
+pub(crate) fn check_plugin_sizes(choice: &Choice) -> Result<(), String> {
+    let sizes = sizes_of(&Value::Object(choice.options.clone()));
+    sizes.into_iter().find_map(|(path, size)| too_large(&path, size)).map_or(Ok(()), Err)
+}
+
+/// The message if a size is beyond its limit.
+fn too_large(path: &str, size: u64) -> Option<String> {
+    let is_of = |known: &str| {
+        path.strip_suffix(known).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+    };
+    let most =
+        MOST.iter().find(|(known, _)| is_of(known)).map_or(MOST_OF_OTHERS, |(_, most)| *most);
+    let name = path.rsplit('.').next().unwrap_or(path);
+    (size > most && name != NO_SIZE).then(|| format!("{name} = {size}: must be at most {most}"))
 }
 
 #[cfg(test)]
 mod tests {
+    use super::*;
     use crate::testing::plan;
 
     fn error(setting: &str) -> String {
@@ -67,5 +84,14 @@ mod tests {
             let err = error(setting);
             assert!(err.contains(expected), "{setting}: {err}");
         }
+    }
+
+    #[test]
+    fn only_training_has_many_steps() {
+        let transport = Choice::of("sparse-transport").with("steps", 1_000_000_000_u64);
+        let err = check_plugin_sizes(&transport).unwrap_err();
+        assert_eq!(err, "steps = 1000000000: must be at most 100000");
+        assert!(too_large("moe.router.steps", 1_000_000_000).is_some());
+        assert_eq!(too_large("from.train.steps", 1_000_000_000), None);
     }
 }

@@ -67,8 +67,8 @@ fn kept_of_experts(moe: &MoeConfig) -> f64 {
     KEPT_OF_A_SCORE * experts + KEPT_OF_A_HIDDEN_UNIT * at_work * hidden
 }
 
-/// Refuses to evaluate a network whose weights alone need more memory than the machine has.
-pub(super) fn check_weights<M: Module>(model: &M) -> anyhow::Result<()> {
+/// Refuses to evaluate a network or a router whose weights alone need more memory than the machine has.
+pub(crate) fn check_weights<M: Module>(model: &M) -> anyhow::Result<()> {
     let (weights, most) = (BYTES * params(model).count, of_machine().unwrap_or(f64::INFINITY));
     let there =
         || format!("its weights need {}, but only {} are available", shown(weights), shown(most));

@@ -64,7 +64,7 @@ pub(crate) fn seeds(text: &str) -> anyhow::Result<Vec<u64>> {
     let seeds: Vec<u64> = match text.split_once("..") {
         Some((from, to)) => {
             let (from, to): (u64, u64) =
-                (from.parse().with_context(wrong)?, to.parse().with_context(wrong)?);
+                (from.parse().ok().with_context(wrong)?, to.parse().ok().with_context(wrong)?);
             let count = to.saturating_sub(from);
             ensure!(
                 count <= MOST_SEEDS,
@@ -72,7 +72,11 @@ pub(crate) fn seeds(text: &str) -> anyhow::Result<Vec<u64>> {
             );
             (from..to).collect()
         }
-        None => text.split(',').map(str::parse).collect::<Result<_, _>>().with_context(wrong)?,
+        None => text
+            .split(',')
+            .map(|seed| seed.parse().ok())
+            .collect::<Option<_>>()
+            .with_context(wrong)?,
     };
     if seeds.is_empty() {
         Err(anyhow!("{text:?} is empty; write 0..5 for five seeds"))

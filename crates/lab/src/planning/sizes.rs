@@ -9,6 +9,11 @@ use crate::spec::RunConfig;
 
 /// All whole numbers of at least 1 in a config, by path.
 pub(super) fn sizes(config: &RunConfig) -> BTreeMap<String, u64> {
+    sizes_of(&serde_json::to_value(config).unwrap_or_default())
+}
+
+/// All whole numbers of at least 1 in a table, by path.
+pub(super) fn sizes_of(table: &Value) -> BTreeMap<String, u64> {
     fn collect(path: &str, value: &Value, found: &mut BTreeMap<String, u64>) {
         match value {
             Value::Object(table) => table.iter().for_each(|(key, value)| {
@@ -19,7 +24,7 @@ pub(super) fn sizes(config: &RunConfig) -> BTreeMap<String, u64> {
         }
     }
     let mut found = BTreeMap::new();
-    collect("", &serde_json::to_value(config).unwrap_or_default(), &mut found);
+    collect("", table, &mut found);
     found
 }
 

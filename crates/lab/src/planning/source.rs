@@ -6,10 +6,10 @@ use anyhow::{Context, bail};
 use report::{Expect, SuiteGate};
 use tasks::DataDir;
 
-use super::{loader::Reader, searcher::Searcher};
+use super::{loader::Reader, searcher::Searcher, statements};
 use crate::{
     Plugins,
-    settings::{SettingTree, typed_tables},
+    settings::SettingTree,
     spec::{Program, Selection, Suite, SuitePlan},
     store::Request,
 };
@@ -76,7 +76,7 @@ impl Source {
     /// The intervals in which the suite expects its results, `[[expect]]`.
     pub(crate) fn expects(&self) -> anyhow::Result<Vec<Expect>> {
         match self.settings.table().and_then(|table| table.get("expect")) {
-            Some(_) => typed_tables(&self.settings, "expect"),
+            Some(_) => statements::expects(&self.settings),
             None if self.has("gate") => Ok(Vec::new()),
             None => bail!("{} has nothing to check: no [[expect]] and no [[gate]]", self.asked),
         }
@@ -88,7 +88,7 @@ impl Source {
 
     /// The conditions of its claims, `[[gate]]`; empty if it has none.
     pub(crate) fn gates(&self) -> anyhow::Result<Vec<SuiteGate>> {
-        typed_tables(&self.settings, "gate")
+        statements::gates(&self.settings)
     }
 
     /// Every selected run of the suite, completely checked, so that no setting of the user fails later.
@@ -98,6 +98,7 @@ impl Source {
         data: &DataDir,
         wanted: &Selection,
     ) -> anyhow::Result<SuitePlan> {
+        statements::check_statements(&self.settings)?;
         let reader = Reader::new(plugins, data, self.program, &wanted.device);
         reader.read(self.name.clone(), &self.settings, wanted)
     }

@@ -34,7 +34,7 @@ pub(crate) fn given_choices(
     };
     ensure!(
         arrays.len() == experts.len(),
-        "it has the choices of {} layers, but the network has {} MoE layers",
+        "the number of layers is {}, but the network has {} MoE layers",
         arrays.len(),
         experts.len()
     );
@@ -187,7 +187,7 @@ mod tests {
         };
         assert_eq!(
             wrong(&[4, 4], 2),
-            "it has the choices of 1 layers, but the network has 2 MoE layers"
+            "the number of layers is 1, but the network has 2 MoE layers"
         );
         assert_eq!(
             wrong(&[4], 5),

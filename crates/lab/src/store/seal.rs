@@ -85,7 +85,7 @@ impl Seal {
         let id = folder.file_name().map(|name| name.to_string_lossy());
         match &seal.run {
             Some(run) if id.as_deref() != Some(run) => {
-                bail!("{} belongs to another run, {run}; remove it to train the run again", place())
+                bail!("{} belongs to the run {run}; give the folder this name", place())
             }
             _ => Ok(Some(seal)),
         }
@@ -223,7 +223,7 @@ mod tests {
         let seal = Seal::of("abd", &ended(), &folder).unwrap();
         fs::write(folder.join(RESULT), seal.to_bytes().unwrap()).unwrap();
         let err = Seal::read(&folder).unwrap_err().to_string();
-        assert!(err.contains("belongs to another run, abd"), "{err}");
+        assert!(err.contains("belongs to the run abd; give the folder this name"), "{err}");
         let older = r#"{"status":"failed","step":3,"cause":"the loss is NaN"}"#;
         fs::write(folder.join(RESULT), older).unwrap();
         let seal = Seal::read(&folder).unwrap().unwrap();

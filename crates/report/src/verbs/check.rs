@@ -89,7 +89,7 @@ pub fn check_table(outcomes: &[CheckOutcome]) -> Table {
     let bound = Kind::Numbers(NumberForm::Fixed(4));
     let broken = outcomes.iter().filter(|outcome| !outcome.holds).count();
     Table {
-        title: format!("{broken} of {} expectations are not met", outcomes.len()),
+        title: format!("{} of {} expectations are met", outcomes.len() - broken, outcomes.len()),
         columns: vec![
             Column::new("where", "where", Kind::Words),
             Column::new("metric", "metric", Kind::Words),

@@ -70,9 +70,30 @@ pub struct Claim {
 
 impl Claim {
     /// The methods whose results the claim compares.
-    fn methods(&self) -> impl Iterator<Item = &str> {
+    pub fn methods(&self) -> impl Iterator<Item = &str> {
         let beyond = self.beyond.iter().flat_map(|gain| [&gain.method, &gain.against]);
         std::iter::once(&self.method).chain(&self.against).chain(beyond).map(String::as_str)
+    }
+
+    /// Checks that the claim has exactly one criterion.
+    ///
+    /// # Errors
+    /// If it has none or several, or its criterion has no meaning for it.
+    pub fn check(&self) -> Result<(), Error> {
+        let wrong = |what: &str| Err(Error::Query(format!("claim {:?}: {what}", self.claim)));
+        let bounded = self.above.is_some() || self.below.is_some();
+        let differs = self.against.is_some() && self.within.is_none();
+        match self.within {
+            _ if self.beyond.is_some() && !differs => {
+                wrong("`beyond` requires `against`, and `above` or `below`")
+            }
+            None if bounded => Ok(()),
+            None => wrong("expected `above` or `below` with a number, or `within` with a share"),
+            Some(_) if bounded => wrong("`within` cannot be combined with `above` or `below`"),
+            Some(_) if self.against.is_none() => wrong("`within` requires `against`"),
+            Some(share) if share > 0.0 && share.is_finite() => Ok(()),
+            Some(share) => wrong(&format!("within = {share}: must be larger than 0")),
+        }
     }
 }
 
@@ -229,7 +250,7 @@ pub fn correct<'a>(tested: impl IntoIterator<Item = &'a mut Tested>) {
 }
 
 fn tested(runs: &Runs, claim: &Claim, gates: &[Gated]) -> Result<Tested, Error> {
-    sensible(claim)?;
+    claim.check()?;
     let one = Results::of(runs, claim, &claim.method)?;
     let gate = gate_of(gates, &claim.metric, &claim.place);
     let Some(other) = &claim.against else {
@@ -322,24 +343,6 @@ fn behind(gate: Option<&Gated>, margin: Option<f64>, tested: Tested) -> Tested {
     match broken.or_else(|| tested.too_few()) {
         None => tested,
         why => Tested { finding: Finding::NotTestable, p: None, gate: why, ..tested },
-    }
-}
-
-/// Checks that a claim has exactly one criterion.
-fn sensible(claim: &Claim) -> Result<(), Error> {
-    let wrong = |what: &str| Err(Error::Query(format!("claim {:?}: {what}", claim.claim)));
-    let bounded = claim.above.is_some() || claim.below.is_some();
-    let differs = claim.against.is_some() && claim.within.is_none();
-    match claim.within {
-        _ if claim.beyond.is_some() && !differs => {
-            wrong("`beyond` requires `against`, and `above` or `below`")
-        }
-        None if bounded => Ok(()),
-        None => wrong("expected `above` or `below` with a number, or `within` with a share"),
-        Some(_) if bounded => wrong("`within` cannot be combined with `above` or `below`"),
-        Some(_) if claim.against.is_none() => wrong("`within` requires `against`"),
-        Some(share) if share > 0.0 && share.is_finite() => Ok(()),
-        Some(share) => wrong(&format!("within = {share}: must be larger than 0")),
     }
 }
 

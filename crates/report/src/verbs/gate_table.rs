@@ -8,7 +8,7 @@ pub fn gates_table(gates: &[Gated]) -> Table {
     let words = |key: &str, name: &str| Column::new(key, name, Kind::Words);
     let broken = gates.iter().filter(|gated| gated.broken().is_some()).count();
     Table {
-        title: format!("{broken} of {} gates do not hold", gates.len()),
+        title: format!("{} of {} gates hold", gates.len() - broken, gates.len()),
         columns: vec![
             words("where", "where"),
             words("metric", "metric"),

@@ -36,13 +36,10 @@ impl Gate {
 
     /// A fresh gate whose weights are multiplied by `factor`.
     pub(crate) fn scaled(dims: Dims, init: &Init, factor: f64) -> Self {
-        let Self { weight, bias } = Self::new(dims, init);
-        let scaled = |old: Tensor<2>| {
-            let numbers = read_back(old.clone() * factor);
-            let new = Tensor::from_data(numbers, &old.device());
-            if old.is_require_grad() { new.require_grad() } else { new }
-        };
-        Self { weight: weight.map(scaled), bias }
+        let (gate, shape) = (init.at("gate"), [dims.width, dims.n_experts]);
+        let unscaled = gate.clone();
+        let values = move || read_back(unscaled.matrix("weight", shape).val() * factor);
+        Self::with_weight(gate.drawn("weight", shape, move |_| values().iter::<f32>().collect()))
     }
 
     /// `[G, U, D] -> [G, U, E]`: the scores, after [`scores::settle`].

@@ -16,7 +16,7 @@ pub(crate) struct Power {
     baseline: Option<String>,
     /// The least difference that matters; without it, the table shows the difference that the present
     /// seeds detect
-    #[arg(long, value_name = "SIZE", value_parser = size, allow_negative_numbers = true)]
+    #[arg(long, value_name = "SIZE", value_parser = size)]
     margin: Option<f64>,
     #[command(flatten)]
     query: QueryArgs,

@@ -33,7 +33,7 @@ pub(crate) struct Prune {
     /// A run: its folder, or its name in the folder of runs
     run: String,
     /// Share of experts to drop: one for all MoE layers, or one for each, for example 0.5,0,0.25
-    #[arg(long, value_name = "SHARE", value_parser = parse_ratio, allow_negative_numbers = true)]
+    #[arg(long, value_name = "SHARE", value_parser = parse_ratio)]
     ratio: Ratio,
     /// Score by which experts are dropped: router-norm-change (of arXiv 2405.16646),
     /// reversed-router-norm-change, abs-router-norm-change, router-norm, expert-norm-change, expert-norm,

@@ -14,7 +14,7 @@ use crate::{
     cli::{
         Answer, Session, Verb,
         args::{ExamplesArgs, MarginArgs, QueryArgs, SourceArgs},
-        out::{create_out, not_of_a_run, write_out_with},
+        out::{create_out, not_an_input, not_of_a_run, write_out_with},
     },
     results::page_of,
 };
@@ -60,6 +60,7 @@ impl Verb for Report {
             }
         };
         not_of_a_run(&out)?;
+        not_an_input(&out, &results.files)?;
         let page = page_of(&results, query, self.margin.margin, runs, session.suites)?;
         let written = write_out_with(&out, |file| {
             page_into(&page, file).unwrap_or_else(|err| Err(io::Error::other(err)))

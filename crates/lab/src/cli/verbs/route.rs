@@ -18,10 +18,10 @@ use crate::{
     Plugins,
     cli::{
         Answer, DeviceArgs, Session, Verb,
-        out::{not_of_a_run, write_out},
+        out::{not_an_input, not_of_a_run, write_out},
     },
     facts::form,
-    planning::MOST_EXPERTS,
+    planning::{MOST_EXPERTS, check_plugin_sizes, memory},
     store::{Tensors, safetensors},
 };
 
@@ -73,6 +73,7 @@ impl Verb for RouteArgs {
 /// Routes the units, writes the plan, and returns losses, metrics and loads as JSON.
 fn route(call: &RouteArgs, plugins: &Plugins) -> anyhow::Result<String> {
     not_of_a_run(&call.out)?;
+    not_an_input(&call.out, [&call.input])?;
     let (device, choice) = (call.device.open()?, call.choice(plugins)?);
     ensure!(
         (0.0..=1.0).contains(&call.progress),
@@ -118,7 +119,10 @@ impl RouteArgs {
         let Value::Object(options) = config else {
             anyhow::bail!("--config {}: expected a table, for example {{\"k\": 3}}", self.config)
         };
-        Ok(plugins.library.routers.complete(&Choice { kind: self.router.clone(), options })?)
+        let choice = Choice { kind: self.router.clone(), options };
+        let choice = plugins.library.routers.complete(&choice)?;
+        check_plugin_sizes(&choice).map_err(anyhow::Error::msg).with_context(place)?;
+        Ok(choice)
     }
 
     /// The pass, with the data of the file in addition to the units: tokens, clusters and noise.
@@ -161,7 +165,9 @@ impl RouteArgs {
         let dims = Dims { width, n_experts: self.experts, units };
         let init = Init::new(self.seed, &x.device().autodiff());
         let build = plugins.library.routers.get(&choice.kind)?.build.init;
-        Ok(build(choice, dims, &init)?)
+        let router = build(choice, dims, &init)?;
+        memory::check_weights(&router).with_context(|| format!("router {:?}", choice.kind))?;
+        Ok(router)
     }
 
     /// A sentence on the origin of the parameters' shapes.
@@ -271,7 +277,12 @@ fn whole_numbers(
     );
     let fits = |id: i64| (0..=i64::from(i32::MAX)).contains(&id);
     let wrong = data.iter::<i64>().find(|id| !fits(*id));
-    ensure!(wrong.is_none(), "{name} contains {}; must be 0 or larger", wrong.unwrap_or_default());
+    ensure!(
+        wrong.is_none(),
+        "{name} contains {}; must be from 0 to {}",
+        wrong.unwrap_or_default(),
+        i32::MAX
+    );
     Ok(Some(Tensor::from_data(data.convert::<i32>(), device)))
 }
 

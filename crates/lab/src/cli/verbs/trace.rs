@@ -12,7 +12,7 @@ use crate::{
     cli::{
         Answer, DeviceArgs, Session, ThreadsArgs, Verb,
         args::{DataArgs, StoreArgs},
-        out::{not_of_a_run, write_out},
+        out::{not_an_input, not_of_a_run, write_out},
     },
     exec::ModelBuilder,
     planning::{TrainedRun, trained_run},
@@ -56,6 +56,7 @@ impl Verb for TraceArgs {
 
     fn run(&self, session: &Session) -> anyhow::Result<Answer> {
         not_of_a_run(&self.out)?;
+        not_an_input(&self.out, &self.choices)?;
         let plugins = session.plugins;
         let TrainedRun { store, spec, .. } =
             trained_run(&self.run, &self.store.runs, &self.data.dir(), plugins)?;
