@@ -26,7 +26,7 @@ pub(crate) struct SelectionArgs {
     /// Seeds in place of the suite's, for example 0..5 or 0,2,4
     #[arg(long, value_name = "SEEDS", value_parser = parse_seeds)]
     seeds: Option<Seeds>,
-    /// Only runs with this method, router, task, backbone or seed; can be given several times
+    /// Only runs with this method, router, task, backbone or seed; if given several times, all must match
     #[arg(long, value_name = "KEY=VALUE")]
     only: Vec<String>,
     /// Set a value in all runs, for example train.steps=100; can be given several times

@@ -25,21 +25,23 @@ pub(crate) fn distinct_methods(specs: &[RunSpec]) -> anyhow::Result<()> {
 
 /// The runs that have all of the properties.
 pub(crate) fn only(mut specs: Vec<RunSpec>, wanted: &[String]) -> anyhow::Result<Vec<RunSpec>> {
-    for text in wanted {
-        let (key, value) = text.split_once('=').unwrap_or((text, ""));
+    const KEYS: &str = "known keys: method, router, task, backbone, seed";
+    for (i, text) in wanted.iter().enumerate() {
+        let Some((key, value)) = text.split_once('=') else {
+            bail!("--only {text}: expected key=value; {KEYS}");
+        };
         let property: fn(&RunSpec) -> String = match key {
             "method" => |spec| spec.method.clone(),
             "router" => |spec| spec.router().to_string(),
             "task" => |spec| spec.config.task.kind.clone(),
             "backbone" => |spec| spec.config.backbone.kind.clone(),
             "seed" => |spec| spec.seed.to_string(),
-            _ => bail!(
-                "--only {text}: expected key=value; known keys: method, router, task, backbone, seed"
-            ),
+            _ => bail!("--only {text}: unknown key {key:?}; {KEYS}"),
         };
         let known = distinct(specs.iter().map(property));
         specs.retain(|spec| property(spec) == value);
-        ensure!(!specs.is_empty(), "--only {text}: no run matches; known: {}", few(known));
+        let left = if i == 0 { "" } else { " among the runs that match the ones before it" };
+        ensure!(!specs.is_empty(), "--only {text}: no run matches; known{left}: {}", few(known));
     }
     Ok(specs)
 }

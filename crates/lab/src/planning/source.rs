@@ -208,7 +208,17 @@ moe.router = "expert-choice"
         let only = |text: &str| Selection { only: vec![text.into()], ..Selection::default() };
         let err = wrong(TEXT, &only("router=swich"));
         assert_eq!(err, "--only router=swich: no run matches; known: top-k, expert-choice");
-        assert!(wrong(TEXT, &only("colour=red")).contains("known keys: method"));
+        let err = wrong(TEXT, &only("colour=red"));
+        assert!(
+            err.starts_with("--only colour=red: unknown key \"colour\"; known keys: method"),
+            "{err}"
+        );
+        let wanted = vec!["router=top-k".into(), "router=expert-choice".into()];
+        let err = wrong(TEXT, &Selection { only: wanted, ..Selection::default() });
+        assert!(
+            err.ends_with("known among the runs that match the ones before it: top-k"),
+            "{err}"
+        );
         let set = Selection { set: vec!["train.stps=3".into()], ..Selection::default() };
         let err = wrong(TEXT, &set);
         assert!(err.starts_with("--set train.stps=3: unknown key `stps`"), "{err}");
