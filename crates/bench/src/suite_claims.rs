@@ -1,7 +1,7 @@
 //! The claims of a suite: `[paper]`, `[[claim]]` and `[[gate]]`, read and checked.
 
 use anyhow::anyhow;
-use lab::{SettingTree, claims, gates, known_keys, typed_table};
+use lab::{SettingTree, claims_of, gates_of, known_keys, typed_table};
 use report::{Claim, SuiteGate};
 use serde::Deserialize;
 
@@ -28,7 +28,7 @@ pub(crate) fn read(settings: &SettingTree) -> anyhow::Result<(Paper, Vec<Claim>,
         paper.ok_or_else(|| anyhow!("{}: claims need a [paper] with a name", settings.place()))?;
     known_keys(paper, &["name", "url", "command"])?;
     let paper = typed_table(paper, "paper")?;
-    Ok((paper, claims(settings)?, gates(settings)?))
+    Ok((paper, claims_of(settings)?, gates_of(settings)?))
 }
 
 #[cfg(test)]

@@ -34,7 +34,7 @@ pub use exec::device;
 pub use facts::Facts;
 #[doc(hidden)]
 pub use include_dir;
-pub use planning::{claims, gates, memory::held as resident_memory};
+pub use planning::{claims_of, gates_of, memory::held as resident_memory};
 pub use plugins::Plugins;
 pub use results::committed;
 pub use settings::{Place, SettingTree, known_keys, tables, typed_table, typed_tables};

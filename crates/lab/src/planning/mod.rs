@@ -38,5 +38,5 @@ pub(crate) use loader::Reader;
 pub(crate) use searcher::{Base, Role, Searcher};
 pub(crate) use selection::seeds;
 pub(crate) use source::Source;
-pub use statements::{claims, gates};
+pub use statements::{claims_of, gates_of};
 pub(crate) use taken::Unmatched;

@@ -76,7 +76,7 @@ impl Source {
     /// The intervals in which the suite expects its results, `[[expect]]`.
     pub(crate) fn expects(&self) -> anyhow::Result<Vec<Expect>> {
         match self.settings.table().and_then(|table| table.get("expect")) {
-            Some(_) => statements::expects(&self.settings),
+            Some(_) => statements::expects_of(&self.settings),
             None if self.has("gate") => Ok(Vec::new()),
             None => bail!("{} has nothing to check: no [[expect]] and no [[gate]]", self.asked),
         }
@@ -88,7 +88,7 @@ impl Source {
 
     /// The conditions of its claims, `[[gate]]`; empty if it has none.
     pub(crate) fn gates(&self) -> anyhow::Result<Vec<SuiteGate>> {
-        statements::gates(&self.settings)
+        statements::gates_of(&self.settings)
     }
 
     /// Every selected run of the suite, completely checked, so that no setting of the user fails later.

@@ -12,9 +12,9 @@ use crate::settings::{SettingTree, tables, typed_table};
 /// # Errors
 /// If one cannot be evaluated on any results; the error names its place.
 pub(super) fn check_statements(settings: &SettingTree) -> anyhow::Result<()> {
-    expects(settings)?;
-    claims(settings)?;
-    gates(settings)?;
+    expects_of(settings)?;
+    claims_of(settings)?;
+    gates_of(settings)?;
     Ok(())
 }
 
@@ -23,7 +23,7 @@ pub(super) fn check_statements(settings: &SettingTree) -> anyhow::Result<()> {
 /// # Errors
 /// If a key is unknown or missing, an interval is empty, or no method has the name in `where`; the error
 /// names the place.
-pub(super) fn expects(settings: &SettingTree) -> anyhow::Result<Vec<Expect>> {
+pub(super) fn expects_of(settings: &SettingTree) -> anyhow::Result<Vec<Expect>> {
     each(settings, "expect", |table, expect: &Expect| {
         let [low, high] = expect.between;
         let place = table.place_of("between");
@@ -38,7 +38,7 @@ pub(super) fn expects(settings: &SettingTree) -> anyhow::Result<Vec<Expect>> {
 /// # Errors
 /// If a key is unknown or missing, a claim has no criterion or several, or no method has one of its names;
 /// the error names the place.
-pub fn claims(settings: &SettingTree) -> anyhow::Result<Vec<Claim>> {
+pub fn claims_of(settings: &SettingTree) -> anyhow::Result<Vec<Claim>> {
     each(settings, "claim", |table, claim: &Claim| {
         let name = format!("claim {:?}", claim.claim);
         claim.methods().try_for_each(|method| known(settings, table, &name, method))?;
@@ -50,7 +50,7 @@ pub fn claims(settings: &SettingTree) -> anyhow::Result<Vec<Claim>> {
 ///
 /// # Errors
 /// If a key is unknown or missing, or no method has one of its names; the error names the place.
-pub fn gates(settings: &SettingTree) -> anyhow::Result<Vec<SuiteGate>> {
+pub fn gates_of(settings: &SettingTree) -> anyhow::Result<Vec<SuiteGate>> {
     each(settings, "gate", |table, gate: &SuiteGate| {
         [&gate.reference, &gate.control]
             .into_iter()

@@ -85,7 +85,11 @@ impl Seal {
         let id = folder.file_name().map(|name| name.to_string_lossy());
         match &seal.run {
             Some(run) if id.as_deref() != Some(run) => {
-                bail!("{} belongs to the run {run}; give the folder this name", place())
+                bail!(
+                    "{} belongs to the run {run}; give the folder this name, or remove the file to train \
+                     this run again",
+                    place()
+                )
             }
             _ => Ok(Some(seal)),
         }
