@@ -127,28 +127,17 @@ impl Layers<'_> {
         method: &SettingTree,
     ) -> anyhow::Result<&SettingTree> {
         let mut before = self.methods.iter().take_while(|other| !std::ptr::eq(*other, method));
-        let known = before.clone().filter_map(|other| self.name_of(other));
+        let known = before.clone().filter_map(|other| name_of(other, Some(&self.base)));
         let known: Vec<String> = known.map(|name| format!("{name:?}")).collect();
         let wanted = after.value();
         let is_wanted = |other: &&SettingTree| {
-            self.name_of(other).is_some_and(|name| Some(name.as_str()) == wanted.as_str())
+            name_of(other, Some(&self.base))
+                .is_some_and(|name| Some(name.as_str()) == wanted.as_str())
         };
         before.find(is_wanted).ok_or_else(|| {
             let (place, known) = (after.place(), few(known));
             anyhow!("{place}: {key} = {wanted}: no earlier method has this name; known: {known}")
         })
-    }
-
-    /// The name of a method in tables: the one in its settings, or that of its router.
-    fn name_of(&self, method: &SettingTree) -> Option<String> {
-        let router = |settings: &SettingTree| {
-            let router = kind_of(settings.value().get("moe").and_then(|moe| moe.get("router")));
-            Some(router).filter(|router| !router.is_empty())
-        };
-        match method.value().get("name") {
-            Some(name) => name.as_str().map(str::to_string),
-            None => router(method).or_else(|| router(&self.base)),
-        }
     }
 
     /// The settings that are tried for a method: a single one, the method as it is, if nothing is tuned or
@@ -243,6 +232,19 @@ pub(super) fn layers<'a>(
         tune,
         search: ArchitectureSearch::of_suite(settings, wanted.smoke)?,
     })
+}
+
+/// The name of a method in tables, if the suite has it: the one in its settings, or that of its router or of
+/// the base's.
+pub(super) fn name_of(method: &SettingTree, base: Option<&SettingTree>) -> Option<String> {
+    let router = |settings: &SettingTree| {
+        let router = kind_of(settings.value().get("moe").and_then(|moe| moe.get("router")));
+        Some(router).filter(|router| !router.is_empty())
+    };
+    match method.value().get("name") {
+        Some(name) => name.as_str().map(str::to_string),
+        None => router(method).or_else(|| base.and_then(router)),
+    }
 }
 
 /// The name of a plug-in that is written as a name or as a table with `kind`.

@@ -3,9 +3,11 @@
 
 use anyhow::{anyhow, ensure};
 use report::{Claim, Expect, SuiteGate, few};
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::settings::{SettingTree, tables, typed_table};
+use super::layers::name_of;
+use crate::settings::{SettingTree, tables, typed_tables};
 
 /// Checks all statements of a suite.
 ///
@@ -24,12 +26,13 @@ pub(super) fn check_statements(settings: &SettingTree) -> anyhow::Result<()> {
 /// If a key is unknown or missing, an interval is empty, or no method has the name in `where`; the error
 /// names the place.
 pub(super) fn expects_of(settings: &SettingTree) -> anyhow::Result<Vec<Expect>> {
+    let methods = methods(settings);
     each(settings, "expect", |table, expect: &Expect| {
         let [low, high] = expect.between;
         let place = table.place_of("between");
         ensure!(low <= high, "{place}: expect: between = [{low}, {high}]: no number is in between");
         let method = expect.place.get("method").and_then(Value::as_str);
-        method.map_or(Ok(()), |method| known(settings, table, "expect", method))
+        method.map_or(Ok(()), |method| known(&methods, table, "expect", method))
     })
 }
 
@@ -39,9 +42,10 @@ pub(super) fn expects_of(settings: &SettingTree) -> anyhow::Result<Vec<Expect>> 
 /// If a key is unknown or missing, a claim has no criterion or several, or no method has one of its names;
 /// the error names the place.
 pub fn claims_of(settings: &SettingTree) -> anyhow::Result<Vec<Claim>> {
+    let methods = methods(settings);
     each(settings, "claim", |table, claim: &Claim| {
         let name = format!("claim {:?}", claim.claim);
-        claim.methods().try_for_each(|method| known(settings, table, &name, method))?;
+        claim.methods().try_for_each(|method| known(&methods, table, &name, method))?;
         claim.check().map_err(|err| anyhow!("{}: {err}", table.place()))
     })
 }
@@ -51,37 +55,29 @@ pub fn claims_of(settings: &SettingTree) -> anyhow::Result<Vec<Claim>> {
 /// # Errors
 /// If a key is unknown or missing, or no method has one of its names; the error names the place.
 pub fn gates_of(settings: &SettingTree) -> anyhow::Result<Vec<SuiteGate>> {
+    let methods = methods(settings);
     each(settings, "gate", |table, gate: &SuiteGate| {
-        [&gate.reference, &gate.control]
-            .into_iter()
-            .try_for_each(|method| known(settings, table, "gate", method))
+        known(&methods, table, "gate", &gate.reference)?;
+        known(&methods, table, "gate", &gate.control)
     })
 }
 
 /// The tables of `[[key]]` as values of a type, each checked.
-fn each<T: serde::de::DeserializeOwned>(
+fn each<T: DeserializeOwned>(
     settings: &SettingTree,
     key: &str,
     check: impl Fn(&SettingTree, &T) -> anyhow::Result<()>,
 ) -> anyhow::Result<Vec<T>> {
-    if !settings.table().is_some_and(|table| table.contains_key(key)) {
-        return Ok(Vec::new());
+    let statements: Vec<T> = typed_tables(settings, key)?;
+    if !statements.is_empty() {
+        let mut all = tables(settings, key)?.iter().zip(&statements);
+        all.try_for_each(|(table, statement)| check(table, statement))?;
     }
-    let read = |table: &SettingTree| {
-        let statement = typed_table(table, key)?;
-        check(table, &statement).map(|()| statement)
-    };
-    tables(settings, key)?.iter().map(read).collect()
+    Ok(statements)
 }
 
-/// Refuses a name that no method of the suite has.
-fn known(
-    settings: &SettingTree,
-    table: &SettingTree,
-    of: &str,
-    method: &str,
-) -> anyhow::Result<()> {
-    let methods = methods(settings);
+/// Refuses a name that no method has; `methods` is empty if the names are not known.
+fn known(methods: &[String], table: &SettingTree, of: &str, method: &str) -> anyhow::Result<()> {
     // A search adds its strategy to the name: "supernet, evolution".
     let is_of = |known: &String| {
         method.strip_prefix(known).is_some_and(|rest| rest.is_empty() || rest.starts_with(", "))
@@ -90,20 +86,26 @@ fn known(
         methods.is_empty() || methods.iter().any(is_of),
         "{}: {of}: no method is named {method:?}; known: {}",
         table.place(),
-        few(&methods)
+        few(methods)
     );
     Ok(())
 }
 
-/// The names of the methods of a suite: those that are given, or else those of the routers.
+/// The names of the methods of a suite; empty if one has the name of a checkpoint or of the default router,
+/// which the suite does not have.
 fn methods(settings: &SettingTree) -> Vec<String> {
-    let methods = settings.value().get("method").and_then(Value::as_array).cloned();
-    let name = |method: &Value| {
-        let router = &method["moe"]["router"];
-        let named = method["name"].as_str().or(router.as_str()).or(router["kind"].as_str());
-        named.map(String::from)
+    let base = settings.table().and_then(|table| table.get("base"));
+    let list = |key| tables(settings, key).unwrap_or_default();
+    let has_checkpoint = |of: &SettingTree| of.value().pointer("/from/checkpoint").is_some();
+    let from_checkpoint = base.into_iter().chain(list("task")).any(has_checkpoint);
+    let name = |method: &SettingTree| {
+        let is_named = method.value().get("name").is_some();
+        match is_named || !(from_checkpoint || has_checkpoint(method)) {
+            true => name_of(method, base),
+            false => None,
+        }
     };
-    methods.iter().flatten().filter_map(name).collect()
+    list("method").iter().map(name).collect::<Option<_>>().unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -143,5 +145,20 @@ mod tests {
         }
         let found = format!("{METHODS}{gate}control = 'n, evolution'\n");
         assert!(check_statements(&SettingTree::parse("s.toml", &found).unwrap()).is_ok());
+    }
+
+    #[test]
+    fn names_that_the_suite_does_not_write_are_known_or_not_judged() {
+        let gate = "[[gate]]\nmetric = 'accuracy'\nreference = 'hash'\ncontrol = 'n'\n";
+        let all = |methods: &str| {
+            let settings = SettingTree::parse("s.toml", &format!("{methods}{gate}")).unwrap();
+            gates_of(&settings).map(drop)
+        };
+        let two = "[[method]]\nname = 'n'\n[[method]]\ntrain.lr = 0.1\n";
+        assert!(all(&format!("[base]\nmoe.router = 'hash'\n{two}")).is_ok());
+        assert!(all(&format!("[base]\nmoe.router = 'random'\n{two}")).is_err());
+        assert!(all(two).is_ok(), "the default router's name is not in the suite");
+        let checkpoint = "[base]\nmoe.router = 'random'\nfrom.checkpoint = 'hash'\n";
+        assert!(all(&format!("{checkpoint}{two}")).is_ok());
     }
 }
