@@ -204,7 +204,8 @@ impl Attention {
     }
 
     fn form(&self, positions: kernels::AttentionPositions) -> AttentionForm {
-        AttentionForm { heads: self.heads, kv_heads: self.kv_heads, positions }
+        let span = self.parts.window.unwrap_or(usize::MAX);
+        AttentionForm { heads: self.heads, kv_heads: self.kv_heads, positions, span }
     }
 
     /// Queries, keys and values side by side.
@@ -282,16 +283,12 @@ impl Attention {
     }
 
     fn rotary(&self, pass: &mut Pass, qkv: Tensor<3>, form: AttentionForm) -> Tensor<3> {
-        let [_, t, _] = qkv.dims();
         let Some(span) = pass.get::<Cache>().and_then(Cache::span) else {
-            return match self.parts.window {
-                Some(window) if window < t => attention_after(qkv, form, window, &mut None),
-                _ => attention(qkv, form),
-            };
+            return attention(qkv, form);
         };
-        let span = span.min(self.parts.window.unwrap_or(span));
+        let form = AttentionForm { span: span.min(form.span), ..form };
         let mut cache = pass.take::<Cache>().expect("the pass has a cache");
-        let mixed = attention_after(qkv, form, span, &mut cache.layer().keys_values);
+        let mixed = attention_after(qkv, form, &mut cache.layer().keys_values);
         pass.put(cache);
         mixed
     }

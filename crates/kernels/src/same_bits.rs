@@ -93,14 +93,15 @@ proptest! {
 
     #[test]
     fn attentions(
-        tokens in 1_usize..40,
+        tokens in 1_usize..70,
         half in 1_usize..12,
         groups in prop::sample::select(vec![(1, 1), (2, 1), (4, 2)]),
         causal in any::<bool>(),
+        span in prop::sample::select(vec![1, 9, 40, usize::MAX]),
     ) {
         let (heads, kv_heads) = groups;
         let positions = if causal { AttentionPositions::ROTARY } else { AttentionPositions::Unordered };
-        let form = AttentionForm { heads, kv_heads, positions };
+        let form = AttentionForm { heads, kv_heads, positions, span };
         let line = (heads + 2 * kv_heads) * 2 * half;
         prop_assert!(same(|| through([2, tokens, line], |qkv| attention(qkv, form))));
     }

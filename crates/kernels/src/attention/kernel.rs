@@ -1,14 +1,24 @@
 //! The kernel: one head after the other, sequences in parallel.
+//!
+//! Queries and keys are cut into blocks of [`BLOCK`] tokens. A block of queries is multiplied only with the
+//! blocks of keys that one of its tokens attends to: with causal attention about half of all pairs, with a
+//! span still fewer. Within these blocks, the probabilities of pairs that do not attend are 0.
+
+use std::ops::Range;
 
 use rayon::prelude::*;
 
 use super::{AttentionForm, AttentionPositions, angle};
 use crate::{
     math::exp_negative,
-    product::{Old, View, product},
+    product::{DEPTH, Old, View, product, product_to},
     scratch::with_scratch,
     simd::{dot, largest, sum, vectorized},
+    transpose::transpose,
 };
+
+/// The tokens of a block: as many as a tile of a product has columns.
+const BLOCK: usize = 32;
 
 /// The sizes, and the rotations of rotary positions.
 pub(super) struct Heads {
@@ -66,8 +76,36 @@ impl Heads {
         !self.turns.is_empty()
     }
 
+    /// The tokens to which a token attends.
+    fn seen(&self, token: usize) -> Range<usize> {
+        match self.causal() {
+            true => (token + 1).saturating_sub(self.form.span)..token + 1,
+            false => 0..self.t,
+        }
+    }
+
+    /// The blocks of tokens.
+    fn blocks(&self) -> impl Iterator<Item = Range<usize>> + use<> {
+        let t = self.t;
+        (0..t).step_by(BLOCK).map(move |first| first..t.min(first + BLOCK))
+    }
+
+    /// The keys of the blocks to which a block of queries attends.
+    fn keys(&self, queries: &Range<usize>) -> Range<usize> {
+        let first = self.seen(queries.start).start;
+        first / BLOCK * BLOCK..self.seen(queries.end - 1).end
+    }
+
+    /// The queries that attend to a block of keys.
+    fn queries(&self, keys: &Range<usize>) -> Range<usize> {
+        match self.causal() {
+            true => keys.start..self.t.min((keys.end - 1).saturating_add(self.form.span)),
+            false => 0..self.t,
+        }
+    }
+
     /// The columns, within a line, of the matrix that a head of queries uses.
-    fn columns(&self, part: Part, head: usize) -> std::ops::Range<usize> {
+    fn columns(&self, part: Part, head: usize) -> Range<usize> {
         let AttentionForm { heads, kv_heads, .. } = self.form;
         let shared = head / (heads / kv_heads);
         let place = match part {
@@ -113,15 +151,44 @@ impl Heads {
         }
     }
 
-    /// `softmax(Q K^T / sqrt(d_k))`, `[T, T]`.
-    fn probabilities(&self, p: &mut [f32], q: &[f32], k: &[f32]) {
-        let (t, head) = (self.t, self.head);
-        product(p, Old::Forget, View::new(q, t, head), View::new(k, t, head).t());
-        for (i, row) in p.chunks_exact_mut(t).enumerate() {
-            let seen = if self.causal() { i + 1 } else { t };
-            let (seen, hidden) = row.split_at_mut(seen);
-            softmax(seen, self.scale());
-            hidden.fill(0.0);
+    /// Copies a head's matrix out of the lines, transposed: `[head, T]`. `memory` holds it before.
+    fn load_turned(
+        &self,
+        to: &mut [f32],
+        memory: &mut [f32],
+        qkv: &[f32],
+        part: Part,
+        head: usize,
+    ) {
+        self.load(memory, qkv, part, head);
+        transpose(to, memory, [self.t, self.head], self.head);
+    }
+
+    /// `softmax(Q K^T / sqrt(d_k))` of a block of queries, in lines of T numbers; only the columns of `keys`
+    /// are written.
+    fn probabilities(&self, p: &mut [f32], queries: &Range<usize>, q: &[f32], k_turned: &[f32]) {
+        let (t, head, keys) = (self.t, self.head, self.keys(queries));
+        let q = View::new(q, t, head).rows(queries.start, queries.len());
+        let k = View::new(k_turned, head, t).columns(keys.start, keys.len());
+        product_to(&mut p[keys.start..], t, Old::Forget, q, k);
+        for (token, row) in queries.clone().zip(p.chunks_mut(t)) {
+            let seen = self.seen(token);
+            row[keys.start..seen.start].fill(0.0);
+            row[seen.end..keys.end].fill(0.0);
+            softmax(&mut row[seen], self.scale());
+        }
+    }
+
+    /// `out = P^T X` for a block of keys, `[block, head]`, where P is `[T, T]` and X is `[T, head]`. The sum over
+    /// queries is cut as that of a whole product, so that its bits are the same.
+    fn gather(&self, out: &mut [f32], keys: &Range<usize>, p: &[f32], x: &[f32]) {
+        let (t, queries) = (self.t, self.queries(keys));
+        let (mut first, mut old) = (queries.start, Old::Forget);
+        while first < queries.end {
+            let n = queries.end.min((first / DEPTH + 1) * DEPTH) - first;
+            let p = View::new(p, t, t).rows(first, n).columns(keys.start, keys.len());
+            product(out, old, p.t(), View::new(x, t, self.head).rows(first, n));
+            (first, old) = (first + n, Old::Add);
         }
     }
 
@@ -136,16 +203,18 @@ pub(super) fn forward(heads: &Heads, qkv: &[f32], y: &mut [f32]) {
     let lines = (t * heads.line()).max(1);
     let sequences = y.par_chunks_mut((t * d).max(1)).zip(qkv.par_chunks(lines));
     sequences.for_each(|(y, qkv)| {
-        with_scratch([size, size, size, size, t * t], |[q, k, v, o, p]| {
+        with_scratch([size, size, size, BLOCK * t], |[q, k, v, p]| {
             for head in 0..heads.form.heads {
+                heads.load_turned(k, v, qkv, Part::Key, head);
                 heads.load(q, qkv, Part::Query, head);
-                heads.load(k, qkv, Part::Key, head);
                 heads.load(v, qkv, Part::Value, head);
-                heads.probabilities(p, q, k);
-                product(o, Old::Forget, View::new(p, t, t), View::new(v, t, heads.head)); // (1)
-                let columns = heads.columns(Part::Query, head);
-                for (o, line) in o.chunks_exact(heads.head).zip(y.chunks_exact_mut(d)) {
-                    line[columns.clone()].copy_from_slice(o);
+                let first = heads.columns(Part::Query, head).start;
+                for queries in heads.blocks() {
+                    heads.probabilities(p, &queries, q, k);
+                    let keys = heads.keys(&queries);
+                    let p = View::strided(&p[keys.start..], queries.len(), keys.len(), t);
+                    let v = View::new(v, t, heads.head).rows(keys.start, keys.len());
+                    product_to(&mut y[queries.start * d + first..], d, Old::Forget, p, v); // (1)
                 }
             }
         });
@@ -172,26 +241,36 @@ pub(super) fn backward(heads: &Heads, qkv: &[f32], dy: &[f32], dqkv: &mut [f32])
 
 fn one_head_back(heads: &Heads, head: usize, qkv: &[f32], dy: &[f32], dqkv: &mut [f32]) {
     let (t, n, size) = (heads.t, heads.head, heads.size());
-    let sizes = [size, size, size, size, size, t * t, t * t];
-    with_scratch(sizes, |[q, k, v, o, out, p, s]| {
+    let sizes = [size, size, size, size, size, size, t * t, t * t];
+    with_scratch(sizes, |[q, k, k_turned, v_turned, o, out, p, s]| {
+        heads.load_turned(v_turned, out, qkv, Part::Value, head);
+        heads.load_turned(k_turned, k, qkv, Part::Key, head);
         heads.load(q, qkv, Part::Query, head);
-        heads.load(k, qkv, Part::Key, head);
-        heads.load(v, qkv, Part::Value, head);
         let columns = heads.columns(Part::Query, head);
         for (o, line) in o.chunks_exact_mut(n).zip(dy.chunks_exact(heads.width())) {
             o.copy_from_slice(&line[columns.clone()]);
         }
-        heads.probabilities(p, q, k);
-        product(out, Old::Forget, View::new(p, t, t).t(), View::new(o, t, n));
-        heads.store(out, dqkv, Part::Value, head);
-        product(s, Old::Forget, View::new(o, t, n), View::new(v, t, n).t());
-        for (s, p) in s.chunks_exact_mut(t).zip(p.chunks_exact(t)) {
-            through_softmax(s, p, heads.scale());
+        for queries in heads.blocks() {
+            let (keys, rows) = (heads.keys(&queries), queries.start * t..queries.end * t);
+            let (p, s) = (&mut p[rows.clone()], &mut s[rows]);
+            heads.probabilities(p, &queries, q, k_turned);
+            let o = View::new(o, t, n).rows(queries.start, queries.len());
+            let v = View::new(v_turned, n, t).columns(keys.start, keys.len());
+            product_to(&mut s[keys.start..], t, Old::Forget, o, v);
+            for (s, p) in s.chunks_mut(t).zip(p.chunks(t)) {
+                through_softmax(&mut s[keys.clone()], &p[keys.clone()], heads.scale());
+            }
+            let s = View::strided(&s[keys.start..], queries.len(), keys.len(), t);
+            let k = View::new(k, t, n).rows(keys.start, keys.len());
+            product(&mut out[queries.start * n..queries.end * n], Old::Forget, s, k);
         }
-        product(out, Old::Forget, View::new(s, t, t), View::new(k, t, n));
         heads.store(out, dqkv, Part::Query, head);
-        product(out, Old::Forget, View::new(s, t, t).t(), View::new(q, t, n));
-        heads.store(out, dqkv, Part::Key, head);
+        for (part, weights, x) in [(Part::Key, &*s, &*q), (Part::Value, &*p, &*o)] {
+            for keys in heads.blocks() {
+                heads.gather(&mut out[keys.start * n..keys.end * n], &keys, weights, x);
+            }
+            heads.store(out, dqkv, part, head);
+        }
     });
 }
 

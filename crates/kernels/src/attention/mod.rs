@@ -55,20 +55,24 @@ pub struct AttentionForm {
     pub kv_heads: usize,
     /// The positions.
     pub positions: AttentionPositions,
+    /// With rotary positions: the number of tokens that a token attends to, the last of which is itself; at
+    /// least 1.
+    pub span: usize,
 }
 
 impl AttentionForm {
-    /// As many heads of keys and values as heads of queries.
+    /// As many heads of keys and values as heads of queries, and a span without a limit.
     pub fn full(heads: usize, positions: AttentionPositions) -> Self {
-        Self { heads, kv_heads: heads, positions }
+        Self { heads, kv_heads: heads, positions, span: usize::MAX }
     }
 
     /// The width of one head, where the queries, keys and values of a token have `line` numbers together.
     ///
     /// # Panics
-    /// If the number of heads does not divide `line`, or if the width is odd with rotary positions.
+    /// If the number of heads does not divide `line`, or if the width is odd or the span is 0 with rotary
+    /// positions.
     fn head(self, line: usize) -> usize {
-        let Self { heads, kv_heads, positions } = self;
+        let Self { heads, kv_heads, positions, span } = self;
         let all = heads + 2 * kv_heads;
         let fit = kv_heads > 0 && heads.is_multiple_of(kv_heads) && line.is_multiple_of(all);
         assert!(fit, "{heads} heads, and {kv_heads} of keys and values, must divide {line}");
@@ -77,6 +81,7 @@ impl AttentionForm {
             positions == AttentionPositions::Unordered || head.is_multiple_of(2),
             "the head width {head} must be even"
         );
+        assert!(span > 0, "the span must be at least 1");
         head
     }
 }
@@ -85,8 +90,8 @@ impl AttentionForm {
 /// heads of keys as of queries.
 ///
 /// # Panics
-/// If the number of heads does not divide the numbers of a token, or if the width of a head is odd with
-/// rotary positions.
+/// If the number of heads does not divide the numbers of a token, or if the width of a head is odd or the
+/// span is 0 with rotary positions.
 pub fn attention(qkv: Tensor<3>, form: AttentionForm) -> Tensor<3> {
     form.head(qkv.dims()[2]);
     if !takes(&qkv) {
@@ -97,21 +102,18 @@ pub fn attention(qkv: Tensor<3>, form: AttentionForm) -> Tensor<3> {
 }
 
 /// [`attention`] for tokens that follow others, with rotary positions: `memory` has the keys and values of
-/// the tokens before, none at first, and afterwards also those of these tokens. A token attends to `span`
-/// tokens, the last of which is itself.
+/// the tokens before, none at first, and afterwards also those of these tokens.
 ///
 /// # Panics
-/// As [`attention`]; with unordered positions; if `span` is 0.
+/// As [`attention`]; with unordered positions.
 pub fn attention_after(
     qkv: Tensor<3>,
     form: AttentionForm,
-    span: usize,
     memory: &mut Option<KeyValues>,
 ) -> Tensor<3> {
     form.head(qkv.dims()[2]);
     assert!(form.positions != AttentionPositions::Unordered, "tokens must have positions");
-    assert!(span > 0, "the span must be at least 1");
-    portable::attention_after(qkv, form, span, memory)
+    portable::attention_after(qkv, form, memory)
 }
 
 /// The angle by which the pair (i, i + head / 2) of a head is rotated at a position.
@@ -136,7 +138,10 @@ mod tests {
 
     /// 4 and 2 heads, 6 and 3, and so on.
     fn grouped(heads: usize, group: usize) -> AttentionForm {
-        AttentionForm { heads, kv_heads: heads / group, positions: AttentionPositions::ROTARY }
+        AttentionForm {
+            kv_heads: heads / group,
+            ..AttentionForm::full(heads, AttentionPositions::ROTARY)
+        }
     }
 
     #[test]
@@ -150,6 +155,12 @@ mod tests {
             (AttentionForm::full(2, far), [3, 33, 24]),
             (grouped(4, 2), [2, 19, 8 * 4]),
             (grouped(6, 6), [2, 19, 8 * 2]),
+            // Several blocks of queries and keys, the last of which is not full; sums of more than 256.
+            (AttentionForm::full(1, AttentionPositions::Unordered), [1, 70, 18]),
+            (grouped(2, 2), [1, 300, 16]),
+            (AttentionForm { span: 1, ..grouped(2, 2) }, [1, 40, 16]),
+            (AttentionForm { span: 5, ..grouped(2, 2) }, [2, 70, 16]),
+            (AttentionForm { span: 40, ..grouped(2, 1) }, [1, 101, 12]),
         ] {
             let [b, t, line] = shape;
             let weights = random([b, t, form.heads * form.head(line)], &device);
@@ -184,19 +195,20 @@ mod tests {
         let whole = attention(qkv.clone(), form);
         let mut memory = None;
         let parts = [(0, 4), (4, 1), (5, 1), (6, 5)];
-        let one =
-            |(start, n)| attention_after(qkv.clone().narrow(1, start, n), form, 11, &mut memory);
+        let one = |(start, n)| attention_after(qkv.clone().narrow(1, start, n), form, &mut memory);
         near(Tensor::cat(parts.map(one).into(), 1).into_data(), whole.into_data());
     }
 
     #[test]
     fn a_token_sees_as_far_as_its_span() {
         let (form, qkv) = (grouped(2, 1), random([1, 11, 24], &Device::flex()));
+        let near_form = AttentionForm { span: 3, ..form };
         let mut memory = None;
         let parts = [(0, 6), (6, 1), (7, 4)];
         let one =
-            |(start, n)| attention_after(qkv.clone().narrow(1, start, n), form, 3, &mut memory);
+            |(start, n)| attention_after(qkv.clone().narrow(1, start, n), near_form, &mut memory);
         let banded = Tensor::cat(parts.map(one).into(), 1);
+        near(attention(qkv.clone(), near_form).into_data(), banded.clone().into_data());
         // The output depends only on distances, so each token may equally be the last of three.
         for last in 2..11 {
             let three = attention(qkv.clone().narrow(1, last - 2, 3), form).narrow(1, 2, 1);

@@ -41,18 +41,16 @@ impl KeyValues {
 
 /// See [`super::attention`].
 pub(super) fn attention(qkv: Tensor<3>, form: AttentionForm) -> Tensor<3> {
-    let span = qkv.dims()[1];
-    attention_after(qkv, form, span, &mut None)
+    attention_after(qkv, form, &mut None)
 }
 
 /// See [`super::attention_after`].
 pub(super) fn attention_after(
     qkv: Tensor<3>,
     form: AttentionForm,
-    span: usize,
     memory: &mut Option<KeyValues>,
 ) -> Tensor<3> {
-    let ([b, t, _], AttentionForm { heads, kv_heads, positions }) = (qkv.dims(), form);
+    let ([b, t, _], AttentionForm { heads, kv_heads, positions, span }) = (qkv.dims(), form);
     let (q, k, v) = parts(qkv, form);
     let before = memory.take();
     let start = before.as_ref().map_or(0, |before| before.seen);
@@ -96,7 +94,7 @@ fn parts(qkv: Tensor<3>, form: AttentionForm) -> (Tensor<4>, Tensor<4>, Tensor<4
 fn hidden([t, s]: [usize; 2], span: usize, device: &Device) -> Tensor<4> {
     let entry = |i: usize| {
         let (row, column) = (i / s + s - t, i % s);
-        let seen = column <= row && column + span > row;
+        let seen = column <= row && column.saturating_add(span) > row;
         if seen { 0.0 } else { f32::NEG_INFINITY }
     };
     let mask: Vec<f32> = (0..t * s).map(entry).collect();

@@ -14,7 +14,7 @@ use crate::width::{Width, width};
 
 /// The number of rows of `b` that are summed in one chain. It determines the rounding of sums, so it is
 /// the same on all processors.
-pub(super) const DEPTH: usize = 256;
+pub(crate) const DEPTH: usize = 256;
 
 /// The columns of the widest tile, and the rows of the highest.
 const WIDEST: usize = 32;

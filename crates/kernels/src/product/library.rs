@@ -25,12 +25,12 @@ pub(super) fn wanted() -> bool {
     WANTED.load(Ordering::Relaxed)
 }
 
-/// `out = a b`, or `out += a b`; [`super::product`] has checked the shapes and bounds.
-pub(super) fn product(out: &mut [f32], old: Old, a: View, b: View) {
+/// `out = a b`, or `out += a b`; [`super::product_to`] has checked the shapes and bounds.
+pub(super) fn product_to(out: &mut [f32], stride: usize, old: Old, a: View, b: View) {
     let ([m, k], [_, n]) = (a.shape, b.shape);
     read_in_place();
-    // Safety: `out` has exactly m * n numbers and is borrowed mutably, so it overlaps neither factor;
-    // every element of `a` and `b` lies in its slice, and an empty product reads nothing.
+    // Safety: every element of the target, of `a` and of `b` lies in its slice, and an empty product reads
+    // nothing; `out` is borrowed mutably, so it overlaps neither factor.
     unsafe {
         gemm::gemm(
             m,
@@ -38,7 +38,7 @@ pub(super) fn product(out: &mut [f32], old: Old, a: View, b: View) {
             k,
             out.as_mut_ptr(),
             1,
-            n as isize,
+            stride as isize,
             old == Old::Add,
             a.data.as_ptr(),
             a.strides[1] as isize,
@@ -76,14 +76,14 @@ mod tests {
             for a in [View::new(&a, m, k), View::new(&a, k, m).t()] {
                 let (mut ours, mut theirs) = (vec![1.0; m * n], vec![1.0; m * n]);
                 super::super::product(&mut ours, old, a, View::new(&b, k, n));
-                product(&mut theirs, old, a, View::new(&b, k, n));
+                product_to(&mut theirs, n, old, a, View::new(&b, k, n));
                 for (x, y) in ours.iter().zip(&theirs) {
                     assert!((x - y).abs() < 1e-4, "{x} {y}");
                 }
             }
         }
         let mut none = [1.0];
-        product(&mut none, Old::Forget, View::new(&[], 1, 0), View::new(&[], 0, 1));
+        product_to(&mut none, 1, Old::Forget, View::new(&[], 1, 0), View::new(&[], 0, 1));
         assert_eq!(none, [0.0]);
     }
 }

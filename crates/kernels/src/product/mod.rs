@@ -12,6 +12,7 @@ mod library;
 mod tile;
 
 use crate::{scratch::with_scratch, transpose::transpose};
+pub(crate) use blocks::DEPTH;
 use blocks::{MEMORY, ProductSizes, blocks};
 pub use library::use_library_products;
 use tile::{Factors, Target};
@@ -39,6 +40,12 @@ impl<'a> View<'a> {
     pub(crate) fn rows(self, first: usize, n: usize) -> Self {
         let data = &self.data[first * self.strides[0]..];
         Self { data, shape: [n, self.shape[1]], ..self }
+    }
+
+    /// `n` columns from `first` on.
+    pub(crate) fn columns(self, first: usize, n: usize) -> Self {
+        let data = &self.data[first * self.strides[1]..];
+        Self { data, shape: [self.shape[0], n], ..self }
     }
 
     /// The transpose.
@@ -76,26 +83,39 @@ pub(crate) enum Old {
     Add,
 }
 
+const MISFIT: &str = "shapes of a product do not fit";
+
 /// `out = a b`, or `out += a b`; `out` is in row-major order.
 ///
 /// # Panics
 /// If shapes do not fit.
 pub(crate) fn product(out: &mut [f32], old: Old, a: View, b: View) {
+    let n = b.shape[1];
+    assert!(out.len() == a.shape[0] * n, "{MISFIT}");
+    product_to(out, n, old, a, b);
+}
+
+/// [`product`] to rows that are `stride` numbers apart; `out` may be longer.
+///
+/// # Panics
+/// If shapes do not fit.
+pub(crate) fn product_to(out: &mut [f32], stride: usize, old: Old, a: View, b: View) {
     let ([m, k], [k2, n]) = (a.shape, b.shape);
-    assert!(
-        k == k2 && out.len() == m * n && a.fits() && b.fits(),
-        "shapes of a product do not fit"
-    );
+    let target = View { data: out, shape: [m, n], strides: [stride, 1] };
+    assert!(k == k2 && n <= stride && target.fits() && a.fits() && b.fits(), "{MISFIT}");
+    if m == 0 || n == 0 {
+        return;
+    }
     if library::wanted() {
-        return library::product(out, old, a, b);
+        return library::product_to(out, stride, old, a, b);
     }
     if k == 0 && old == Old::Forget {
-        out.fill(0.0);
+        out.chunks_mut(stride).take(m).for_each(|row| row[..n].fill(0.0));
     }
     let turned = if b.strides[1] == 1 { 0 } else { k * n };
     with_scratch([MEMORY, turned], |[memory, turned]| {
         let b = b.row_by_row(turned);
-        let to = Target { out: out.as_mut_ptr(), stride: n, add: old == Old::Add };
+        let to = Target { out: out.as_mut_ptr(), stride, add: old == Old::Add };
         let of = Factors {
             a: a.data.as_ptr(),
             a_strides: a.strides,
@@ -103,8 +123,8 @@ pub(crate) fn product(out: &mut [f32], old: Old, a: View, b: View) {
             b_stride: b.strides[0],
             depth: k,
         };
-        // Safety: `out` has exactly m * n numbers and is borrowed mutably, so it overlaps neither factor;
-        // every element of `a` and `b` lies in its slice (`fits`).
+        // Safety: every element of the target, of `a` and of `b` lies in its slice (`fits`); `out` is borrowed
+        // mutably, so it overlaps neither factor.
         unsafe { blocks(ProductSizes { m, n, k }, to, of, memory) }
     });
 }
@@ -123,6 +143,19 @@ mod tests {
         assert_eq!(out, [23.0, 34.0]); // 5 + 18, 10 + 24
         product(&mut out, Old::Forget, View::new(&[], 2, 0), View::new(&[], 0, 1));
         assert_eq!(out, [0.0, 0.0]);
+    }
+
+    #[test]
+    fn a_product_to_rows_that_are_apart() {
+        let (a, b) = ([1.0, 2.0, 3.0, 4.0], [5.0, 6.0]);
+        let mut out = [9.0; 5];
+        product_to(&mut out[1..], 2, Old::Forget, View::new(&a, 2, 2), View::new(&b, 2, 1));
+        assert_eq!(out, [9.0, 17.0, 9.0, 39.0, 9.0]);
+        let columns = View::new(&a, 2, 2).columns(1, 1);
+        product_to(&mut out[1..], 2, Old::Add, columns, View::new(&b, 1, 1));
+        assert_eq!(out, [9.0, 27.0, 9.0, 59.0, 9.0]); // 2 * 5, 4 * 5
+        product_to(&mut out, 3, Old::Forget, View::new(&[], 2, 0), View::new(&[], 0, 2));
+        assert_eq!(out, [0.0, 0.0, 9.0, 0.0, 0.0]);
     }
 
     #[test]
