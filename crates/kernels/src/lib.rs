@@ -47,7 +47,7 @@ pub use flex::{on_flex, without_kernels};
 pub use gelu::gelu;
 pub use matmul::{linear, linear_layer, matmul};
 pub use memory::keep_freed_memory;
-pub use norm::{layer_norm, rms_norm};
+pub use norm::{layer_norm, rms_norm, rms_norm_parts};
 pub use permute::{permute, unpermute};
 pub use product::use_library_products;
 pub use read_back::{read_back, read_backs_of};

@@ -26,6 +26,8 @@ use burn::{
     },
     tensor::Tensor,
 };
+use std::ops::Range;
+
 use rayon::prelude::*;
 
 use crate::{
@@ -55,6 +57,28 @@ pub fn rms_norm<const D: usize>(x: Tensor<D>, gamma: Tensor<1>, epsilon: f64) ->
     norm(x, gamma, None, epsilon, false)
 }
 
+/// Normalises parts of the last axis to root mean square 1 each: first `counts[0]` parts, which are as wide as
+/// the first scale and scaled by it, then `counts[1]` parts with the second scale. The rest of the axis stays.
+///
+/// # Panics
+/// If the parts are longer than the axis.
+pub fn rms_norm_parts<const D: usize>(
+    x: Tensor<D>,
+    scales: [Tensor<1>; 2],
+    counts: [usize; 2],
+    epsilon: f64,
+) -> Tensor<D> {
+    let width = |i: usize| scales[i].dims()[0];
+    let groups = [0, 1].map(|i| Parts { count: counts[i], width: width(i) });
+    let covered: usize = groups.iter().map(Parts::len).sum();
+    assert!(covered <= x.dims()[D - 1], "the parts are longer than the line");
+    if !(takes(&x) && scales.iter().all(takes)) {
+        return portable_parts(x, scales, groups, epsilon);
+    }
+    let args = NormArgs { epsilon: epsilon as f32, centred: false, shifted: false, groups };
+    fused(x, Tensor::cat(scales.into(), 0), None, args)
+}
+
 fn norm<const D: usize>(
     x: Tensor<D>,
     gamma: Tensor<1>,
@@ -68,7 +92,17 @@ fn norm<const D: usize>(
     if !(takes(&x) && takes(&gamma)) {
         return portable(x, gamma, beta, epsilon, centred);
     }
-    let args = NormArgs { epsilon: epsilon as f32, centred, shifted: beta.is_some() };
+    let groups = [Parts { count: 1, width }, Parts { count: 0, width: 0 }];
+    let args = NormArgs { epsilon: epsilon as f32, centred, shifted: beta.is_some(), groups };
+    fused(x, gamma, beta, args)
+}
+
+fn fused<const D: usize>(
+    x: Tensor<D>,
+    gamma: Tensor<1>,
+    beta: Option<Tensor<1>>,
+    args: NormArgs,
+) -> Tensor<D> {
     // An operation has a fixed number of inputs, so an empty tensor represents an absent one.
     let device = x.device().inner();
     let beta = beta.unwrap_or_else(|| Tensor::zeros([0], &device));
@@ -93,12 +127,64 @@ fn portable<const D: usize>(
     beta.map_or(y.clone(), |beta| y + beta.unsqueeze())
 }
 
+/// [`rms_norm_parts`], composed.
+fn portable_parts<const D: usize>(
+    x: Tensor<D>,
+    scales: [Tensor<1>; 2],
+    groups: [Parts; 2],
+    epsilon: f64,
+) -> Tensor<D> {
+    let (mut done, mut first, all) = (Vec::new(), 0, x.dims()[D - 1]);
+    for (scale, group) in scales.into_iter().zip(groups).filter(|(_, group)| group.len() > 0) {
+        let parts = x.clone().narrow(D - 1, first, group.len());
+        let shape = parts.dims();
+        let lines = shape.iter().product::<usize>() / group.width;
+        let parts = portable(parts.reshape([lines, group.width]), scale, None, epsilon, false);
+        done.push(parts.reshape(shape));
+        first += group.len();
+    }
+    if first < all {
+        done.push(x.narrow(D - 1, first, all - first));
+    }
+    Tensor::cat(done, D - 1)
+}
+
+/// Neighbouring parts of a line that are normalised each by itself, with the same scale.
+#[derive(Clone, Copy, Debug)]
+struct Parts {
+    count: usize,
+    width: usize,
+}
+
+impl Parts {
+    fn len(&self) -> usize {
+        self.count * self.width
+    }
+}
+
 /// The arguments of a norm other than tensors.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct NormArgs {
     epsilon: f32,
     centred: bool,
     shifted: bool,
+    /// The parts of a line; what follows them stays.
+    groups: [Parts; 2],
+}
+
+impl NormArgs {
+    /// The places of all parts, within a line and within the scale.
+    fn parts(&self) -> Vec<(Range<usize>, Range<usize>)> {
+        let (mut all, mut at, mut scale) = (Vec::new(), 0, 0);
+        for Parts { count, width } in self.groups {
+            for _ in 0..count {
+                all.push((at..at + width, scale..scale + width));
+                at += width;
+            }
+            scale += width;
+        }
+        all
+    }
 }
 
 #[backend_extension(Flex, Autodiff)]
@@ -130,13 +216,18 @@ impl Norm for Flex {
     fn norm(x: FlexTensor, gamma: FlexTensor, beta: FlexTensor, args: NormArgs) -> FlexTensor {
         let (x, gamma, beta) = (x.to_contiguous(), gamma.to_contiguous(), beta.to_contiguous());
         let mut y = zeros(x.shape());
-        let (gamma, width) = (slice(&gamma), slice(&gamma).len());
-        let beta = args.shifted.then(|| slice(&beta));
+        let (width, parts) = (last(&x), args.parts());
+        let (gamma, beta) = (slice(&gamma), args.shifted.then(|| slice(&beta)));
         let piece = (LINES * width).max(1);
         let out: &mut [f32] = y.storage_mut();
         out.par_chunks_mut(piece).zip(slice(&x).par_chunks(piece)).for_each(|(y, x)| {
             for (y, x) in y.chunks_exact_mut(width).zip(x.chunks_exact(width)) {
-                line(y, x, gamma, beta, args);
+                for (at, scale) in &parts {
+                    let beta = beta.map(|beta| &beta[scale.clone()]);
+                    line(&mut y[at.clone()], &x[at.clone()], &gamma[scale.clone()], beta, args);
+                }
+                let rest = parts.last().map_or(0, |(at, _)| at.end);
+                y[rest..].copy_from_slice(&x[rest..]);
             }
         });
         y
@@ -152,7 +243,8 @@ impl NormBackward for Flex {
     ) -> [FlexTensor; 3] {
         let (x, gamma, dy) = (x.to_contiguous(), gamma.to_contiguous(), dy.to_contiguous());
         let mut dx = zeros(x.shape());
-        let (gamma, width) = (slice(&gamma), slice(&gamma).len());
+        let (width, parts, gamma) = (last(&x), args.parts(), slice(&gamma));
+        let shifts = if args.shifted { gamma.len() } else { 0 };
         let piece = (LINES * width).max(1);
         let out: &mut [f32] = dx.storage_mut();
         let sums: Vec<[Vec<f32>; 2]> = out
@@ -160,16 +252,31 @@ impl NormBackward for Flex {
             .zip(slice(&x).par_chunks(piece))
             .zip(slice(&dy).par_chunks(piece))
             .map(|((dx, x), dy)| {
-                let mut sums = [vec![0.0; width], vec![0.0; width]];
+                let mut sums = [vec![0.0; gamma.len()], vec![0.0; shifts]];
                 let lines = dx.chunks_exact_mut(width).zip(x.chunks_exact(width));
                 for ((dx, x), dy) in lines.zip(dy.chunks_exact(width)) {
-                    let [dgamma, dbeta] = &mut sums;
-                    line_back(dx, x, dy, gamma, dgamma, dbeta, args);
+                    for (at, scale) in &parts {
+                        let [dgamma, dbeta] = &mut sums;
+                        let dgamma = &mut dgamma[scale.clone()];
+                        let dbeta = if args.shifted { &mut dbeta[scale.clone()] } else { dbeta };
+                        let (at, gamma) = (at.clone(), &gamma[scale.clone()]);
+                        line_back(
+                            &mut dx[at.clone()],
+                            &x[at.clone()],
+                            &dy[at],
+                            gamma,
+                            dgamma,
+                            dbeta,
+                            args,
+                        );
+                    }
+                    let rest = parts.last().map_or(0, |(at, _)| at.end);
+                    dx[rest..].copy_from_slice(&dy[rest..]);
                 }
                 sums
             })
             .collect();
-        let mut grads = [zeros([width]), zeros([if args.shifted { width } else { 0 }])];
+        let mut grads = [zeros([gamma.len()]), zeros([shifts])];
         for (i, grad) in grads.iter_mut().enumerate() {
             let grad: &mut [f32] = grad.storage_mut();
             for sum in &sums {
@@ -179,6 +286,12 @@ impl NormBackward for Flex {
         let [dgamma, dbeta] = grads;
         [dx, dgamma, dbeta]
     }
+}
+
+/// The length of the last axis.
+fn last(x: &FlexTensor) -> usize {
+    let shape = x.shape();
+    shape[shape.rank() - 1]
 }
 
 /// m and r of a line.
@@ -314,6 +427,33 @@ mod tests {
                 assert_eq!(pairs.len(), slow.len());
                 pairs.iter().zip(&slow).for_each(|(a, b)| near(a, b));
             }
+        }
+    }
+
+    #[test]
+    fn parts_of_a_line_are_normalised_each_by_itself() {
+        let device = Device::flex().autodiff();
+        let random =
+            |shape: [usize; 3]| Tensor::<3>::random(shape, Distribution::Normal(0.5, 2.0), &device);
+        // Two parts of 4 and one of 3; 2 numbers stay. Then no second part, and none that stay.
+        for (widths, counts, line) in [([4, 3], [2, 1], 13), ([5, 1], [3, 0], 15)] {
+            let (x, weights) = (random([2, 70, line]), random([2, 70, line]));
+            let scales = widths.map(|width| random([1, 1, width]).reshape([width]));
+            let run = |fast: bool| {
+                let x = x.clone().detach().require_grad();
+                let scales = scales.clone().map(|scale| scale.detach().require_grad());
+                let groups = [0, 1].map(|i| Parts { count: counts[i], width: widths[i] });
+                let y = match fast {
+                    true => rms_norm_parts(x.clone(), scales.clone(), counts, 1e-5),
+                    false => portable_parts(x.clone(), scales.clone(), groups, 1e-5),
+                };
+                let grads = (y.clone() * weights.clone()).sum().backward();
+                let of_scales = scales.iter().zip(counts).filter(|(_, count)| *count > 0);
+                let mut all = vec![y.into_data(), x.grad(&grads).unwrap().into_data()];
+                all.extend(of_scales.map(|(scale, _)| scale.grad(&grads).unwrap().into_data()));
+                all
+            };
+            run(true).iter().zip(&run(false)).for_each(|(a, b)| near(a, b));
         }
     }
 

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use crate::{
     Activation, AdamW, AttentionForm, AttentionPositions, ExpertRow, Ffn, Rows, adamw, attention,
-    cross_entropy, gelu, grouped_ffn, layer_norm, rms_norm, softmax, sum,
+    cross_entropy, gelu, grouped_ffn, layer_norm, rms_norm, rms_norm_parts, softmax, sum,
     width::testing::at_each_width,
 };
 
@@ -67,6 +67,8 @@ proptest! {
         let layer = |x| layer_norm(x, gamma.clone(), Some(beta.clone()), 1e-5);
         prop_assert!(same(|| through([lines, width], layer)));
         prop_assert!(same(|| through([lines, width], |x| rms_norm(x, gamma.clone(), 1e-5))));
+        let parts = |x| rms_norm_parts(x, [gamma.clone(), beta.clone()], [2, 1], 1e-5);
+        prop_assert!(same(|| through([lines, 3 * width + 2], parts)));
         let of_gamma = |gamma| rms_norm(random(5, [lines, width]), gamma, 1e-5);
         prop_assert!(same(|| through([width], of_gamma)));
     }

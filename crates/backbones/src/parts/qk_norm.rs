@@ -11,7 +11,7 @@ use burn::{
     module::{Module, Param},
     prelude::*,
 };
-use kernels::rms_norm;
+use kernels::rms_norm_parts;
 use moe::Init;
 use serde::{Deserialize, Serialize};
 
@@ -55,15 +55,11 @@ impl QueryKeyNorm {
 
     /// Applies (1) to queries, keys and values side by side, `[B, T, D + 2 D']`; `widths` are D and D'.
     pub(crate) fn forward(&self, qkv: Tensor<3>, [query, key]: [usize; 2]) -> Tensor<3> {
-        let q = self.normal(qkv.clone().narrow(2, 0, query), &self.query);
-        let k = self.normal(qkv.clone().narrow(2, query, key), &self.key);
-        Tensor::cat(vec![q, k, qkv.narrow(2, query + key, key)], 2)
-    }
-
-    fn normal(&self, x: Tensor<3>, scale: &Param<Tensor<1>>) -> Tensor<3> {
-        let ([b, t, d], [width]) = (x.dims(), scale.lazy_shape().dims());
-        let parts = x.reshape([b, t * (d / width), width]);
-        rms_norm(parts, scale.val(), self.epsilon).reshape([b, t, d])
+        let counts = [(&self.query, query), (&self.key, key)].map(|(scale, all)| {
+            let [width] = scale.lazy_shape().dims();
+            all / width
+        });
+        rms_norm_parts(qkv, [self.query.val(), self.key.val()], counts, self.epsilon)
     }
 }
 

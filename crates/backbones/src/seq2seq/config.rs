@@ -227,7 +227,7 @@ impl TransformerSeq2SeqConfig {
         [source, target]: [usize; 2],
     ) -> Result<(), ConfigError> {
         let places = self.places();
-        let wrong = |message| ConfigError::Invalid { what: "moe", name: "config".into(), message };
+        let wrong = |message| ConfigError::Layer { table: "moe", message };
         spec.moe.layers.check(places.len()).map_err(wrong)?;
         for (side, layer) in places {
             let (moe, dense) = self.of_layer((side, layer), spec.moe);

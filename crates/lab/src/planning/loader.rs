@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     Plugins,
-    settings::{SettingTree, at, known_keys, tables},
+    settings::{Place, SettingTree, at, known_keys, tables},
     spec::{Program, RunConfig, RunSpec, Selection, SuitePlan, TuningPlan},
     store::{Origin, after},
 };
@@ -111,7 +111,8 @@ impl<'a> Reader<'a> {
             choices.len(),
             seeds.len()
         );
-        let title = settings.value()["title"].as_str().unwrap_or(&name).to_string();
+        let title = line(settings, "title")?.unwrap_or_else(|| name.clone());
+        line(settings, "about")?;
         let gated = settings.table().is_some_and(|table| table.contains_key("gate"));
         let registration = settings.value()["registration"]["digest"].as_str().map(String::from);
         let mut suite =
@@ -213,8 +214,9 @@ impl<'a> Reader<'a> {
         };
         let spec = self.run(&settings)?;
         match name {
-            Some(Value::String(method)) => Ok(RunSpec { method, ..spec }),
-            Some(other) => bail!("{}: name = {other}: expected a string", method.place_of("name")),
+            Some(name) => {
+                Ok(RunSpec { method: line_of(&name, method.place_of("name"), "name")?, ..spec })
+            }
             None => Ok(spec),
         }
     }
@@ -358,4 +360,22 @@ fn named<'a>(wanted: &'a [String], key: &'a str) -> impl Iterator<Item = &'a str
 
 fn kind_of_task(settings: &SettingTree) -> String {
     kind_of(settings.value().get("task"))
+}
+
+/// A text in a suite, if it is there.
+///
+/// # Errors
+/// If it is not a line of text; the error names the place.
+fn line(settings: &SettingTree, key: &str) -> anyhow::Result<Option<String>> {
+    match &settings.value()[key] {
+        Value::Null => Ok(None),
+        value => line_of(value, settings.place_of(key), key).map(Some),
+    }
+}
+
+/// The line of text in a value.
+fn line_of(value: &Value, place: &Place, key: &str) -> anyhow::Result<String> {
+    let text = value.as_str().filter(|text| !text.trim().is_empty() && !text.contains('\n'));
+    let text = text.with_context(|| format!("{place}: {key} = {value}: expected a line of text"));
+    text.map(str::to_string)
 }

@@ -266,7 +266,8 @@ fn path_of(err: &ConfigError) -> String {
         ConfigError::Key { what, key, .. } => (what, key.as_str()),
         ConfigError::Unknown { what, .. } => (what, "kind"),
         // The message begins with the key if it is about one.
-        ConfigError::Invalid { what, message, .. } => {
+        ConfigError::Invalid { what, message, .. }
+        | ConfigError::Layer { table: what, message } => {
             (what, message.split([' ', ':']).next().unwrap_or_default())
         }
     };
@@ -324,7 +325,7 @@ mod tests {
         assert!(err.starts_with("over.toml:1: ") && err.contains("k = 9"), "{err}");
         for key in ["experts = 0", "capacity.factor = -1"] {
             let err = wrong(&format!("\n[moe]\n\n{key}"));
-            assert!(err.starts_with(&format!("over.toml:4: moe \"config\": {key}")), "{err}");
+            assert!(err.starts_with(&format!("over.toml:4: moe.{key}")), "{err}");
         }
         let err = wrong("task = \"digit\"");
         assert!(err.starts_with("over.toml:1: no task is named \"digit\"; known: digits"), "{err}");

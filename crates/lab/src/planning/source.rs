@@ -334,4 +334,21 @@ few_shot.shots = 5
         let err = load(text, &Selection::default()).err().unwrap().to_string();
         assert!(err.contains("two methods are named \"top-k\""), "{err}");
     }
+
+    #[test]
+    fn a_name_and_a_title_are_a_line_of_text() {
+        let wrong = |head: &str, name: &str| {
+            let text = format!(
+                "{head}\n[[task]]\ntask='digits'\nbackbone='vit'\n[[method]]\nname={name}\n"
+            );
+            load(&text, &Selection::default()).err().unwrap().to_string()
+        };
+        for (name, value) in [("5", "5"), ("' '", "\" \""), ("\"a\\nb\"", "\"a\\nb\"")] {
+            let expected = format!("s.toml:6: name = {value}: expected a line of text");
+            assert_eq!(wrong("", name), expected);
+            let expected = format!("s.toml:1: title = {value}: expected a line of text");
+            assert_eq!(wrong(&format!("title = {name}"), "'a'"), expected);
+        }
+        assert!(wrong("about = 7", "'a'").starts_with("s.toml:1: about = 7: expected a line"));
+    }
 }

@@ -54,7 +54,7 @@ impl Library {
         [tokens, width]: [usize; 2],
         depth: usize,
     ) -> Result<(), ConfigError> {
-        let wrong = |message| ConfigError::Invalid { what: "moe", name: "config".into(), message };
+        let wrong = |message| ConfigError::Layer { table: "moe", message };
         config.layers.check(depth).map_err(wrong)?;
         config.level.check(width).map_err(wrong)?;
         config.capacity.check().map_err(wrong)?;

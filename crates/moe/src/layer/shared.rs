@@ -49,7 +49,7 @@ impl SharedConfig {
     pub(crate) fn check(&self, kinds: &ExpertKinds, dims: Dims) -> Result<(), ConfigError> {
         if let Some(share) = self.share.filter(|share| !(0.0..=1.0).contains(share)) {
             let message = format!("share = {share}: must be from 0 to 1");
-            return Err(ConfigError::Invalid { what: "shared", name: "expert".into(), message });
+            return Err(ConfigError::Layer { table: "moe.shared", message });
         }
         (kinds.get(&self.expert.kind)?.build.check)(&self.expert, Dims { n_experts: 1, ..dims })
     }

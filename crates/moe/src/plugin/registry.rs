@@ -40,6 +40,14 @@ pub enum ConfigError {
         /// The problem.
         message: String,
     },
+    /// A setting of the MoE layer itself is out of range, or does not fit the network.
+    #[error("{table}.{message}")]
+    Layer {
+        /// The table that has the setting: "moe", for example.
+        table: &'static str,
+        /// The key, and the problem.
+        message: String,
+    },
 }
 
 /// One registered plug-in: its description and its constructor.
