@@ -2,8 +2,7 @@
 
     python scripts/peers/step.py --step decoder --tokens 1024 --width 48 --hidden 64 --experts 8 --k 2 --json
 
-The networks are small ones, as those of the default suite: pre-norm blocks with four heads, of which every
-second has experts.
+The networks are small ones: pre-norm blocks with four heads, of which every second has experts.
 A step is forward, loss, backward, clipping of the global norm, AdamW (PyTorch's fused one).
 """
 

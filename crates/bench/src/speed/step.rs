@@ -1,7 +1,7 @@
 //! `speed --step`: a whole training step of a small network: forward, loss, backward, clipping, AdamW.
 //!
-//! The networks are small, like those of the default suite: blocks with four heads, every second of which has
-//! experts. The variants are measured in alternation. `scripts/peers/step.py` is the same in PyTorch.
+//! The networks are small: blocks with four heads, every second of which has experts. The variants are
+//! measured in alternation. `scripts/peers/step.py` is the same in PyTorch.
 
 use std::time::Instant;
 
