@@ -12,6 +12,8 @@
 //! dn = gamma dy    dx = r (dn - [mean(dn)] - n mean(n dn))    dgamma = sum(n dy)    dbeta = sum(dy)
 //! ```
 
+use std::ops::Range;
+
 use burn::{
     backend::{
         Autodiff, Backend, Dispatch, Flex, TensorMetadata,
@@ -26,8 +28,6 @@ use burn::{
     },
     tensor::Tensor,
 };
-use std::ops::Range;
-
 use rayon::prelude::*;
 
 use crate::{
@@ -173,6 +173,11 @@ pub(crate) struct NormArgs {
 }
 
 impl NormArgs {
+    /// The length of all parts of a line.
+    fn covered(&self) -> usize {
+        self.groups.iter().map(Parts::len).sum()
+    }
+
     /// The places of all parts, within a line and within the scale.
     fn parts(&self) -> Vec<(Range<usize>, Range<usize>)> {
         let (mut all, mut at, mut scale) = (Vec::new(), 0, 0);
@@ -216,7 +221,7 @@ impl Norm for Flex {
     fn norm(x: FlexTensor, gamma: FlexTensor, beta: FlexTensor, args: NormArgs) -> FlexTensor {
         let (x, gamma, beta) = (x.to_contiguous(), gamma.to_contiguous(), beta.to_contiguous());
         let mut y = zeros(x.shape());
-        let (width, parts) = (last(&x), args.parts());
+        let (width, parts, covered) = (last(&x), args.parts(), args.covered());
         let (gamma, beta) = (slice(&gamma), args.shifted.then(|| slice(&beta)));
         let piece = (LINES * width).max(1);
         let out: &mut [f32] = y.storage_mut();
@@ -226,8 +231,7 @@ impl Norm for Flex {
                     let beta = beta.map(|beta| &beta[scale.clone()]);
                     line(&mut y[at.clone()], &x[at.clone()], &gamma[scale.clone()], beta, args);
                 }
-                let rest = parts.last().map_or(0, |(at, _)| at.end);
-                y[rest..].copy_from_slice(&x[rest..]);
+                y[covered..].copy_from_slice(&x[covered..]);
             }
         });
         y
@@ -243,7 +247,8 @@ impl NormBackward for Flex {
     ) -> [FlexTensor; 3] {
         let (x, gamma, dy) = (x.to_contiguous(), gamma.to_contiguous(), dy.to_contiguous());
         let mut dx = zeros(x.shape());
-        let (width, parts, gamma) = (last(&x), args.parts(), slice(&gamma));
+        let (width, parts, covered) = (last(&x), args.parts(), args.covered());
+        let gamma = slice(&gamma);
         let shifts = if args.shifted { gamma.len() } else { 0 };
         let piece = (LINES * width).max(1);
         let out: &mut [f32] = dx.storage_mut();
@@ -270,8 +275,7 @@ impl NormBackward for Flex {
                             args,
                         );
                     }
-                    let rest = parts.last().map_or(0, |(at, _)| at.end);
-                    dx[rest..].copy_from_slice(&dy[rest..]);
+                    dx[covered..].copy_from_slice(&dy[covered..]);
                 }
                 sums
             })

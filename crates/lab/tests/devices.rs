@@ -15,8 +15,8 @@ use std::{
 use burn::{prelude::*, tensor::Gradients};
 use kernels::{
     Activation, AttentionForm, AttentionPositions, ExpertRow, Ffn, Rows, attention,
-    attention_after, cross_entropy, gelu, grouped_ffn, layer_norm, permute, rms_norm, slotwise,
-    unpermute,
+    attention_after, cross_entropy, gelu, grouped_ffn, layer_norm, permute, rms_norm,
+    rms_norm_parts, slotwise, unpermute,
 };
 use moe::{Choice, Init};
 
@@ -133,15 +133,17 @@ fn relative(a: &[Vec<f32>], b: &[Vec<f32>]) -> f32 {
     a.iter().zip(b).map(of).fold(0.0, f32::max)
 }
 
-const OPERATIONS: [&str; 12] = [
+const OPERATIONS: [&str; 14] = [
     "grouped ffn",
     "grouped ffn, gated",
     "slotwise",
     "attention",
     "attention, rotary",
+    "attention, window",
     "attention after",
     "layer norm",
     "rms norm",
+    "rms norm of parts",
     "cross entropy",
     "gelu",
     "permute",
@@ -153,6 +155,7 @@ fn numbers(name: &str, device: &Device) -> Vec<Vec<f32>> {
     let of = Inputs { init: Init::new(3, &device.clone().autodiff()) };
     let (x, q) = (of.of::<2>("x", [20, 6]), of.of::<3>("qkv", [2, 9, 24]));
     let form = AttentionForm::full(2, AttentionPositions::ROTARY);
+    let window = AttentionForm { span: 3, ..form };
     match name {
         "grouped ffn" => {
             let (ffn, inputs) = of.ffn(Activation::Gelu, false);
@@ -175,10 +178,13 @@ fn numbers(name: &str, device: &Device) -> Vec<Vec<f32>> {
             of.with_gradients(y, |g| vec![grad(&q, g)])
         }
         "attention, rotary" => of.with_gradients(attention(q.clone(), form), |g| vec![grad(&q, g)]),
+        "attention, window" => {
+            of.with_gradients(attention(q.clone(), window), |g| vec![grad(&q, g)])
+        }
         "attention after" => {
             let mut memory = None;
             let parts = [(0, 4), (4, 5)].map(|(start, n)| {
-                attention_after(q.clone().narrow(1, start, n), form, 3, &mut memory)
+                attention_after(q.clone().narrow(1, start, n), window, &mut memory)
             });
             of.with_gradients(Tensor::cat(parts.into(), 1), |g| vec![grad(&q, g)])
         }
@@ -191,6 +197,12 @@ fn numbers(name: &str, device: &Device) -> Vec<Vec<f32>> {
             let a = of.of::<1>("gamma", [6]);
             let y = rms_norm(x.clone(), a.clone(), 1e-5);
             of.with_gradients(y, |g| vec![grad(&x, g), grad(&a, g)])
+        }
+        "rms norm of parts" => {
+            let scales = [of.of::<1>("a", [5]), of.of::<1>("b", [3])];
+            let y = rms_norm_parts(q.clone(), scales.clone(), [3, 2], 1e-5);
+            let [a, b] = scales;
+            of.with_gradients(y, |g| vec![grad(&q, g), grad(&a, g), grad(&b, g)])
         }
         "cross entropy" => {
             let labels: Vec<i32> = (0..20).map(|i| i * 7 % 6).collect();

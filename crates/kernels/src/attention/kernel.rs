@@ -1,8 +1,8 @@
 //! The kernel: one head after the other, sequences in parallel.
 //!
 //! Queries and keys are cut into blocks of [`BLOCK`] tokens. A block of queries is multiplied only with the
-//! blocks of keys that one of its tokens attends to: with causal attention about half of all pairs, with a
-//! span still fewer. Within these blocks, the probabilities of pairs that do not attend are 0.
+//! blocks of keys that one of its tokens attends to: with n blocks and causal attention (n + 1) / 2n of all
+//! pairs of blocks, with a span fewer. Within these, the probabilities of pairs that do not attend are 0.
 
 use std::ops::Range;
 
@@ -17,7 +17,7 @@ use crate::{
     transpose::transpose,
 };
 
-/// The tokens of a block: as many as a tile of a product has columns.
+/// The tokens of a block: as many as the widest tile of a product has columns.
 const BLOCK: usize = 32;
 
 /// The sizes, and the rotations of rotary positions.
@@ -151,7 +151,8 @@ impl Heads {
         }
     }
 
-    /// Copies a head's matrix out of the lines, transposed: `[head, T]`. `memory` holds it before.
+    /// Copies a head's matrix out of the lines, transposed: `[head, T]`. Afterwards `memory` is the matrix
+    /// itself.
     fn load_turned(
         &self,
         to: &mut [f32],
@@ -164,11 +165,16 @@ impl Heads {
         transpose(to, memory, [self.t, self.head], self.head);
     }
 
+    /// The rows of some tokens of a matrix of one head, `[T, head]`.
+    fn tokens<'a>(&self, x: &'a [f32], tokens: &Range<usize>) -> View<'a> {
+        View::new(x, self.t, self.head).rows(tokens.start, tokens.len())
+    }
+
     /// `softmax(Q K^T / sqrt(d_k))` of a block of queries, in lines of T numbers; only the columns of `keys`
     /// are written.
     fn probabilities(&self, p: &mut [f32], queries: &Range<usize>, q: &[f32], k_turned: &[f32]) {
         let (t, head, keys) = (self.t, self.head, self.keys(queries));
-        let q = View::new(q, t, head).rows(queries.start, queries.len());
+        let q = self.tokens(q, queries);
         let k = View::new(k_turned, head, t).columns(keys.start, keys.len());
         product_to(&mut p[keys.start..], t, Old::Forget, q, k);
         for (token, row) in queries.clone().zip(p.chunks_mut(t)) {
@@ -180,14 +186,15 @@ impl Heads {
     }
 
     /// `out = P^T X` for a block of keys, `[block, head]`, where P is `[T, T]` and X is `[T, head]`. The sum over
-    /// queries is cut as that of a whole product, so that its bits are the same.
+    /// queries is cut where a product with all queries would cut it, so that without a span its bits are those
+    /// of such a product.
     fn gather(&self, out: &mut [f32], keys: &Range<usize>, p: &[f32], x: &[f32]) {
         let (t, queries) = (self.t, self.queries(keys));
         let (mut first, mut old) = (queries.start, Old::Forget);
         while first < queries.end {
             let n = queries.end.min((first / DEPTH + 1) * DEPTH) - first;
             let p = View::new(p, t, t).rows(first, n).columns(keys.start, keys.len());
-            product(out, old, p.t(), View::new(x, t, self.head).rows(first, n));
+            product(out, old, p.t(), self.tokens(x, &(first..first + n)));
             (first, old) = (first + n, Old::Add);
         }
     }
@@ -213,7 +220,7 @@ pub(super) fn forward(heads: &Heads, qkv: &[f32], y: &mut [f32]) {
                     heads.probabilities(p, &queries, q, k);
                     let keys = heads.keys(&queries);
                     let p = View::strided(&p[keys.start..], queries.len(), keys.len(), t);
-                    let v = View::new(v, t, heads.head).rows(keys.start, keys.len());
+                    let v = heads.tokens(v, &keys);
                     product_to(&mut y[queries.start * d + first..], d, Old::Forget, p, v); // (1)
                 }
             }
@@ -254,14 +261,14 @@ fn one_head_back(heads: &Heads, head: usize, qkv: &[f32], dy: &[f32], dqkv: &mut
             let (keys, rows) = (heads.keys(&queries), queries.start * t..queries.end * t);
             let (p, s) = (&mut p[rows.clone()], &mut s[rows]);
             heads.probabilities(p, &queries, q, k_turned);
-            let o = View::new(o, t, n).rows(queries.start, queries.len());
+            let o = heads.tokens(o, &queries);
             let v = View::new(v_turned, n, t).columns(keys.start, keys.len());
             product_to(&mut s[keys.start..], t, Old::Forget, o, v);
             for (s, p) in s.chunks_mut(t).zip(p.chunks(t)) {
                 through_softmax(&mut s[keys.clone()], &p[keys.clone()], heads.scale());
             }
             let s = View::strided(&s[keys.start..], queries.len(), keys.len(), t);
-            let k = View::new(k, t, n).rows(keys.start, keys.len());
+            let k = heads.tokens(k, &keys);
             product(&mut out[queries.start * n..queries.end * n], Old::Forget, s, k);
         }
         heads.store(out, dqkv, Part::Query, head);

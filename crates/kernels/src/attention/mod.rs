@@ -69,7 +69,7 @@ impl AttentionForm {
     /// The width of one head, where the queries, keys and values of a token have `line` numbers together.
     ///
     /// # Panics
-    /// If the number of heads does not divide `line`, or if the width is odd or the span is 0 with rotary
+    /// If the number of heads does not divide `line`, if the span is 0, or if the width is odd with rotary
     /// positions.
     fn head(self, line: usize) -> usize {
         let Self { heads, kv_heads, positions, span } = self;
@@ -90,8 +90,8 @@ impl AttentionForm {
 /// heads of keys as of queries.
 ///
 /// # Panics
-/// If the number of heads does not divide the numbers of a token, or if the width of a head is odd or the
-/// span is 0 with rotary positions.
+/// If the number of heads does not divide the numbers of a token, if the span is 0, or if the width of a head
+/// is odd with rotary positions.
 pub fn attention(qkv: Tensor<3>, form: AttentionForm) -> Tensor<3> {
     form.head(qkv.dims()[2]);
     if !takes(&qkv) {

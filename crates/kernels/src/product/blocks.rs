@@ -39,7 +39,7 @@ pub(super) struct ProductSizes {
 /// The product, on the widest registers of this processor.
 ///
 /// # Safety
-/// The target has `m x n` numbers that may be written; the factors have `m x k` and `k x n` numbers that
+/// The target has m rows, `stride` numbers apart, of n numbers that may be written; the factors have `m x k` and `k x n` numbers that
 /// may be read, and overlap neither the target nor the memory.
 ///
 /// # Panics

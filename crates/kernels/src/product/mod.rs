@@ -69,8 +69,10 @@ impl<'a> View<'a> {
 
     /// Whether all elements lie in the slice.
     fn fits(&self) -> bool {
-        let last = |i: usize| (self.shape[i] - 1) * self.strides[i];
-        self.shape.contains(&0) || last(0) + last(1) < self.data.len()
+        let last = |i: usize| (self.shape[i] - 1).checked_mul(self.strides[i]);
+        let within = |last: usize| last < self.data.len();
+        self.shape.contains(&0)
+            || last(0).zip(last(1)).and_then(|(a, b)| a.checked_add(b)).is_some_and(within)
     }
 }
 

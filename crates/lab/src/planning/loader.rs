@@ -84,6 +84,8 @@ impl<'a> Reader<'a> {
         wanted: &Selection,
     ) -> anyhow::Result<SuitePlan> {
         known_keys(settings, &KEYS)?;
+        let title = line(settings, "title")?.unwrap_or_else(|| name.clone());
+        line(settings, "about")?;
         let (tasks, methods) = (tables(settings, "task")?, tables(settings, "method")?);
         methods.iter().try_for_each(|method| known_keys(method, &METHOD_KEYS))?;
         ensure!(
@@ -111,8 +113,6 @@ impl<'a> Reader<'a> {
             choices.len(),
             seeds.len()
         );
-        let title = line(settings, "title")?.unwrap_or_else(|| name.clone());
-        line(settings, "about")?;
         let gated = settings.table().is_some_and(|table| table.contains_key("gate"));
         let registration = settings.value()["registration"]["digest"].as_str().map(String::from);
         let mut suite =
@@ -212,11 +212,10 @@ impl<'a> Reader<'a> {
             }
             _ => None,
         };
+        let name = name.map(|name| line_of(&name, method.place_of("name"), "name")).transpose()?;
         let spec = self.run(&settings)?;
         match name {
-            Some(name) => {
-                Ok(RunSpec { method: line_of(&name, method.place_of("name"), "name")?, ..spec })
-            }
+            Some(method) => Ok(RunSpec { method, ..spec }),
             None => Ok(spec),
         }
     }
@@ -375,7 +374,8 @@ fn line(settings: &SettingTree, key: &str) -> anyhow::Result<Option<String>> {
 
 /// The line of text in a value.
 fn line_of(value: &Value, place: &Place, key: &str) -> anyhow::Result<String> {
-    let text = value.as_str().filter(|text| !text.trim().is_empty() && !text.contains('\n'));
+    let text =
+        value.as_str().filter(|text| !text.trim().is_empty() && !text.contains(char::is_control));
     let text = text.with_context(|| format!("{place}: {key} = {value}: expected a line of text"));
     text.map(str::to_string)
 }

@@ -240,7 +240,7 @@ impl RunConfig {
         let width = task.as_conditioned().map(|task| task.condition_width());
         let found = width.map_or("none".into(), |width| format!("one of width {width}"));
         let kind = &self.task.kind;
-        let message = |message| format!("{message}, but task {kind:?} has {found}");
+        let message = |message| format!("moe.{message}, but task {kind:?} has {found}");
         let checked = self.moe.level.check_condition(width);
         checked.map_err(|wrong| ("moe.level", message(wrong)))
     }
@@ -306,7 +306,7 @@ mod tests {
             "{err}"
         );
         let err = wrong("\n[moe.level]\nbatch = 4");
-        let expected = "level.batch = 4: needs a task with a condition of this width, but task \
+        let expected = "moe.level.batch = 4: needs a task with a condition of this width, but task \
                         \"digits\" has none";
         assert!(err.starts_with("over.toml:") && err.ends_with(expected), "{err}");
         let err = wrong("moe.router = \"swich\"");

@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 
 use crate::plugin::{Choice, Hyper, typed};
 
-/// An error in a name or its hyperparameters, with a message for the user.
+/// An error in a name, in its hyperparameters or in a setting of the MoE layer, with a message for the user.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum ConfigError {
     /// No plug-in has that name.
