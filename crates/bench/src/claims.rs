@@ -11,7 +11,10 @@ use clap::Args;
 use files::read_text;
 use jiff::civil::Date;
 use lab::{Answer, Session, SettingTree, Suite, Verb, committed, write_out};
-use report::{Finding, Format, Runs, Tested, claims as test, claims_table, correct, gates, splice};
+use report::{
+    Finding, Format, Runs, SuiteConditions, Tested, claims as test, claims_table, conditions_table,
+    correct, gates, splice,
+};
 
 use crate::{register::registration, suite_claims::read};
 
@@ -41,6 +44,13 @@ The columns of the tables:
 | *undecided* | the interval contains a bound of the range, there are fewer than 3 seeds, or a run failed |
 | *not testable here* | the gate does not hold, or the paper's effect is no larger than what these runs detect |
 | *by construction* | the claim follows from the setup of the runs and is no evidence |
+";
+
+const GATES: &str = "
+## Gates
+
+The conditions of all suites with results: the mean of the reference, a trivial baseline without a network on the same split (an n-gram model for text, the nearest neighbour for images, a rule or the most frequent answer elsewhere), and the difference between the reference and the control, a network without learned routing.
+*Minutes of training*: of all runs of the suite one after the other, each on one thread unless the suite measures time, without the trials of learning rates; many were measured beside other work.
 ";
 
 /// Arguments of `claims`.
@@ -103,7 +113,11 @@ fn claims(out: &Path, suites: &[Suite]) -> anyhow::Result<String> {
             written.push(readme);
         }
     }
-    let page = format!("{HEAD}\n{}\n{text}", summary(&sections));
+    let conditions = sections.iter().map(|section| &section.conditions);
+    let conditions: Vec<SuiteConditions> =
+        conditions.filter(|conditions| conditions.seconds > 0.0).cloned().collect();
+    let table = conditions_table(&conditions).render(Format::Markdown);
+    let page = format!("{HEAD}\n{}\n{text}{GATES}\n{table}", summary(&sections));
     pages.insert(0, (out.to_path_buf(), page));
     for (path, text) in pages {
         write_out(&path, text.as_bytes())?;
@@ -161,6 +175,7 @@ struct Section {
     /// The address of the paper, or the name of the authors' own hypotheses.
     paper: String,
     tested: Vec<Tested>,
+    conditions: SuiteConditions,
 }
 
 /// All suites with their claims; the claims of each paper are corrected for their number together.
@@ -215,6 +230,7 @@ fn section(source: &Source) -> anyhow::Result<Section> {
     let runs = csv.as_ref().map_or(Ok(Runs::default()), |csv| Runs::read(csv))?;
     let gates = gates(&runs, &wanted)?;
     let tested: Vec<Tested> = test(&runs, &claims, &gates)?;
+    let conditions = SuiteConditions { suite: source.name.clone(), gates, seconds: seconds(&runs) };
     let program = source.folder.as_deref().map_or("bench".into(), stem);
     let command = match (&paper.command, program == source.name) {
         (Some(command), _) => command.clone(),
@@ -242,7 +258,14 @@ fn section(source: &Source) -> anyhow::Result<Section> {
         format!("\n## {title}: suite {suite}\n\nCommand: `{command}`. {results} {registered}\n\n");
     let title = format!("{name}: suite {suite}");
     let paper = paper.url.clone().unwrap_or_else(|| name.clone());
-    Ok(Section { head, title, paper, tested })
+    Ok(Section { head, title, paper, tested, conditions })
+}
+
+/// The seconds that all runs took together.
+fn seconds(runs: &Runs) -> f64 {
+    let of_runs: BTreeMap<&str, f64> =
+        runs.rows.iter().filter_map(|row| Some((row.run.as_str(), row.seconds?))).collect();
+    of_runs.values().sum()
 }
 
 /// The digest of the registration under which results were made, from the `env.txt` beside them.

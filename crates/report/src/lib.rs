@@ -83,8 +83,9 @@ pub use table::{Cell, Column, Estimate, Format, Kind, NumberForm, Table, markdow
 pub use verbs::{
     Best, COSTS, CheckOutcome, Claim, ClaimEvidence, Comparison, Expect, Finding, Fit,
     GateCondition, Gated, LATE_CHANGE, OtherGain, RATE_AT_EDGE, RATES_TRIED, Ranked, Ranking,
-    SuiteGate, TRIVIAL, Tested, check, check_table, claims, claims_table, cmp, cmp_table,
-    compare_to_baseline, correct, fit, gates, gates_table, ledger, power, rank, render_cmp,
+    SuiteConditions, SuiteGate, TRIVIAL, Tested, check, check_table, claims, claims_table, cmp,
+    cmp_table, compare_to_baseline, conditions_table, correct, fit, gates, gates_table, ledger,
+    power, rank, render_cmp,
 };
 pub use visible::visible;
 pub use wrapped::wrapped;

@@ -102,6 +102,8 @@ pub struct Gated {
     pub gate: SuiteGate,
     /// Its conditions.
     pub conditions: Vec<GateCondition>,
+    /// The means of the reference and of the trivial baseline, as far as they were measured.
+    pub means: [Option<f64>; 2],
     /// The mean of the reference minus the control on shared seeds, with its 95 % interval.
     pub gap: Option<[f64; 3]>,
     /// The methods whose learning rate the suite states while it tunes those of others: no claim may be about
@@ -177,7 +179,8 @@ fn judged(runs: &Runs, gate: &SuiteGate) -> Result<Gated, Error> {
     let values = Values { rows, gate };
     let gap = values.difference(&gate.reference, &gate.metric, &gate.control, &gate.metric);
     let conditions = vec![values.beats_counting(better), values.is_trained(), values.is_tuned()];
-    Ok(Gated { gate: gate.clone(), conditions, gap, stated: values.stated() })
+    let (means, stated) = (values.means(), values.stated());
+    Ok(Gated { gate: gate.clone(), conditions, means, gap, stated })
 }
 
 /// The rows to which a gate applies.
@@ -201,6 +204,15 @@ impl Values<'_> {
         let shared = a.iter().filter_map(|(seed, a)| Some(a - b.get(seed)?));
         let paired = paired_t(&shared.collect::<Vec<_>>())?;
         Some([paired.difference, paired.low, paired.high])
+    }
+
+    /// The means of the reference and of the trivial baseline.
+    fn means(&self) -> [Option<f64>; 2] {
+        let SuiteGate { reference, metric, split, .. } = self.gate;
+        [metric.clone(), format!("{TRIVIAL}{metric}")].map(|metric| {
+            let values = self.of(reference, split, &metric).into_values();
+            Some(mean(&values.collect::<Vec<_>>())?.mean)
+        })
     }
 
     /// The methods that have the metric and were trained, and the networks whose weights the candidates of a

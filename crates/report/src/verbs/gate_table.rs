@@ -1,6 +1,6 @@
 //! Gates with the measured values, as a table.
 
-use super::Gated;
+use super::{Gated, SuiteGate};
 use crate::{Cell, Column, Kind, Table};
 
 /// The conditions of all gates, one row each.
@@ -21,13 +21,72 @@ pub fn gates_table(gates: &[Gated]) -> Table {
     }
 }
 
-fn rows(gated: &Gated) -> Vec<Vec<Cell>> {
-    let gate = &gated.gate;
+/// The gates of a suite, and what the training of its runs took.
+#[derive(Clone, Debug)]
+pub struct SuiteConditions {
+    /// The suite's name.
+    pub suite: String,
+    /// Its gates, judged on its results.
+    pub gates: Vec<Gated>,
+    /// The seconds of training of all its runs, without trials.
+    pub seconds: f64,
+}
+
+/// The gates of several suites with the values of their references beside trivial baselines, one row for each
+/// gate.
+pub fn conditions_table(suites: &[SuiteConditions]) -> Table {
+    let words = |key: &str, name: &str| Column::new(key, name, Kind::Words);
+    Table {
+        title: "Reference, trivial baseline and control of each gate".into(),
+        columns: vec![
+            words("suite", "suite"),
+            words("metric", "metric"),
+            words("reference", "reference"),
+            words("value", "its mean"),
+            words("trivial", "trivial baseline"),
+            words("gap", "minus control, 95 % interval"),
+            words("holds", "gate"),
+            words("minutes", "minutes of training"),
+        ],
+        rows: suites
+            .iter()
+            .flat_map(|of| of.gates.iter().map(|gated| condition(of, gated)))
+            .collect(),
+        ..Table::default()
+    }
+}
+
+fn condition(of: &SuiteConditions, gated: &Gated) -> Vec<Cell> {
+    let SuiteGate { metric, reference, control, .. } = &gated.gate;
+    let metric = match place(&gated.gate) {
+        place if place.is_empty() => metric.clone(),
+        place => format!("{metric}, {place}"),
+    };
+    let [value, trivial] =
+        gated.means.map(|mean| mean.map_or("not measured".into(), |mean| format!("{mean:.3}")));
+    let gap = match gated.gap {
+        Some([mean, low, high]) => format!("{control:?}: {mean:+.3}, {low:+.3} to {high:+.3}"),
+        None => format!("{control:?}: not measured"),
+    };
+    let holds =
+        gated.broken().map_or("holds".into(), |broken| format!("does not hold: {}", broken.name));
+    let minutes = format!("{:.0}", of.seconds / 60.0);
+    let cells = [of.suite.clone(), metric, reference.clone(), value, trivial, gap, holds, minutes];
+    cells.map(Cell::Words).into()
+}
+
+/// The runs that a gate applies to; empty if it applies to all.
+fn place(gate: &SuiteGate) -> String {
     let place = gate.place.iter().map(|(column, value)| match value.as_str() {
         Some(text) => format!("{column} = {text}"),
         None => format!("{column} = {value}"),
     });
-    let place = place.collect::<Vec<_>>().join(", ");
+    place.collect::<Vec<_>>().join(", ")
+}
+
+fn rows(gated: &Gated) -> Vec<Vec<Cell>> {
+    let gate = &gated.gate;
+    let place = place(gate);
     let mut rows = Vec::new();
     let mut add = |name: &str, text: &str, holds: &str| {
         let cells = [&place, &gate.metric, name, text, holds];

@@ -28,7 +28,7 @@ pub use fit::{Best, Fit, fit};
 pub use gate::{
     GateCondition, Gated, LATE_CHANGE, RATE_AT_EDGE, RATES_TRIED, SuiteGate, TRIVIAL, gates,
 };
-pub use gate_table::gates_table;
+pub use gate_table::{SuiteConditions, conditions_table, gates_table};
 pub use ledger::ledger;
 pub(crate) use ledger::{ledger_html, spans};
 pub use power::power;

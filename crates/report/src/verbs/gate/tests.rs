@@ -1,7 +1,7 @@
 //! Tests of the conditions of gates.
 
 use super::*;
-use crate::fixture;
+use crate::{Format, SuiteConditions, conditions_table, fixture};
 
 fn gate() -> SuiteGate {
     let json = r#"{"metric": "accuracy", "reference": "moe", "control": "dense"}"#;
@@ -51,6 +51,29 @@ fn every_condition_can_hold_and_can_fail() {
     assert!(broken(LATE_CHANGE, -0.03).contains("by 3.00 %"));
     assert!(broken(RATES_TRIED, 2.0).contains("2 learning rates were tried"));
     assert!(broken(RATE_AT_EDGE, 1.0).contains("is the smallest or the largest that was tried"));
+}
+
+#[test]
+fn references_are_shown_beside_trivial_baselines() {
+    let gated = judge(&good());
+    let [value, trivial] = gated.means.map(Option::unwrap);
+    assert!((value - 0.9015).abs() < 1e-12 && trivial == 0.7, "{value} {trivial}");
+    let mut bare = good();
+    bare.rows.retain(|row| row.metric != "trivial_accuracy");
+    let suites = [good(), bare].map(|runs| SuiteConditions {
+        suite: "s".into(),
+        gates: vec![judge(&runs)],
+        seconds: 5400.0,
+    });
+    let text = conditions_table(&suites).render(Format::Markdown);
+    let rows: Vec<&str> = text.lines().filter(|line| line.starts_with("| s ")).collect();
+    assert!(
+        rows[0].starts_with("| s | accuracy | moe | 0.902 | 0.700 | \"dense\": +0.103, "),
+        "{text}"
+    );
+    assert!(rows[0].ends_with("| holds | 90 |"), "{text}");
+    assert!(rows[1].ends_with("| does not hold: beats a trivial baseline | 90 |"), "{text}");
+    assert!(rows[1].contains("| 0.902 | not measured |"), "{text}");
 }
 
 #[test]
