@@ -70,12 +70,11 @@ pub fn rms_norm_parts<const D: usize>(
 ) -> Tensor<D> {
     let width = |i: usize| scales[i].dims()[0];
     let groups = [0, 1].map(|i| Parts { count: counts[i], width: width(i) });
-    let covered: usize = groups.iter().map(Parts::len).sum();
-    assert!(covered <= x.dims()[D - 1], "the parts are longer than the line");
+    let args = NormArgs { epsilon: epsilon as f32, centred: false, shifted: false, groups };
+    assert!(args.covered() <= x.dims()[D - 1], "the parts are longer than the line");
     if !(takes(&x) && scales.iter().all(takes)) {
         return portable_parts(x, scales, groups, epsilon);
     }
-    let args = NormArgs { epsilon: epsilon as f32, centred: false, shifted: false, groups };
     fused(x, Tensor::cat(scales.into(), 0), None, args)
 }
 

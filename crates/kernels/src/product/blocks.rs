@@ -39,8 +39,8 @@ pub(super) struct ProductSizes {
 /// The product, on the widest registers of this processor.
 ///
 /// # Safety
-/// The target has m rows, `stride` numbers apart, of n numbers that may be written; the factors have `m x k` and `k x n` numbers that
-/// may be read, and overlap neither the target nor the memory.
+/// The target has m rows, `stride` numbers apart, of n numbers that may be written; the factors have `m x k`
+/// and `k x n` numbers that may be read, and overlap neither the target nor the memory.
 ///
 /// # Panics
 /// If `memory` is less than [`MEMORY`].

@@ -44,8 +44,7 @@ impl<'a> View<'a> {
 
     /// `n` columns from `first` on.
     pub(crate) fn columns(self, first: usize, n: usize) -> Self {
-        let data = &self.data[first * self.strides[1]..];
-        Self { data, shape: [self.shape[0], n], ..self }
+        self.t().rows(first, n).t()
     }
 
     /// The transpose.

@@ -80,8 +80,15 @@ pub(super) fn fits(row: &Row, place: &BTreeMap<String, Value>) -> Result<bool, E
     Ok(true)
 }
 
-fn text(value: &Value) -> String {
+/// A value of a column, as in tables.
+pub(super) fn text(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), String::from)
+}
+
+/// The columns with the values that select runs, as words; empty if all runs are selected.
+pub(super) fn place(columns: &BTreeMap<String, Value>) -> String {
+    let one = |(column, value): (&String, &Value)| format!("{column} = {}", text(value));
+    columns.iter().map(one).collect::<Vec<_>>().join(", ")
 }
 
 /// The outcomes as a table, one row each.
@@ -106,7 +113,6 @@ pub fn check_table(outcomes: &[CheckOutcome]) -> Table {
 
 fn row(outcome: &CheckOutcome) -> Vec<Cell> {
     let CheckOutcome { expect, mean, lost, holds } = outcome;
-    let place = expect.place.iter().map(|(column, value)| format!("{column} = {}", text(value)));
     let mean = match *mean {
         Some(mean) => {
             Estimate { failed: *lost, ..Estimate::new(mean, range(&expect.metric)) }.into()
@@ -115,7 +121,7 @@ fn row(outcome: &CheckOutcome) -> Vec<Cell> {
         None => Cell::Gap("no run matches".into()),
     };
     vec![
-        Cell::Words(place.collect::<Vec<_>>().join(", ")),
+        Cell::Words(place(&expect.place)),
         Cell::Words(expect.metric.clone()),
         Cell::Words(expect.split.clone()),
         Cell::Number(expect.between[0]),

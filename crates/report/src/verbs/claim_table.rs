@@ -1,6 +1,6 @@
 //! Claims with their verdicts, as a table.
 
-use super::{ClaimEvidence, Finding, Tested};
+use super::{ClaimEvidence, Finding, Tested, check::text};
 use crate::{
     Cell, Column, Kind, Table,
     number::{counted, decimals, two_digits},
@@ -63,10 +63,7 @@ fn row(tested: &Tested) -> Vec<Cell> {
         }
         None => measured,
     };
-    let place = claim.place.iter().map(|(column, value)| match value.as_str() {
-        Some(text) => format!(", {column} {text}"),
-        None => format!(", {column} {value}"),
-    });
+    let place = claim.place.iter().map(|(column, value)| format!(", {column} {}", text(value)));
     let measured = place.fold(measured, |text, place| text + &place);
     let bounds = [("above", claim.above), ("below", claim.below)];
     let bounds = bounds.iter().filter_map(|(side, x)| x.map(|x| format!("{side} {x}")));

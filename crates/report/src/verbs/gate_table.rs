@@ -1,6 +1,6 @@
 //! Gates with the measured values, as a table.
 
-use super::{Gated, SuiteGate};
+use super::{Gated, SuiteGate, check::place};
 use crate::{Cell, Column, Kind, Table};
 
 /// The conditions of all gates, one row each.
@@ -58,7 +58,7 @@ pub fn conditions_table(suites: &[SuiteConditions]) -> Table {
 
 fn condition(of: &SuiteConditions, gated: &Gated) -> Vec<Cell> {
     let SuiteGate { metric, reference, control, .. } = &gated.gate;
-    let metric = match place(&gated.gate) {
+    let metric = match place(&gated.gate.place) {
         place if place.is_empty() => metric.clone(),
         place => format!("{metric}, {place}"),
     };
@@ -75,18 +75,9 @@ fn condition(of: &SuiteConditions, gated: &Gated) -> Vec<Cell> {
     cells.map(Cell::Words).into()
 }
 
-/// The runs that a gate applies to; empty if it applies to all.
-fn place(gate: &SuiteGate) -> String {
-    let place = gate.place.iter().map(|(column, value)| match value.as_str() {
-        Some(text) => format!("{column} = {text}"),
-        None => format!("{column} = {value}"),
-    });
-    place.collect::<Vec<_>>().join(", ")
-}
-
 fn rows(gated: &Gated) -> Vec<Vec<Cell>> {
     let gate = &gated.gate;
-    let place = place(gate);
+    let place = place(&gate.place);
     let mut rows = Vec::new();
     let mut add = |name: &str, text: &str, holds: &str| {
         let cells = [&place, &gate.metric, name, text, holds];
