@@ -8,12 +8,12 @@ use burn::{
     nn::Linear,
     prelude::*,
 };
-use kernels::{AttentionForm, attention, attention_after, linear_layer};
+use kernels::{AttentionForm, KeyValues, attention, attention_after, linear_layer};
 use moe::{Init, Pass};
 
 use crate::{
     Cache,
-    parts::{AttentionParts, Form, Latent, Past, QueryKeyNorm, Turns, attend},
+    parts::{AttentionParts, Form, Latent, QueryKeyNorm, Turns, attend},
     relative_attention::{Distances, relative_attention},
 };
 
@@ -244,16 +244,16 @@ impl Attention {
         let ([_, t, _], mut cache) = (x.dims(), pass.take::<Cache>());
         let streams = cache.as_ref().is_some_and(|cache| cache.span().is_some());
         let past = match (&mut cache, streams) {
-            (Some(cache), true) => cache.layer().past.take(),
+            (Some(cache), true) => cache.layer().keys_values.take(),
             _ => None,
         };
-        let start = Past::seen(past.as_ref());
+        let start = KeyValues::seen(past.as_ref());
         let [q, k, v] = match &self.latent {
             Some(latent) => latent.forward(x, start),
             None => self.turned(self.prepared(self.project(x)), theta, start),
         };
         let [.., d] = q.dims();
-        let past = Past::joined(past, k, v);
+        let past = KeyValues::joined(past, k, v);
         let own = cache.as_ref().and_then(Cache::span).unwrap_or(t);
         let window = own.min(self.parts.window.unwrap_or(usize::MAX));
         let scale = self.parts.scale.unwrap_or(1.0 / (d as f64).sqrt());
@@ -261,7 +261,7 @@ impl Attention {
         let mixed = attend(q, &past, &Form { scale, window, sinks });
         if let Some(mut cache) = cache {
             if streams {
-                cache.again().past = Some(past.last(window));
+                cache.again().keys_values = Some(past.last(window));
             }
             pass.put(cache);
         }

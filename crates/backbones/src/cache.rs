@@ -3,8 +3,6 @@
 use burn::prelude::*;
 use kernels::KeyValues;
 
-use crate::parts::Past;
-
 /// The keys and values, or the inputs, of earlier tokens, by attention layer. A pass with a cache continues
 /// these tokens, and adds its own for the next pass.
 #[derive(Clone, Debug)]
@@ -20,8 +18,6 @@ pub struct Cache {
 pub(crate) struct LayerCache {
     /// The keys and values with rotary positions.
     pub(crate) keys_values: Option<KeyValues>,
-    /// The keys and values with rotary positions, computed step by step, see `parts`.
-    pub(crate) past: Option<Past>,
     /// The inputs of the layer with relative positions, `[B, A, D]`.
     inputs: Option<Tensor<3>>,
 }

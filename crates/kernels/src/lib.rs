@@ -39,7 +39,9 @@ mod width;
 
 pub use activation::Activation;
 pub use adamw::{AdamW, adamw};
-pub use attention::{AttentionForm, AttentionPositions, KeyValues, attention, attention_after};
+pub use attention::{
+    AttentionForm, AttentionPositions, KeyValues, attention, attention_after, causal_mask,
+};
 pub use carry::{Carry, carry, carry_back};
 pub use cross_entropy::cross_entropy;
 pub use ffn::{Ffn, grouped_ffn, slotwise};

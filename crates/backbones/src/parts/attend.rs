@@ -8,46 +8,7 @@
 //! y_i  = sum_j a_ij v_j                                          (2)
 
 use burn::prelude::*;
-use kernels::{matmul, softmax};
-
-/// The cached keys and values.
-#[derive(Clone, Debug)]
-pub(crate) struct Past {
-    /// `[B, kv_heads, S, d]`.
-    keys: Tensor<4>,
-    /// `[B, kv_heads, S, d']`.
-    values: Tensor<4>,
-    /// The number of all tokens so far, including those whose keys are not kept.
-    seen: usize,
-}
-
-impl Past {
-    /// The number of earlier tokens.
-    pub(crate) fn seen(past: Option<&Self>) -> usize {
-        past.map_or(0, |past| past.seen)
-    }
-
-    /// The cache with the keys and values of the following tokens appended.
-    pub(crate) fn joined(past: Option<Self>, keys: Tensor<4>, values: Tensor<4>) -> Self {
-        let [_, _, seen, _] = keys.dims();
-        match past {
-            None => Self { keys, values, seen },
-            Some(past) => Self {
-                keys: Tensor::cat(vec![past.keys, keys], 2),
-                values: Tensor::cat(vec![past.values, values], 2),
-                seen: past.seen + seen,
-            },
-        }
-    }
-
-    /// The cache with only its last `span` tokens.
-    pub(crate) fn last(self, span: usize) -> Self {
-        let [_, _, kept, _] = self.keys.dims();
-        let start = kept.saturating_sub(span);
-        let last = |x: Tensor<4>| x.narrow(2, start, kept - start);
-        Self { keys: last(self.keys), values: last(self.values), seen: self.seen }
-    }
-}
+use kernels::{KeyValues, causal_mask, matmul, softmax};
 
 /// The scale, the window and the sinks of attention.
 #[derive(Clone, Debug)]
@@ -62,13 +23,14 @@ pub(crate) struct Form {
 
 /// Attention of queries `[B, heads, T, d]`, those of the last T tokens of the past: `[B, heads, T, d] -> [B,
 /// T, heads d']`. kv_heads divide the heads.
-pub(crate) fn attend(q: Tensor<4>, past: &Past, form: &Form) -> Tensor<3> {
+pub(crate) fn attend(q: Tensor<4>, past: &KeyValues, form: &Form) -> Tensor<3> {
     let ([b, heads, t, d], [_, kv_heads, s, _]) = (q.dims(), past.keys.dims());
     let [.., width] = past.values.dims();
     // Heads that share keys are put one after the other, like additional queries.
     let q = q.reshape([b, kv_heads, heads / kv_heads * t, d]);
     let scores = matmul(q, past.keys.clone().transpose()) * form.scale;
-    let scores = scores.reshape([b, heads, t, s]) + hidden([t, s], form.window, &past.keys);
+    let mask = causal_mask([t, s], form.window, &past.keys.device());
+    let scores = scores.reshape([b, heads, t, s]) + mask;
     let shares = match &form.sinks {
         None => softmax(scores, 3),
         Some(sinks) => {
@@ -81,18 +43,6 @@ pub(crate) fn attend(q: Tensor<4>, past: &Past, form: &Form) -> Tensor<3> {
     mixed.swap_dims(1, 2).reshape([b, t, heads * width])
 }
 
-/// A mask, `[1, 1, T, S]`, for the last T of S tokens: 0 for those that a token attends to, minus infinity
-/// for the others.
-fn hidden([t, s]: [usize; 2], window: usize, like: &Tensor<4>) -> Tensor<4> {
-    let entry = |i: usize| {
-        let (row, column) = (i / s + s - t, i % s);
-        let seen = column <= row && column.saturating_add(window) > row;
-        if seen { 0.0 } else { f32::NEG_INFINITY }
-    };
-    let mask: Vec<f32> = (0..t * s).map(entry).collect();
-    Tensor::from_data(TensorData::new(mask, [1, 1, t, s]), &like.device().inner())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -101,7 +51,7 @@ mod tests {
     fn a_sink_takes_its_share_and_a_window_hides() {
         let device = Device::flex();
         let at = |x: [f32; 3]| Tensor::<1>::from_floats(x, &device).reshape([1, 1, 3, 1]);
-        let past = Past::joined(None, at([0.0, 2_f32.ln(), 0.0]), at([1.0, 10.0, 100.0]));
+        let past = KeyValues::joined(None, at([0.0, 2_f32.ln(), 0.0]), at([1.0, 10.0, 100.0]));
         let run = |window, sink: Option<f32>| {
             let sinks = sink.map(|sink| Tensor::from_floats([sink], &device));
             let y = attend(at([1.0; 3]), &past, &Form { scale: 1.0, window, sinks });

@@ -21,7 +21,7 @@ mod rotary;
 
 use moe::{Placement, config};
 
-pub(crate) use attend::{Form, Past, attend};
+pub(crate) use attend::{Form, attend};
 pub(crate) use latent::Latent;
 pub use latent::LatentConfig;
 pub use llama3::Llama3Config;

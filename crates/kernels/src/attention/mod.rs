@@ -21,13 +21,14 @@
 
 mod autodiff;
 mod kernel;
+mod key_values;
 mod portable;
 
 use burn::{backend::Dispatch, tensor::Tensor};
 
 use crate::flex::takes;
 use autodiff::FusedAttention;
-pub use portable::KeyValues;
+pub use key_values::{KeyValues, causal_mask};
 
 /// The positions of attention.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -2,42 +2,8 @@
 
 use burn::tensor::{Device, Tensor, TensorData, activation::softmax};
 
-use super::{AttentionForm, AttentionPositions, angle};
+use super::{AttentionForm, AttentionPositions, KeyValues, angle, causal_mask};
 use crate::matmul;
-
-/// The keys and values of the tokens before.
-#[derive(Clone, Debug)]
-pub struct KeyValues {
-    /// Keys with rotary positions applied, `[B, kv_heads, S, head]`.
-    keys: Tensor<4>,
-    /// Values, of the same shape.
-    values: Tensor<4>,
-    /// The number of all tokens before, including those whose keys are not kept.
-    seen: usize,
-}
-
-impl KeyValues {
-    /// Appends the keys and values of the tokens that follow.
-    fn joined(before: Option<Self>, keys: Tensor<4>, values: Tensor<4>) -> Self {
-        let [_, _, seen, _] = keys.dims();
-        match before {
-            None => Self { keys, values, seen },
-            Some(before) => Self {
-                keys: Tensor::cat(vec![before.keys, keys], 2),
-                values: Tensor::cat(vec![before.values, values], 2),
-                seen: before.seen + seen,
-            },
-        }
-    }
-
-    /// The keys and values of the last `span` tokens.
-    fn last(self, span: usize) -> Self {
-        let [_, _, kept, _] = self.keys.dims();
-        let start = kept.saturating_sub(span);
-        let last = |x: Tensor<4>| x.narrow(2, start, kept - start);
-        Self { keys: last(self.keys), values: last(self.values), seen: self.seen }
-    }
-}
 
 /// See [`super::attention`].
 pub(super) fn attention(qkv: Tensor<3>, form: AttentionForm) -> Tensor<3> {
@@ -53,7 +19,7 @@ pub(super) fn attention_after(
     let ([b, t, _], AttentionForm { heads, kv_heads, positions, span }) = (qkv.dims(), form);
     let (q, k, v) = parts(qkv, form);
     let before = memory.take();
-    let start = before.as_ref().map_or(0, |before| before.seen);
+    let start = KeyValues::seen(before.as_ref());
     let (q, k) = match positions {
         AttentionPositions::Unordered => (q, k),
         AttentionPositions::CausalRotary { theta } => {
@@ -69,7 +35,7 @@ pub(super) fn attention_after(
     let scores = match positions {
         AttentionPositions::Unordered => scores,
         AttentionPositions::CausalRotary { .. } => {
-            scores + hidden([t, s], span, &all.values.device())
+            scores + causal_mask([t, s], span, &all.values.device())
         }
     };
     let p = softmax(scores, 3).reshape([b, kv_heads, heads / kv_heads * t, s]);
@@ -87,18 +53,6 @@ fn parts(qkv: Tensor<3>, form: AttentionForm) -> (Tensor<4>, Tensor<4>, Tensor<4
         part.reshape([b, t, n, head]).swap_dims(1, 2)
     };
     (part(0, heads), part(heads, kv_heads), part(heads + kv_heads, kv_heads))
-}
-
-/// `[1, 1, T, S]` for the last T of S tokens: 0 for the tokens that a token attends to, itself and the
-/// `span - 1` before it; minus infinity for the others.
-fn hidden([t, s]: [usize; 2], span: usize, device: &Device) -> Tensor<4> {
-    let entry = |i: usize| {
-        let (row, column) = (i / s + s - t, i % s);
-        let seen = column <= row && column.saturating_add(span) > row;
-        if seen { 0.0 } else { f32::NEG_INFINITY }
-    };
-    let mask: Vec<f32> = (0..t * s).map(entry).collect();
-    Tensor::from_data(TensorData::new(mask, [1, 1, t, s]), &device.clone().inner())
 }
 
 /// Rotates each pair (i, i + head / 2) of `[B, heads, T, head]` by its position's angle; positions are

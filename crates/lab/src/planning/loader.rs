@@ -180,15 +180,15 @@ impl<'a> Reader<'a> {
                 .map_err(|_| anyhow!("{place}: seeds = {list}: expected [0, 1, 2], or \"0..3\""))?,
         };
         ensure!(!own.is_empty(), "{place}: seeds = []: at least one is needed");
-        let (place, seeds) = match &wanted.seeds {
-            Some(seeds) => ("--seeds".to_string(), seeds.clone()),
-            None if wanted.smoke => (place.to_string(), own[..1].to_vec()),
-            None => (place.to_string(), own),
+        listed_once(&own).with_context(|| place.to_string())?;
+        let seeds = match &wanted.seeds {
+            Some(seeds) => {
+                listed_once(seeds).context("--seeds")?;
+                seeds.clone()
+            }
+            None if wanted.smoke => own[..1].to_vec(),
+            None => own,
         };
-        let mut seen = HashSet::new();
-        if let Some(seed) = seeds.iter().find(|seed| !seen.insert(**seed)) {
-            bail!("{place}: seed {seed} is listed twice");
-        }
         Ok(wanted_seeds(seeds, &wanted.only))
     }
 
@@ -324,6 +324,14 @@ fn unknown_task_in_on(
         known_keys(on, &known)?;
     }
     Ok(())
+}
+
+fn listed_once(seeds: &[u64]) -> anyhow::Result<()> {
+    let mut seen = HashSet::new();
+    match seeds.iter().find(|seed| !seen.insert(**seed)) {
+        Some(seed) => bail!("seed {seed} is listed twice"),
+        None => Ok(()),
+    }
 }
 
 /// The seeds that `--only seed=N` selects; all of them if it selects none, which is reported later with the

@@ -77,7 +77,11 @@ impl RunConfig {
         }
         let confusion_run = settings_of_confused(settings).map(|of| Self::read(&of, plugins));
         let confusion_run = confusion_run.transpose()?.map(Box::new);
-        let config: RunConfig = typed(own).map_err(|(path, why)| at(settings, &path, why))?;
+        let wrong = |(path, why): (String, String)| match why.starts_with("expected ") {
+            true => at(settings, &path, format!("{path}: {why}")),
+            false => at(settings, &path, why), // names the key
+        };
+        let config: RunConfig = typed(own).map_err(wrong)?;
         let from = settings_of_start(settings).map(|from| Self::read(&from, plugins));
         let sized = |(path, message): (String, String)| at(settings, &path, &message);
         let read = |settings: &SettingTree| Self::read(settings, plugins).map(Box::new);
@@ -321,6 +325,9 @@ mod tests {
             err.starts_with("over.toml:1: router \"top-k\": k: expected a whole number"),
             "{err}"
         );
+        let err = wrong("moe = { layers = \"all\", experts = \"x\" }");
+        let expected = "over.toml:1: moe.experts: expected a whole number, 0 or larger, not \"x\"";
+        assert_eq!(err, expected);
         let err = wrong("moe.router = { kind = \"top-k\", k = 9 }");
         assert!(err.starts_with("over.toml:1: ") && err.contains("k = 9"), "{err}");
         for key in ["experts = 0", "capacity.factor = -1"] {

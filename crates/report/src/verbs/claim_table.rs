@@ -120,7 +120,7 @@ fn corrected(tested: &Tested) -> String {
 
 fn ours(measured: Option<ClaimEvidence>, difference: bool) -> String {
     let Some(ClaimEvidence { mean, interval, seeds, examples, failed, .. }) = measured else {
-        return "no runs yet".into();
+        return "not measured".into();
     };
     let digits = decimals(interval.map(|Interval { low, high }| (high - low) / 2.0));
     let signed =
