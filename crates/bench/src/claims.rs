@@ -32,8 +32,8 @@ The columns of the tables:
 
 - *in the paper*: the effect that the paper reports, on its own networks and data.
 - *measured here*, *holds if*: a mean over seeds, or the mean difference of two methods over the same seeds, and the range that the claim states for it.
-- *ours, 95 % interval*: the mean with its confidence interval. The interval covers the choice of seeds and of test examples if a number of examples is given, and that of seeds alone if not. *Detects* is the smallest distance from the bound that such runs would show with a probability of 80 %.
-- *gate*: whether the conditions of the suite's `[[gate]]` hold: the reference beats a trivial baseline on the same split, training has converged, learning rates are tuned, and a margin of equivalence is small enough to distinguish the reference from a network without routing. *None*: the suite sets no gate for this metric, so these conditions are unchecked.
+- *ours, 95 % interval*: the mean with its confidence interval. The interval covers the choice of seeds and of test examples if a number of examples is given, and that of seeds alone if not. *Detects* is the smallest distance from the bound of the stated range that such runs would show with a probability of 80 %.
+- *gate*: whether the conditions of the suite's `[[gate]]` hold: the reference beats a trivial baseline on the same split, training has converged, learning rates are tuned, and a margin, within which methods count as equal or one as no worse, is at most a third of the distance between the reference and a network without routing (for two dense networks: between the reference and the trivial baseline). *None*: the suite sets no gate for this metric, so these conditions are unchecked.
 - *with Holm's correction*: the verdict after correction for the number of claims of the paper, in all of its suites. The column *verdict* is not corrected.
 
 | verdict | meaning |
@@ -49,8 +49,8 @@ The columns of the tables:
 const GATES: &str = "
 ## Gates
 
-The conditions of all suites with results: the mean of the reference, a trivial baseline without a network on the same split (an n-gram model for text, the nearest neighbour for images, a rule or the most frequent answer elsewhere), and the difference between the reference and the control, a network without learned routing.
-*Minutes of training*: of all runs of the suite one after the other, each on one thread unless the suite measures time, without the trials of learning rates; many were measured beside other work.
+All suites with results, which are of the tier `laptop`: the mean of the reference, a trivial baseline without a network on the same split (an n-gram model for text, the nearest neighbour for images, a rule or the most frequent answer elsewhere), and the difference between the reference and the control that the suite names, for claims on routing a network without learned routing.
+*Minutes of training*: of all runs of the suite one after the other, each on one thread unless the suite measures time, without the trials of learning rates and the networks whose weights the candidates of a search have; many were measured beside other work.
 ";
 
 /// Arguments of `claims`.
@@ -113,9 +113,8 @@ fn claims(out: &Path, suites: &[Suite]) -> anyhow::Result<String> {
             written.push(readme);
         }
     }
-    let conditions = sections.iter().map(|section| &section.conditions);
     let conditions: Vec<SuiteConditions> =
-        conditions.filter(|conditions| conditions.seconds > 0.0).cloned().collect();
+        sections.iter().filter_map(|section| section.conditions.clone()).collect();
     let table = conditions_table(&conditions).render(Format::Markdown);
     let page = format!("{HEAD}\n{}\n{text}{GATES}\n{table}", summary(&sections));
     pages.insert(0, (out.to_path_buf(), page));
@@ -175,7 +174,8 @@ struct Section {
     /// The address of the paper, or the name of the authors' own hypotheses.
     paper: String,
     tested: Vec<Tested>,
-    conditions: SuiteConditions,
+    /// None without results.
+    conditions: Option<SuiteConditions>,
 }
 
 /// All suites with their claims; the claims of each paper are corrected for their number together.
@@ -231,6 +231,7 @@ fn section(source: &Source) -> anyhow::Result<Section> {
     let gates = gates(&runs, &wanted)?;
     let tested: Vec<Tested> = test(&runs, &claims, &gates)?;
     let conditions = SuiteConditions { suite: source.name.clone(), gates, seconds: seconds(&runs) };
+    let conditions = csv.is_some().then_some(conditions);
     let program = source.folder.as_deref().map_or("bench".into(), stem);
     let command = match (&paper.command, program == source.name) {
         (Some(command), _) => command.clone(),

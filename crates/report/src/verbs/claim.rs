@@ -1,25 +1,19 @@
 //! Claims of papers, tested on results: `[[claim]]` of a suite.
 
-use std::{
-    borrow::Cow,
-    collections::{BTreeMap, BTreeSet},
-    fmt,
-};
+mod results;
+
+use std::{collections::BTreeMap, fmt};
 
 use serde::Deserialize;
 use serde_json::Value;
 use statrs::distribution::ContinuousCDF;
 
-use super::{
-    check::fits,
-    gate::{Gated, gate_of},
-};
+use self::results::{Results, beyond, value};
+use super::gate::{Gated, gate_of};
 use crate::{
-    Error, ExampleRow, Row, Runs,
-    metric::{range, range_of_difference},
+    Error, Runs,
     number::two_digits,
-    pairs::{crossed_difference, crossed_mean},
-    stats::{Interval, Paired, holm, mean, paired_t, student, t_quantile},
+    stats::{Interval, holm, mean, student, t_quantile},
 };
 
 /// A claim of a paper, and the result that is required here if it is true.
@@ -258,6 +252,8 @@ fn tested(runs: &Runs, claim: &Claim, gates: &[Gated]) -> Result<Tested, Error> 
         return Ok(behind(gate, None, judged(claim, one.measured(claim), bounds)));
     };
     let other = Results::of(runs, claim, other)?;
+    let dense = one.is_dense() && other.is_dense();
+    let room = |margin: f64| Some(Margin { margin, dense });
     let measured = match &claim.beyond {
         None => one.minus(&other, claim),
         Some(OtherGain { method, against }) => {
@@ -267,7 +263,8 @@ fn tested(runs: &Runs, claim: &Claim, gates: &[Gated]) -> Result<Tested, Error> 
     };
     let Some(within) = claim.within else {
         let bounds = Bounds { above: claim.above, below: claim.below };
-        return Ok(behind(gate, None, judged(claim, measured, bounds)));
+        let margin = bounds.margin().filter(|_| claim.beyond.is_none()).and_then(room);
+        return Ok(behind(gate, margin, judged(claim, measured, bounds)));
     };
     let shared = other.rows.iter().filter(|(seed, _)| one.rows.contains_key(seed));
     let whole = mean(&shared.map(|(_, row)| value(row)).collect::<Vec<_>>());
@@ -279,7 +276,7 @@ fn tested(runs: &Runs, claim: &Claim, gates: &[Gated]) -> Result<Tested, Error> 
     let mut tested = judged(claim, measured, bounds);
     let interval = tested.measured.filter(|m| m.failed == 0).and_then(|m| m.interval);
     tested.least = interval.map(|i| i.low.abs().max(i.high.abs()) / whole);
-    Ok(behind(gate, Some(margin), tested))
+    Ok(behind(gate, room(margin), tested))
 }
 
 /// The bounds between which a claim holds.
@@ -290,6 +287,15 @@ struct Bounds {
 }
 
 impl Bounds {
+    /// The largest difference in a disadvantage that still counts as none, for a claim that a difference is
+    /// small or a method no worse; none if the range begins or ends at 0 or does not contain it.
+    fn margin(&self) -> Option<f64> {
+        let inside = self.above.is_none_or(|above| above < 0.0)
+            && self.below.is_none_or(|below| below > 0.0);
+        let sides = [self.above.map(f64::abs), self.below.map(f64::abs)];
+        sides.into_iter().flatten().max_by(f64::total_cmp).filter(|_| inside)
+    }
+
     /// The p value of the hypothesis that the true value lies outside of the bounds, the larger of one for
     /// each side.
     fn p_value(&self, measured: &ClaimEvidence) -> Option<f64> {
@@ -303,6 +309,14 @@ impl Bounds {
     }
 }
 
+/// The margin of a claim that two methods are equal, or that one is no worse.
+#[derive(Clone, Copy)]
+struct Margin {
+    margin: f64,
+    /// Whether both methods are dense, so that routing makes no difference between them.
+    dense: bool,
+}
+
 /// The verdict from the position of the interval: within the bounds, outside of them, or short of the paper's
 /// effect.
 fn judged(claim: &Claim, measured: Option<ClaimEvidence>, bounds: Bounds) -> Tested {
@@ -311,7 +325,7 @@ fn judged(claim: &Claim, measured: Option<ClaimEvidence>, bounds: Bounds) -> Tes
     let below = bounds.below.unwrap_or(f64::INFINITY);
     let finding = match whole.and_then(|measured| measured.interval) {
         _ if claim.by_construction => Finding::ByConstruction,
-        Some(Interval { low, high }) if high < above || low > below => Finding::NotReproduced,
+        Some(Interval { low, high }) if high <= above || low >= below => Finding::NotReproduced,
         Some(interval) if falls_short(interval, claim.paper) => Finding::Smaller,
         Some(Interval { low, high }) if low > above && high < below => Finding::Reproduced,
         _ => Finding::Undecided,
@@ -332,150 +346,22 @@ fn falls_short(interval: Interval, paper: Option<f64>) -> bool {
 /// The verdict with a gate: not testable if a condition of the gate does not hold, if the margin does not
 /// separate a network without routing from the reference, or if these runs are too few for the paper's
 /// effect; a claim without runs is undecided.
-fn behind(gate: Option<&Gated>, margin: Option<f64>, tested: Tested) -> Tested {
+fn behind(gate: Option<&Gated>, margin: Option<Margin>, tested: Tested) -> Tested {
     if tested.measured.is_none() || tested.finding == Finding::ByConstruction {
         return tested;
     }
     let tested = Tested { gated: gate.is_some(), ..tested };
     let broken = gate.and_then(Gated::broken).map(ToString::to_string);
     let broken = broken.or_else(|| gate?.not_tuned(tested.claim.methods()));
-    let broken = broken.or_else(|| gate?.too_wide(margin?));
+    // The gate measures distances in its own metric. A difference beyond a wide margin is beyond a small one.
+    let judges = |gate: &Gated| gate.gate.metric == tested.claim.metric;
+    let refuted = tested.finding == Finding::NotReproduced;
+    let margin = margin.filter(|_| !refuted && gate.is_some_and(judges));
+    let broken = broken.or_else(|| margin.and_then(|of| gate?.too_wide(of.margin, of.dense)));
     match broken.or_else(|| tested.too_few()) {
         None => tested,
         why => Tested { finding: Finding::NotTestable, p: None, gate: why, ..tested },
     }
-}
-
-/// The runs of a method to which a claim applies.
-struct Results<'a> {
-    runs: &'a Runs,
-    /// The row of each seed that has a value.
-    rows: BTreeMap<u64, Cow<'a, Row>>,
-    /// The seeds that failed.
-    failed: BTreeSet<u64>,
-}
-
-impl<'a> Results<'a> {
-    fn of(runs: &'a Runs, claim: &Claim, method: &str) -> Result<Self, Error> {
-        let (mut rows, mut failed) = (BTreeMap::<u64, Cow<Row>>::new(), BTreeSet::new());
-        let is_cost = COSTS.contains(&claim.metric.as_str());
-        for row in runs.rows.iter().filter(|row| row.method == method) {
-            let row = if is_cost { with_cost(row, &claim.metric) } else { Cow::Borrowed(row) };
-            if is_cost && rows.get(&row.seed).is_some_and(|known| known.run == row.run) {
-                continue; // another metric of the same run
-            }
-            let measured = row.metric == claim.metric && (is_cost || row.split == claim.split);
-            if !(measured || row.metric == "failed") || !fits(&row, &claim.place)? {
-                continue;
-            }
-            if !(measured && row.measure().is_some()) {
-                failed.insert(row.seed);
-                continue;
-            }
-            let seed = row.seed;
-            if rows.insert(seed, row).is_some() {
-                return Err(Error::Query(format!(
-                    "claim {:?}: several runs of {method:?} have seed {seed}; select one with `where`",
-                    claim.claim
-                )));
-            }
-        }
-        failed.retain(|seed| !rows.contains_key(seed));
-        Ok(Self { runs, rows, failed })
-    }
-
-    /// The mean of the metric.
-    fn measured(&self, claim: &Claim) -> Option<ClaimEvidence> {
-        let mean = mean(&self.rows.values().map(|row| value(row)).collect::<Vec<_>>())?;
-        let range = range(&claim.metric);
-        let crossed = self.examples(self.rows.keys()).and_then(|rows| crossed_mean(&rows));
-        Some(ClaimEvidence {
-            mean: mean.mean,
-            interval: match crossed {
-                Some(crossed) => Some(crossed.interval().within(range)),
-                None => mean.interval(range),
-            },
-            seeds: mean.n,
-            examples: crossed.map(|crossed| crossed.examples),
-            error: match crossed {
-                Some(crossed) => Some([crossed.error, crossed.df]),
-                None => mean.error(),
-            },
-            failed: self.failed.len(),
-        })
-    }
-
-    /// The mean difference on the seeds that both have.
-    fn minus(&self, other: &Self, claim: &Claim) -> Option<ClaimEvidence> {
-        let shared: Vec<&u64> =
-            self.rows.keys().filter(|seed| other.rows.contains_key(seed)).collect();
-        let difference = |seed: &&u64| value(&self.rows[seed]) - value(&other.rows[seed]);
-        let differences: Vec<f64> = shared.iter().map(difference).collect();
-        let both = || {
-            let seeds = || shared.iter().copied();
-            crossed_difference(&self.examples(seeds())?, &other.examples(seeds())?)
-        };
-        let paired = paired_t(&differences).map(|paired| match both() {
-            Some(crossed) => paired.with_examples(&crossed),
-            None => paired,
-        });
-        let interval = |Paired { low, high, .. }| Interval { low, high };
-        Some(ClaimEvidence {
-            mean: mean(&differences)?.mean,
-            interval: paired.map(|p| interval(p).within(range_of_difference(&claim.metric))),
-            seeds: differences.len(),
-            examples: paired.and_then(|paired| paired.examples),
-            error: paired.map(|paired| [paired.error, paired.df]),
-            failed: self.failed.symmetric_difference(&other.failed).count(),
-        })
-    }
-
-    /// The contributions of single examples on these seeds; none if a run has none recorded.
-    fn examples<'s>(&self, seeds: impl Iterator<Item = &'s u64>) -> Option<Vec<&'a ExampleRow>> {
-        let examples = |seed: &u64| {
-            let row = &self.rows[seed];
-            self.runs.examples.of(&row.run, &row.split, &row.metric)
-        };
-        seeds.map(examples).collect()
-    }
-}
-
-/// The mean of (a - b) - (c - d) on the seeds that all have.
-fn beyond(all: [&Results; 4]) -> Option<ClaimEvidence> {
-    let [a, b, c, d] = all;
-    let shared = |seed: &&u64| all.iter().all(|one| one.rows.contains_key(*seed));
-    let of = |one: &Results, seed: &u64| value(&one.rows[seed]);
-    let gain = |seed: &u64| of(a, seed) - of(b, seed) - (of(c, seed) - of(d, seed));
-    let gains: Vec<f64> = a.rows.keys().filter(shared).map(gain).collect();
-    let paired = paired_t(&gains);
-    let failed: BTreeSet<&u64> = all.iter().flat_map(|one| &one.failed).collect();
-    Some(ClaimEvidence {
-        mean: mean(&gains)?.mean,
-        interval: paired.as_ref().map(|paired| Interval { low: paired.low, high: paired.high }),
-        seeds: gains.len(),
-        examples: None,
-        error: paired.map(|paired| [paired.error, paired.df]),
-        failed: failed.len(),
-    })
-}
-
-/// A row with one of the run's costs in place of its metric, if it has that cost. The row of a failed run
-/// stays one.
-fn with_cost<'a>(row: &'a Row, cost: &str) -> Cow<'a, Row> {
-    let value = match cost {
-        "peak_memory" => row.peak_memory.map(|bytes| bytes as f64),
-        "seconds" => row.seconds,
-        _ => row.train_flops,
-    };
-    match value.filter(|_| !row.is_gap()) {
-        Some(value) => Cow::Owned(Row { metric: cost.into(), value: Some(value), ..row.clone() }),
-        None => Cow::Borrowed(row),
-    }
-}
-
-/// The value of a row, which must have one.
-fn value(row: &Row) -> f64 {
-    row.value.unwrap_or(f64::NAN)
 }
 
 #[cfg(test)]

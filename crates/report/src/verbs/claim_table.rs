@@ -87,15 +87,18 @@ fn row(tested: &Tested) -> Vec<Cell> {
         bounds,
         ours,
         gate(tested).into(),
-        tested.finding.to_string(),
+        match tested.measured {
+            Some(_) => tested.finding.to_string(),
+            None => "no results".into(),
+        },
         corrected(tested),
     ];
     cells.map(Cell::Words).into()
 }
 
-/// The smallest effect that the runs of an undecided claim detect.
+/// The smallest effect that the runs of a claim detect; none for a claim that is no evidence.
 fn detects(tested: &Tested) -> Option<f64> {
-    tested.measured.filter(|_| tested.finding == Finding::Undecided)?.detects()
+    tested.measured.filter(|_| tested.finding != Finding::ByConstruction)?.detects()
 }
 
 /// Whether the conditions for testing the claim hold, and whether there are any.

@@ -43,8 +43,9 @@ pub struct SuiteGate {
     pub place: BTreeMap<String, Value>,
     /// The method with which the claims compare others, for example a plain MoE.
     pub reference: String,
-    /// The method without learned routing, a dense network or a frozen gate. A claim that two methods are
-    /// equal can only be tested if this method is shown to differ from the reference.
+    /// The method that the reference must be told apart from: a dense network or a frozen gate where claims
+    /// are about routing. A claim that two methods are equal up to a margin can only be tested if this method
+    /// is shown to lie outside of the margin.
     pub control: String,
     /// The largest allowed relative change of the validation loss in the last tenth of training.
     #[serde(default = "one_percent", deserialize_with = "share")]
@@ -106,6 +107,8 @@ pub struct Gated {
     pub means: [Option<f64>; 2],
     /// The mean of the reference minus the control on shared seeds, with its 95 % interval.
     pub gap: Option<[f64; 3]>,
+    /// The mean of the reference minus the trivial baseline, with its 95 % interval.
+    pub over_trivial: Option<[f64; 3]>,
     /// The methods whose learning rate the suite states while it tunes those of others: no claim may be about
     /// them.
     pub stated: Vec<String>,
@@ -128,20 +131,24 @@ impl Gated {
     }
 
     /// The reason why `margin` is too wide, if it is: it must be at most a third of the distance between
-    /// reference and control, and the control must be shown to lie outside of it.
-    pub fn too_wide(&self, margin: f64) -> Option<String> {
-        let control = &self.gate.control;
-        let Some([mean, low, high]) = self.gap else {
-            return Some(format!("{control:?} has no runs that share 3 seeds with the reference"));
+    /// reference and control, and the control must be shown to lie outside of it. Between two dense networks
+    /// (`dense`) routing makes no difference, and the trivial baseline stands in for the control.
+    pub fn too_wide(&self, margin: f64, dense: bool) -> Option<String> {
+        let (control, gap) = match dense {
+            true => ("the trivial baseline".to_string(), self.over_trivial),
+            false => (format!("{:?}", self.gate.control), self.gap),
+        };
+        let Some([mean, low, high]) = gap else {
+            return Some(format!("{control} has no runs that share 3 seeds with the reference"));
         };
         let third = mean.abs() / 3.0;
         if margin > third {
             return Some(format!(
-                "the margin, {margin:.4}, is more than a third of the distance to {control:?}, {third:.4}"
+                "the margin, {margin:.4}, is more than a third of the distance to {control}, {third:.4}"
             ));
         }
         let outside = low > margin || high < -margin;
-        (!outside).then(|| format!("{control:?} is not shown to lie outside of the margin"))
+        (!outside).then(|| format!("{control} is not shown to lie outside of the margin"))
     }
 }
 
@@ -178,9 +185,11 @@ fn judged(runs: &Runs, gate: &SuiteGate) -> Result<Gated, Error> {
     }
     let values = Values { rows, gate };
     let gap = values.difference(&gate.reference, &gate.metric, &gate.control, &gate.metric);
-    let conditions = vec![values.beats_counting(better), values.is_trained(), values.is_tuned()];
+    let over_trivial = values.over_trivial();
+    let conditions =
+        vec![values.beats_counting(better, over_trivial), values.is_trained(), values.is_tuned()];
     let (means, stated) = (values.means(), values.stated());
-    Ok(Gated { gate: gate.clone(), conditions, means, gap, stated })
+    Ok(Gated { gate: gate.clone(), conditions, means, gap, over_trivial, stated })
 }
 
 /// The rows to which a gate applies.
@@ -238,12 +247,17 @@ impl Values<'_> {
         methods
     }
 
+    /// The mean and 95 % interval of the reference minus the trivial baseline.
+    fn over_trivial(&self) -> Option<[f64; 3]> {
+        let SuiteGate { reference, metric, .. } = self.gate;
+        self.difference(reference, metric, reference, &format!("{TRIVIAL}{metric}"))
+    }
+
     /// The condition that the reference is better than a trivial baseline, with its whole interval.
-    fn beats_counting(&self, better: Better) -> GateCondition {
+    fn beats_counting(&self, better: Better, over_trivial: Option<[f64; 3]>) -> GateCondition {
         let SuiteGate { reference, metric, .. } = self.gate;
         let name = "beats a trivial baseline";
-        let trivial = format!("{TRIVIAL}{metric}");
-        match self.difference(reference, metric, reference, &trivial) {
+        match over_trivial {
             Some([mean, low, high]) => GateCondition {
                 name,
                 holds: better.oriented(low).min(better.oriented(high)) > 0.0,
@@ -251,7 +265,7 @@ impl Values<'_> {
                     "{reference:?} minus the baseline: {mean:+.4}, {low:+.4} to {high:+.4}"
                 ),
             },
-            None => GateCondition::not_measured(name, &trivial),
+            None => GateCondition::not_measured(name, &format!("{TRIVIAL}{metric}")),
         }
     }
 

@@ -33,7 +33,7 @@ pub struct SuiteConditions {
 }
 
 /// The gates of several suites with the values of their references beside trivial baselines, one row for each
-/// gate.
+/// gate, or for a suite without any.
 pub fn conditions_table(suites: &[SuiteConditions]) -> Table {
     let words = |key: &str, name: &str| Column::new(key, name, Kind::Words);
     Table {
@@ -48,12 +48,22 @@ pub fn conditions_table(suites: &[SuiteConditions]) -> Table {
             words("holds", "gate"),
             words("minutes", "minutes of training"),
         ],
-        rows: suites
-            .iter()
-            .flat_map(|of| of.gates.iter().map(|gated| condition(of, gated)))
-            .collect(),
+        rows: suites.iter().flat_map(conditions).collect(),
         ..Table::default()
     }
+}
+
+fn conditions(of: &SuiteConditions) -> Vec<Vec<Cell>> {
+    if of.gates.is_empty() {
+        let words = [of.suite.as_str(), "", "", "", "", "", "none", &minutes(of)];
+        return vec![words.map(|word| Cell::Words(word.into())).into()];
+    }
+    of.gates.iter().map(|gated| condition(of, gated)).collect()
+}
+
+/// The minutes of training; its runs may have recorded none.
+fn minutes(of: &SuiteConditions) -> String {
+    if of.seconds > 0.0 { format!("{:.0}", of.seconds / 60.0) } else { "not recorded".into() }
 }
 
 fn condition(of: &SuiteConditions, gated: &Gated) -> Vec<Cell> {
@@ -70,8 +80,8 @@ fn condition(of: &SuiteConditions, gated: &Gated) -> Vec<Cell> {
     };
     let holds =
         gated.broken().map_or("holds".into(), |broken| format!("does not hold: {}", broken.name));
-    let minutes = format!("{:.0}", of.seconds / 60.0);
-    let cells = [of.suite.clone(), metric, reference.clone(), value, trivial, gap, holds, minutes];
+    let suite = of.suite.clone();
+    let cells = [suite, metric, reference.clone(), value, trivial, gap, holds, minutes(of)];
     cells.map(Cell::Words).into()
 }
 

@@ -48,7 +48,7 @@ fn equality_has_to_be_shown() {
 #[test]
 fn no_difference_at_all_is_no_improvement() {
     let same = test(r#""method": "switch", "against": "switch", "above": 0.0"#);
-    assert_eq!((same.measured.unwrap().mean, same.finding), (0.0, Finding::Undecided));
+    assert_eq!((same.measured.unwrap().mean, same.finding), (0.0, Finding::NotReproduced));
 }
 
 #[test]
@@ -214,6 +214,58 @@ fn a_claim_on_a_method_that_was_not_tuned_is_not_testable() {
 }
 
 /// Claims of the other suite of a paper count too.
+/// The control, dense, is 0.022 below the reference.
+#[test]
+fn a_margin_wider_than_the_gap_to_the_control_tests_nothing() {
+    let gate = r#"{"metric": "accuracy", "reference": "switch", "control": "dense"}"#;
+    let mut gated =
+        crate::gates(&fixture::runs(), &[serde_json::from_str(gate).unwrap()]).unwrap().remove(0);
+    gated.conditions.clear();
+    let of = |runs: &Runs, bounds: &str| {
+        let claim = claim(&format!(r#""method": "switch", "against": "switch", {bounds}"#));
+        claims(runs, &[claim], std::slice::from_ref(&gated)).unwrap().remove(0)
+    };
+    let runs = fixture::runs();
+    for small in [r#""above": -0.006, "below": 0.006"#, r#""above": -0.006"#, r#""below": 0.006"#] {
+        assert_eq!(of(&runs, small).finding, Finding::Reproduced, "{small}");
+    }
+    for wide in [r#""above": -0.006, "below": 0.01"#, r#""above": -0.01"#, r#""below": 0.01"#] {
+        let tested = of(&runs, wide);
+        assert_eq!(tested.finding, Finding::NotTestable, "{wide}");
+        assert!(tested.gate.unwrap().starts_with("the margin, 0.0100, is more than a third"));
+    }
+    // It is refuted nevertheless by a difference beyond it, here 0.022.
+    let worse = claim(r#""method": "dense", "against": "switch", "above": -0.01"#);
+    let worse = claims(&runs, &[worse], std::slice::from_ref(&gated)).unwrap().remove(0);
+    assert_eq!(worse.finding, Finding::NotReproduced);
+    // A bound on the other side of 0 is no margin.
+    assert_eq!(of(&runs, r#""below": -0.01"#).finding, Finding::NotReproduced);
+    // Two dense networks: the distance to the trivial baseline was not measured.
+    let mut dense = fixture::runs();
+    for row in &mut dense.rows {
+        row.router = "none".into();
+        row.active_params = row.params;
+    }
+    let why = of(&dense, r#""above": -0.001"#).gate.unwrap();
+    assert!(why.starts_with("the trivial baseline has no runs"), "{why}");
+}
+
+/// Differences of equal numbers may differ from 0 by rounding.
+#[test]
+fn what_rounding_leaves_is_no_difference() {
+    let mut runs = fixture::runs();
+    for (i, row) in runs.rows.iter_mut().enumerate() {
+        row.value = Some(if i % 2 == 0 { 2e-17 } else { -1e-17 });
+    }
+    let of = |bounds: &str| {
+        let claim = claim(&format!(r#""method": "switch", {bounds}"#));
+        claims(&runs, &[claim], &[]).unwrap().remove(0)
+    };
+    let found = of(r#""above": 0.0"#);
+    assert_eq!((found.finding, found.p), (Finding::NotReproduced, None));
+    assert_eq!(of(r#""above": -0.1"#).finding, Finding::Reproduced);
+}
+
 #[test]
 fn claims_of_several_suites_are_corrected_together() {
     let of = |above: f64| {
@@ -259,7 +311,7 @@ fn a_gain_is_compared_with_another_one() {
     let twice = of(r#"{"method": "dense", "against": "switch"}"#).measured.unwrap();
     assert!((twice.mean - 0.044).abs() < 1e-12, "{twice:?}");
     let same = of(r#"{"method": "switch", "against": "dense"}"#);
-    assert_eq!((same.measured.unwrap().mean, same.finding), (0.0, Finding::Undecided));
+    assert_eq!((same.measured.unwrap().mean, same.finding), (0.0, Finding::NotReproduced));
     // The seeds that all four methods have.
     let two = of(r#"{"method": "soft", "against": "dense"}"#).measured.unwrap();
     assert_eq!((two.seeds, two.interval), (2, None));

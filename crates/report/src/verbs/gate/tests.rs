@@ -148,15 +148,21 @@ fn what_was_not_measured_does_not_hold() {
 fn a_margin_has_to_tell_the_control_from_the_reference() {
     // The reference is 0.103 above the control.
     let gated = judge(&good());
-    assert_eq!(gated.too_wide(0.03), None);
-    assert!(gated.too_wide(0.04).unwrap().starts_with("the margin, 0.0400, is more than a third"));
+    assert_eq!(gated.too_wide(0.03, false), None);
+    let wide = "the margin, 0.0400, is more than a third of the distance to \"dense\", 0.0343";
+    assert_eq!(gated.too_wide(0.04, false).unwrap(), wide);
+    // Between dense networks the trivial baseline is the control.
+    let Some([mean, ..]) = gated.over_trivial else { panic!("it was measured") };
+    assert_eq!(gated.too_wide(mean / 3.1, true), None);
+    let err = gated.too_wide(mean / 2.9, true).unwrap();
+    assert!(err.contains("a third of the distance to the trivial baseline"), "{err}");
     let mut noisy = good();
     let control = |row: &&mut Row| row.method == "dense" && row.metric == "accuracy";
     let values = [1.2, 0.4, 1.2, 0.4];
     for (row, value) in noisy.rows.iter_mut().filter(control).zip(values) {
         row.value = Some(value);
     }
-    assert!(judge(&noisy).too_wide(0.03).unwrap().contains("not shown to lie outside"));
+    assert!(judge(&noisy).too_wide(0.03, false).unwrap().contains("not shown to lie outside"));
 }
 
 #[test]
