@@ -8,6 +8,7 @@ fn main() -> ExitCode {
     let suites = [
         lab::suite!("hash-routing", "../suite.toml"),
         lab::suite!("hash-routing-wide", "../wide.toml"),
+        lab::suite!("hash-routing-tuned", "../tuned.toml"),
         lab::suite!("planted-clusters", "../planted.toml"),
         lab::suite!("hash-routing-scaling", "../scaling.toml"),
         lab::suite!("hash-routing-scaling-fine", "../scaling-fine.toml"),

@@ -33,6 +33,27 @@ fn crates_mention_no_experiment() {
     }
 }
 
+/// A suite that a program does not contain could be run by the path of its file only. Some have a command of
+/// their own.
+#[test]
+fn programs_contain_the_suites_beside_them() {
+    let mut seen = 0;
+    for experiment in names("experiments") {
+        let folder = root().join("experiments").join(&experiment);
+        let program = folder.join("src/main.rs");
+        for file in files(&folder, ".toml") {
+            let text = read(&file);
+            let is_suite = text.contains("[[method]]") && !text.contains("\ncommand = ");
+            if is_suite {
+                let path = format!("\"../{}.toml\"", stem(&file));
+                assert!(read(&program).contains(&path), "{}: not in main.rs", file.display());
+                seen += 1;
+            }
+        }
+    }
+    assert!(seen > 40, "{seen} suites");
+}
+
 /// Whether the text contains the name as a separate word.
 fn mentions(text: &str, name: &str) -> bool {
     let part_of_a_word = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() || c == '_');
