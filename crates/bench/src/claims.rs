@@ -230,8 +230,11 @@ fn section(source: &Source) -> anyhow::Result<Section> {
     let runs = csv.as_ref().map_or(Ok(Runs::default()), |csv| Runs::read(csv))?;
     let gates = gates(&runs, &wanted)?;
     let tested: Vec<Tested> = test(&runs, &claims, &gates)?;
-    let conditions = SuiteConditions { suite: source.name.clone(), gates, seconds: seconds(&runs) };
-    let conditions = csv.is_some().then_some(conditions);
+    let conditions = csv.is_some().then(|| SuiteConditions {
+        suite: source.name.clone(),
+        gates,
+        seconds: seconds(&runs),
+    });
     let program = source.folder.as_deref().map_or("bench".into(), stem);
     let command = match (&paper.command, program == source.name) {
         (Some(command), _) => command.clone(),

@@ -253,7 +253,7 @@ fn tested(runs: &Runs, claim: &Claim, gates: &[Gated]) -> Result<Tested, Error> 
     };
     let other = Results::of(runs, claim, other)?;
     let dense = one.is_dense() && other.is_dense();
-    let room = |margin: f64| Some(Margin { margin, dense });
+    let with_kind = |margin: f64| Margin { margin, dense };
     let measured = match &claim.beyond {
         None => one.minus(&other, claim),
         Some(OtherGain { method, against }) => {
@@ -263,7 +263,7 @@ fn tested(runs: &Runs, claim: &Claim, gates: &[Gated]) -> Result<Tested, Error> 
     };
     let Some(within) = claim.within else {
         let bounds = Bounds { above: claim.above, below: claim.below };
-        let margin = bounds.margin().filter(|_| claim.beyond.is_none()).and_then(room);
+        let margin = bounds.margin().filter(|_| claim.beyond.is_none()).map(with_kind);
         return Ok(behind(gate, margin, judged(claim, measured, bounds)));
     };
     let shared = other.rows.iter().filter(|(seed, _)| one.rows.contains_key(seed));
@@ -276,7 +276,7 @@ fn tested(runs: &Runs, claim: &Claim, gates: &[Gated]) -> Result<Tested, Error> 
     let mut tested = judged(claim, measured, bounds);
     let interval = tested.measured.filter(|m| m.failed == 0).and_then(|m| m.interval);
     tested.least = interval.map(|i| i.low.abs().max(i.high.abs()) / whole);
-    Ok(behind(gate, room(margin), tested))
+    Ok(behind(gate, Some(with_kind(margin)), tested))
 }
 
 /// The bounds between which a claim holds.
@@ -343,9 +343,9 @@ fn falls_short(interval: Interval, paper: Option<f64>) -> bool {
     }
 }
 
-/// The verdict with a gate: not testable if a condition of the gate does not hold, if the margin does not
-/// separate a network without routing from the reference, or if these runs are too few for the paper's
-/// effect; a claim without runs is undecided.
+/// The verdict with a gate: not testable if a condition of the gate does not hold, if the margin is too wide
+/// to tell the control from the reference, or if these runs are too few for the paper's effect. A claim
+/// without runs stays as it is.
 fn behind(gate: Option<&Gated>, margin: Option<Margin>, tested: Tested) -> Tested {
     if tested.measured.is_none() || tested.finding == Finding::ByConstruction {
         return tested;
