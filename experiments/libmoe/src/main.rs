@@ -9,6 +9,7 @@ fn main() -> ExitCode {
         lab::suite!("libmoe", "../suite.toml"),
         lab::suite!("libmoe-shakespeare", "../shakespeare.toml"),
         lab::suite!("libmoe-routers", "../routers.toml"),
+        lab::suite!("libmoe-union", "../union.toml"),
         lab::suite!("libmoe-upcycling", "../upcycling.toml"),
         lab::suite!("libmoe-cost", "../cost.toml"),
     ];
