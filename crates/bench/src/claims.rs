@@ -34,7 +34,7 @@ The columns of the tables:
 - *measured here*, *holds if*: a mean over seeds, or the mean difference of two methods over the same seeds, and the range that the claim states for it.
 - *ours, 95 % interval*: the mean with its confidence interval. The interval covers the choice of seeds and of test examples if a number of examples is given, and that of seeds alone if not. *Detects* is the smallest distance from the bound of the stated range that such runs would show with a probability of 80 %.
 - *gate*: whether the conditions of the suite's `[[gate]]` hold: the reference beats a trivial baseline on the same split, training has converged, learning rates are tuned, and a margin, within which methods count as equal or one as no worse, is at most a third of the distance between the reference and a network without routing (for two dense networks: between the reference and the trivial baseline). *None*: the suite sets no gate for this metric, so these conditions are unchecked.
-- *with Holm's correction*: the verdict after correction for the number of claims of the paper, in all of its suites. The column *verdict* is not corrected.
+- *with Holm's correction*: the verdict after correction for the number of claims of the paper, in all of its suites, without those by construction. The column *verdict* is not corrected.
 
 | verdict | meaning |
 | --- | --- |

@@ -1,8 +1,10 @@
 //! Tests parts of Ling's recipe at a small scale: `cargo run --release -p ling`; see
 //! README.md. The algorithms are in the library; the suites define the comparisons.
 
+mod computed;
 mod cost;
 mod model_cost;
+mod savings;
 mod stragglers;
 
 use lab::{VerbEntry, prelude::*};
@@ -13,6 +15,10 @@ fn main() -> ExitCode {
     let edit = lab::suite!("ling-edit", "../edit.toml");
     let scaling = lab::suite!("ling-scaling", "../scaling.toml");
     let suites = [warm_up, shakespeare, edit, scaling];
-    let verbs = [VerbEntry::of::<cost::CostArgs>(), VerbEntry::of::<stragglers::Stragglers>()];
+    let verbs = [
+        VerbEntry::of::<cost::CostArgs>(),
+        VerbEntry::of::<savings::Savings>(),
+        VerbEntry::of::<stragglers::Stragglers>(),
+    ];
     lab::main_with(Plugins::default(), &suites, &verbs)
 }

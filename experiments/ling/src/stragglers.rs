@@ -10,13 +10,13 @@
 //! ```
 //! Messages take no time. The result is the share of additional steps with local updates in the same time.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use anyhow::Context;
 use clap::Args;
-use files::write_atomic;
 use lab::{Answer, Session, Verb};
-use report::{Row, Runs};
+use report::Runs;
+
+use crate::computed::{self, Origin};
 
 const WORKERS: usize = 8;
 /// The number of steps for each seed.
@@ -42,40 +42,25 @@ impl Verb for Stragglers {
         "Write the throughput gain of local updates when one worker of each step is slow";
 
     fn run(&self, _session: &Session) -> anyhow::Result<Answer> {
-        let folder = &self.folder;
-        write(folder).with_context(|| folder.display().to_string())?;
-        Ok(format!("wrote {}\n", folder.display()).into())
+        computed::write(&self.folder, &gains())
     }
 }
 
-fn write(folder: &Path) -> std::io::Result<()> {
-    std::fs::create_dir_all(folder)?;
-    write_atomic(&folder.join("runs.csv"), gains().to_csv().as_bytes())
-}
+const ORIGIN: Origin = Origin {
+    suite: "ling-stragglers",
+    task: "stragglers",
+    backbone: "workers",
+    metric: "throughput_gain",
+};
 
 /// `throughput_gain` for each length of a round and each seed.
 fn gains() -> Runs {
-    let row = |local: usize, seed: u64| Row {
-        suite: "ling-stragglers".into(),
-        task: "stragglers".into(),
-        backbone: "workers".into(),
-        method: format!("{local} local steps"),
-        router: "none".into(),
-        seed,
-        split: "test".into(),
-        metric: "throughput_gain".into(),
-        value: Some(time(1, seed) / time(local, seed) - 1.0),
-        device: "flex".into(),
-        revision: lab::revision().into(),
-        run: format!("{local} {seed}"),
-        ..Row::default()
+    let gain = |local: usize, seed: u64| {
+        let gain = time(1, seed) / time(local, seed) - 1.0;
+        ORIGIN.row(format!("{local} local steps"), seed, gain)
     };
-    Runs::of(
-        LOCAL
-            .iter()
-            .flat_map(|local| (0..SEEDS).map(move |seed| row(*local, seed)))
-            .collect::<Vec<_>>(),
-    )
+    let rows = LOCAL.iter().flat_map(|local| (0..SEEDS).map(move |seed| gain(*local, seed)));
+    Runs::of(rows.collect::<Vec<_>>())
 }
 
 /// The time of all steps, in rounds of `local` steps.

@@ -234,7 +234,8 @@ pub fn claims(runs: &Runs, claims: &[Claim], gates: &[Gated]) -> Result<Vec<Test
 }
 
 /// Corrects the p values of claims for their number (Holm), replacing an earlier correction: the claims of
-/// one paper are corrected together, in whichever suites they are.
+/// one paper are corrected together, in whichever suites they are. Claims that are not testable count too, so
+/// that the number does not depend on whether gates hold; those by construction do not.
 pub fn correct<'a>(tested: impl IntoIterator<Item = &'a mut Tested>) {
     let with_p: Vec<_> = tested.into_iter().filter(|one| one.p.is_some()).collect();
     let p_values: Vec<f64> = with_p.iter().filter_map(|one| one.p).collect();
@@ -351,7 +352,8 @@ fn behind(gate: Option<&Gated>, margin: Option<Margin>, tested: Tested) -> Teste
         return tested;
     }
     let tested = Tested { gated: gate.is_some(), ..tested };
-    let broken = gate.and_then(Gated::broken).map(ToString::to_string);
+    let broken: Vec<_> = gate.into_iter().flat_map(Gated::broken).map(ToString::to_string).collect();
+    let broken = (!broken.is_empty()).then(|| broken.join("; "));
     let broken = broken.or_else(|| gate?.not_tuned(tested.claim.methods()));
     // The gate measures distances in its own metric. A difference beyond a wide margin is beyond a small one.
     let judges = |gate: &Gated| gate.gate.metric == tested.claim.metric;
@@ -360,7 +362,7 @@ fn behind(gate: Option<&Gated>, margin: Option<Margin>, tested: Tested) -> Teste
     let broken = broken.or_else(|| margin.and_then(|of| gate?.too_wide(of.margin, of.dense)));
     match broken.or_else(|| tested.too_few()) {
         None => tested,
-        why => Tested { finding: Finding::NotTestable, p: None, gate: why, ..tested },
+        why => Tested { finding: Finding::NotTestable, gate: why, ..tested },
     }
 }
 

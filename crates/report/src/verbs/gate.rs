@@ -115,9 +115,9 @@ pub struct Gated {
 }
 
 impl Gated {
-    /// The first condition that does not hold.
-    pub fn broken(&self) -> Option<&GateCondition> {
-        self.conditions.iter().find(|condition| !condition.holds)
+    /// The conditions that do not hold.
+    pub fn broken(&self) -> Vec<&GateCondition> {
+        self.conditions.iter().filter(|condition| !condition.holds).collect()
     }
 
     /// The reason why a claim on these methods is not testable, if the suite states the learning rate of one

@@ -6,7 +6,7 @@ use crate::{Cell, Column, Kind, Table};
 /// The conditions of all gates, one row each.
 pub fn gates_table(gates: &[Gated]) -> Table {
     let words = |key: &str, name: &str| Column::new(key, name, Kind::Words);
-    let broken = gates.iter().filter(|gated| gated.broken().is_some()).count();
+    let broken = gates.iter().filter(|gated| !gated.broken().is_empty()).count();
     Table {
         title: format!("{} of {} gates hold", gates.len() - broken, gates.len()),
         columns: vec![
@@ -78,8 +78,11 @@ fn condition(of: &SuiteConditions, gated: &Gated) -> Vec<Cell> {
         Some([mean, low, high]) => format!("{control:?}: {mean:+.3}, {low:+.3} to {high:+.3}"),
         None => format!("{control:?}: not measured"),
     };
-    let holds =
-        gated.broken().map_or("holds".into(), |broken| format!("does not hold: {}", broken.name));
+    let broken: Vec<_> = gated.broken().iter().map(|condition| condition.name).collect();
+    let holds = match &broken[..] {
+        [] => "holds".into(),
+        names => format!("does not hold: {}", names.join(", ")),
+    };
     let suite = of.suite.clone();
     let cells = [suite, metric, reference.clone(), value, trivial, gap, holds, minutes(of)];
     cells.map(Cell::Words).into()

@@ -289,7 +289,11 @@ fn runs_that_are_too_few_for_the_papers_effect_test_nothing() {
     let least = (interval.high - interval.low) / 2.0 * (1.0 + 0.94096 / 2.77645);
     assert!((found.detects().unwrap() - least).abs() < 1e-5 * least);
     let few = of(r#""above": 0.0, "paper": 0.01"#);
-    assert_eq!((few.finding, few.p), (Finding::NotTestable, None));
+    assert_eq!(few.finding, Finding::NotTestable);
+    // It counts among the claims that are corrected together.
+    let mut both = [of(r#""above": 0.0"#), few.clone()];
+    correct(&mut both);
+    assert_eq!(both[0].corrected, both[0].p.map(|p| 2.0 * p));
     assert!(few.gate.unwrap().ends_with("is not below the paper's, 0.010"));
     assert_eq!(of(r#""above": 0.02, "paper": 0.01"#).finding, Finding::NotTestable);
     assert_eq!(of(r#""above": 0.0, "paper": 0.012"#).finding, Finding::Reproduced);
