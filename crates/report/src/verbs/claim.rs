@@ -352,7 +352,8 @@ fn behind(gate: Option<&Gated>, margin: Option<Margin>, tested: Tested) -> Teste
         return tested;
     }
     let tested = Tested { gated: gate.is_some(), ..tested };
-    let broken: Vec<_> = gate.into_iter().flat_map(Gated::broken).map(ToString::to_string).collect();
+    let broken: Vec<_> =
+        gate.into_iter().flat_map(Gated::broken).map(ToString::to_string).collect();
     let broken = (!broken.is_empty()).then(|| broken.join("; "));
     let broken = broken.or_else(|| gate?.not_tuned(tested.claim.methods()));
     // The gate measures distances in its own metric. A difference beyond a wide margin is beyond a small one.
