@@ -51,14 +51,10 @@ fn savings(devices: &[Accelerator]) -> Runs {
     let (reference, others): (Vec<_>, Vec<_>) =
         devices.iter().partition(|device| device.name == REFERENCE);
     let reference: f64 = reference.into_iter().map(price).sum();
-    let saving = |price: f64| 1.0 - price / reference;
     let mean = others.iter().map(|device| price(device)).sum::<f64>() / others.len() as f64;
-    let mut rows: Vec<_> = others
-        .iter()
-        .map(|device| ORIGIN.row(device.name.clone(), 0, saving(price(device))))
-        .collect();
-    rows.push(ORIGIN.row("in equal parts".into(), 0, saving(mean)));
-    Runs::of(rows)
+    let named = others.iter().map(|device| (device.name.as_str(), price(device)));
+    let priced = named.chain([("in equal parts", mean)]);
+    Runs::of(priced.map(|(name, price)| ORIGIN.row(name.into(), 0, 1.0 - price / reference)))
 }
 
 #[test]

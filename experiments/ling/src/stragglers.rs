@@ -60,7 +60,7 @@ fn gains() -> Runs {
         ORIGIN.row(format!("{local} local steps"), seed, gain)
     };
     let rows = LOCAL.iter().flat_map(|local| (0..SEEDS).map(move |seed| gain(*local, seed)));
-    Runs::of(rows.collect::<Vec<_>>())
+    Runs::of(rows)
 }
 
 /// The time of all steps, in rounds of `local` steps.
