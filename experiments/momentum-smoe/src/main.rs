@@ -10,10 +10,11 @@ use lab::{VerbEntry, prelude::*};
 fn main() -> ExitCode {
     let suite = lab::suite!("momentum-smoe", "../suite.toml");
     let shakespeare = lab::suite!("momentum-smoe-shakespeare", "../shakespeare.toml");
+    let union = lab::suite!("momentum-smoe-union", "../union.toml");
     let vision = lab::suite!("momentum-smoe-vision", "../vision.toml");
     let photographs = lab::suite!("momentum-smoe-vision-cifar10", "../vision-cifar10.toml");
     let settings = lab::suite!("momentum-smoe-settings", "../settings.toml");
     let cost = lab::suite!("momentum-smoe-cost", "../cost.toml");
-    let suites = [suite, shakespeare, vision, photographs, settings, cost];
+    let suites = [suite, shakespeare, union, vision, photographs, settings, cost];
     lab::main_with(Plugins::default(), &suites, &[VerbEntry::of::<stability::Stability>()])
 }
