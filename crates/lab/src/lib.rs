@@ -36,7 +36,7 @@ pub use facts::Facts;
 pub use include_dir;
 pub use planning::{claims_of, gates_of, memory::held as resident_memory};
 pub use plugins::Plugins;
-pub use results::committed;
+pub use results::{Origin, committed, write_files};
 pub use settings::{Place, SettingTree, known_keys, tables, typed_table, typed_tables};
 pub use spec::{
     By, CheckpointConfig, GroupsConfig, PartConfig, Program, PruneConfig, RunConfig, Suite,

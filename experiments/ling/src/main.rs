@@ -1,7 +1,6 @@
 //! Tests parts of Ling's recipe at a small scale: `cargo run --release -p ling`; see
 //! README.md. The algorithms are in the library; the suites define the comparisons.
 
-mod computed;
 mod cost;
 mod model_cost;
 mod savings;

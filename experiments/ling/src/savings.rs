@@ -9,13 +9,10 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use lab::{Answer, Session, Verb};
+use lab::{Answer, Origin, Session, Verb, write_files};
 use report::Runs;
 
-use crate::{
-    computed::{self, Origin},
-    model_cost::{Accelerator, published},
-};
+use crate::model_cost::{Accelerator, published};
 
 /// The device that the others are compared with.
 const REFERENCE: &str = "D";
@@ -34,7 +31,7 @@ impl Verb for Savings {
         "Write the share of the price that each published device saves over device D";
 
     fn run(&self, _session: &Session) -> anyhow::Result<Answer> {
-        computed::write(&self.folder, &savings(&published()))
+        write_files(&self.folder, &[("runs.csv", savings(&published()).to_csv())])
     }
 }
 
@@ -42,6 +39,7 @@ const ORIGIN: Origin = Origin {
     suite: "ling-savings",
     task: "training",
     backbone: "Ling-Plus",
+    router: "none",
     metric: "price_saving",
 };
 
@@ -54,7 +52,7 @@ fn savings(devices: &[Accelerator]) -> Runs {
     let mean = others.iter().map(|device| price(device)).sum::<f64>() / others.len() as f64;
     let named = others.iter().map(|device| (device.name.as_str(), price(device)));
     let priced = named.chain([("in equal parts", mean)]);
-    Runs::of(priced.map(|(name, price)| ORIGIN.row(name.into(), 0, 1.0 - price / reference)))
+    Runs::of(priced.map(|(name, price)| ORIGIN.row(name, 0, 1.0 - price / reference)))
 }
 
 #[test]

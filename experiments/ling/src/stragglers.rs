@@ -13,10 +13,8 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use lab::{Answer, Session, Verb};
+use lab::{Answer, Origin, Session, Verb, write_files};
 use report::Runs;
-
-use crate::computed::{self, Origin};
 
 const WORKERS: usize = 8;
 /// The number of steps for each seed.
@@ -42,7 +40,7 @@ impl Verb for Stragglers {
         "Write the throughput gain of local updates when one worker of each step is slow";
 
     fn run(&self, _session: &Session) -> anyhow::Result<Answer> {
-        computed::write(&self.folder, &gains())
+        write_files(&self.folder, &[("runs.csv", gains().to_csv())])
     }
 }
 
@@ -50,6 +48,7 @@ const ORIGIN: Origin = Origin {
     suite: "ling-stragglers",
     task: "stragglers",
     backbone: "workers",
+    router: "none",
     metric: "throughput_gain",
 };
 

@@ -5,9 +5,9 @@
 //! so a layer is f(z) = H z. H is scaled to the largest factor at which a disturbance still dies out over
 //! many layers; the largest eigenvalue of the scaled H is the limit.
 
-use lab::prelude::*;
+use lab::{Origin, prelude::*};
 use moe::AnyResidual;
-use report::{Row, Runs};
+use report::Runs;
 
 const WIDTH: usize = 8;
 const EXPERTS: usize = 8;
@@ -18,22 +18,19 @@ const SEEDS: u64 = 5;
 const RULES: [(&str, f64); 4] =
     [("descent", 0.0), ("heavy ball 0.3", 0.3), ("heavy ball 0.7", 0.7), ("heavy ball 0.9", 0.9)];
 
+const ORIGIN: Origin = Origin {
+    suite: "momentum-smoe-stability",
+    task: "quadratics",
+    backbone: "layers",
+    router: "frozen",
+    metric: "stable_up_to",
+};
+
 /// `stable_up_to` for each rule and seed.
 pub(crate) fn limits() -> Runs {
-    let row = |(name, mu): &(&str, f64), seed: u64| Row {
-        suite: "momentum-smoe-stability".into(),
-        task: "quadratics".into(),
-        backbone: "layers".into(),
-        method: name.to_string(),
-        router: "frozen".into(),
-        seed,
-        split: "test".into(),
-        metric: "stable_up_to".into(),
-        value: Some(limit(&crate::stability::rule("heavy-ball", Some(*mu)), &layer(seed))),
-        device: "flex".into(),
-        revision: lab::revision().into(),
-        run: format!("{name} {seed}"),
-        ..Row::default()
+    let row = |(name, mu): &(&str, f64), seed: u64| {
+        let rule = crate::stability::rule("heavy-ball", Some(*mu));
+        ORIGIN.row(*name, seed, limit(&rule, &layer(seed)))
     };
     let rows = RULES.iter().flat_map(|rule| (0..SEEDS).map(move |seed| row(rule, seed)));
     Runs::of(rows)

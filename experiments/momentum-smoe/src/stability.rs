@@ -1,14 +1,9 @@
 //! `stability`: the growth of a disturbance per layer as a function of the curvature, for each rule.
 
-use std::{
-    fs, io,
-    path::{Path, PathBuf},
-};
+use std::path::PathBuf;
 
-use anyhow::Context;
 use clap::Args;
-use files::write_atomic;
-use lab::{Answer, Session, Verb, prelude::*};
+use lab::{Answer, Session, Verb, prelude::*, write_files};
 use moe::AnyResidual;
 use report::{Line, plot::curves, stats::mean};
 
@@ -28,9 +23,15 @@ impl Verb for Stability {
         "Write the growth of a disturbance under each rule, and the largest stable curvature";
 
     fn run(&self, _session: &Session) -> anyhow::Result<Answer> {
-        let folder = &self.folder;
-        write(folder).with_context(|| folder.display().to_string())?;
-        Ok(format!("wrote {}\n", folder.display()).into())
+        let lines = lines();
+        let title = "Growth of a disturbance in a layer; it dies out below 1";
+        let plot = curves(title, "curvature", "growth", &lines);
+        let files = [
+            ("stability.csv", table(&lines)),
+            ("stability.svg", plot),
+            ("runs.csv", limit::limits().to_csv()),
+        ];
+        write_files(&self.folder, &files)
     }
 }
 
@@ -66,20 +67,13 @@ pub(crate) fn rule(name: &str, mu: Option<f64>) -> AnyResidual {
     build(&choice, 1, &Init::new(0, &Device::flex())).expect("mu is below 1")
 }
 
-/// Writes `stability.csv`, `stability.svg` and `runs.csv`.
-fn write(folder: &Path) -> io::Result<()> {
-    fs::create_dir_all(folder)?;
-    let lines = lines();
+/// The points of all lines as a table.
+fn table(lines: &[Line]) -> String {
     let row = |line: &Line, (s, growth): &(f64, report::stats::Mean)| {
         format!("{},{s},{}\n", line.name, growth.mean)
     };
     let rows = lines.iter().flat_map(|line| line.points.iter().map(move |point| row(line, point)));
-    let csv = format!("rule,curvature,growth\n{}", rows.collect::<String>());
-    write_atomic(&folder.join("stability.csv"), csv.as_bytes())?;
-    let title = "Growth of a disturbance in a layer; it dies out below 1";
-    let svg = curves(title, "curvature", "growth", &lines);
-    write_atomic(&folder.join("stability.svg"), svg.as_bytes())?;
-    write_atomic(&folder.join("runs.csv"), limit::limits().to_csv().as_bytes())
+    format!("rule,curvature,growth\n{}", rows.collect::<String>())
 }
 
 #[test]

@@ -1,15 +1,11 @@
 //! `timing`: the speed-up from a RAW file to class labels if the conversion to RGB is left out.
 
-use std::{
-    fs, io,
-    path::{Path, PathBuf},
-};
+use std::path::PathBuf;
 
-use anyhow::{Context, anyhow, ensure};
+use anyhow::{anyhow, ensure};
 use clap::Args;
-use files::write_atomic;
-use lab::{Answer, Session, Verb};
-use report::{Line, Row, Runs, plot::curves};
+use lab::{Answer, Origin, Session, Verb, write_files};
+use report::{Line, Runs, plot::curves};
 
 use crate::{
     networks::NAMES,
@@ -51,9 +47,7 @@ impl Verb for Timing {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build()?;
         let say = |text: String| session.say(&format!("{text}\n"));
         let measured = pool.install(|| measure(&plan, say))?;
-        let folder = &self.folder;
-        write(folder, &measured).with_context(|| folder.display().to_string())?;
-        Ok(format!("wrote {}\n", folder.display()).into())
+        write_files(&self.folder, &files(&measured))
     }
 }
 
@@ -89,39 +83,46 @@ impl Timing {
     }
 }
 
-fn write(folder: &Path, measured: &Measured) -> io::Result<()> {
-    fs::create_dir_all(folder)?;
-    let put = |name: &str, text: &str| write_atomic(&folder.join(name), text.as_bytes());
-    put("stages.csv", &stages(measured))?;
-    put("speed-up.csv", &speed_ups(measured))?;
-    put("runs.csv", &runs(measured).to_csv())?;
-    let frames = measured.speed_ups.iter().filter(|one| one.frame.is_some());
-    let title = "Speed-up by leaving out the conversion: classifier \"small\"";
-    let of_small = frames.clone().filter(|one| one.network == first(measured));
-    let lines = lines(
-        of_small,
-        |one| one.frame.map_or("".into(), |f| format!("{f} Mpx")),
-        |one| (one.crops as f64).log2(),
-    );
-    let title = title.replace("small", first(measured));
-    put("crops.svg", &curves(&title, "crops of a frame, log2", "speed-up", &lines))?;
-    // The plot over FLOPs uses the median number of crops.
-    let mut counts: Vec<usize> = frames.clone().map(|one| one.crops).collect();
+/// The files of the results, each a name and a text.
+fn files(measured: &Measured) -> [(&'static str, String); 5] {
+    [
+        ("stages.csv", stages(measured)),
+        ("speed-up.csv", speed_ups(measured)),
+        ("runs.csv", runs(measured).to_csv()),
+        ("crops.svg", over_crops(measured)),
+        ("cost.svg", over_flops(measured)),
+    ]
+}
+
+/// The speed-ups that were measured with a frame, not on a crop alone.
+fn with_frames(measured: &Measured) -> impl Iterator<Item = &SpeedUp> {
+    measured.speed_ups.iter().filter(|one| one.frame.is_some())
+}
+
+fn in_pixels(one: &SpeedUp) -> String {
+    one.frame.map_or(String::new(), |frame| format!("{frame} Mpx"))
+}
+
+/// The plot over the number of crops, of the cheapest classifier.
+fn over_crops(measured: &Measured) -> String {
+    let cheapest = first(measured);
+    let title = format!("Speed-up by leaving out the conversion: classifier \"{cheapest}\"");
+    let of_cheapest = with_frames(measured).filter(|one| one.network == cheapest);
+    let lines = lines(of_cheapest, in_pixels, |one| (one.crops as f64).log2());
+    curves(&title, "crops of a frame, log2", "speed-up", &lines)
+}
+
+/// The plot over the FLOPs of the classifier, with the median number of crops.
+fn over_flops(measured: &Measured) -> String {
+    let mut counts: Vec<usize> = with_frames(measured).map(|one| one.crops).collect();
     counts.sort_unstable();
     let middle = counts.get(counts.len() / 2).copied().unwrap_or(0);
     let mut of_middle: Vec<&SpeedUp> =
-        frames.filter(|one| one.crops == middle && one.network != "MoE").collect();
+        with_frames(measured).filter(|one| one.crops == middle && one.network != "MoE").collect();
     of_middle.sort_by(|a, b| a.flops.total_cmp(&b.flops));
-    let lines = self::lines(
-        of_middle.into_iter(),
-        |one| one.frame.map_or("".into(), |f| format!("{f} Mpx")),
-        |one| one.flops.log10(),
-    );
+    let lines = lines(of_middle.into_iter(), in_pixels, |one| one.flops.log10());
     let title = format!("Speed-up by leaving out the conversion: {middle} crops of a frame");
-    put(
-        "cost.svg",
-        &curves(&title, "FLOPs of the classifier for a crop, log10", "speed-up", &lines),
-    )
+    curves(&title, "FLOPs of the classifier for a crop, log10", "speed-up", &lines)
 }
 
 /// The cheapest classifier that was measured.
@@ -181,30 +182,23 @@ fn speed_ups(measured: &Measured) -> String {
     csv
 }
 
+const ORIGIN: Origin = Origin {
+    suite: "raw-instinct-timing",
+    task: "frames",
+    backbone: "all",
+    router: "none",
+    metric: "speed_up",
+};
+
 /// The rows for the claims of `timing.toml`. The largest speed-up of all frames, numbers of
 /// crops and classifiers is the method "best".
 fn runs(measured: &Measured) -> Runs {
-    let row = |name: String, block: usize, value: f64| Row {
-        suite: "raw-instinct-timing".into(),
-        task: "frames".into(),
-        backbone: "all".into(),
-        run: format!("{name} {block}"),
-        method: name,
-        router: "none".into(),
-        seed: block as u64,
-        split: "test".into(),
-        metric: "speed_up".into(),
-        value: Some(value),
-        device: "flex".into(),
-        revision: lab::revision().into(),
-        ..Row::default()
-    };
-    let frames = measured.speed_ups.iter().filter(|one| one.frame.is_some());
-    let best = frames.max_by(|a, b| a.ratio().total_cmp(&b.ratio()));
+    let best = with_frames(measured).max_by(|a, b| a.ratio().total_cmp(&b.ratio()));
     let named = measured.speed_ups.iter().map(|one| (one.name(), one));
     let all = named.chain(best.map(|one| ("best".to_string(), one)));
     let rows = all.flat_map(|(name, one)| {
-        let of_block = move |(block, value): (usize, &f64)| row(name.clone(), block, *value);
+        let of_block =
+            move |(block, value): (usize, &f64)| ORIGIN.row(name.clone(), block as u64, *value);
         one.blocks.iter().enumerate().map(of_block)
     });
     Runs::of(rows)
@@ -227,11 +221,9 @@ mod tests {
 
     /// The times depend on the machine, but the set of rows does not.
     #[test]
-    fn all_files_are_written() {
-        let folder = tempfile::tempdir().unwrap();
-        let measured = measure(&call().plan().unwrap(), |_| ()).unwrap();
-        write(folder.path(), &measured).unwrap();
-        let read = |name: &str| fs::read_to_string(folder.path().join(name)).unwrap();
+    fn all_files_are_made() {
+        let files = files(&measure(&call().plan().unwrap(), |_| ()).unwrap());
+        let read = |name: &str| files.iter().find(|file| file.0 == name).unwrap().1.clone();
         let speed_ups = read("speed-up.csv");
         for start in ["crop alone,1,small,", "0.05,1,small,", "0.2,8,small,"] {
             let line = speed_ups.lines().find(|line| line.starts_with(start)).unwrap();

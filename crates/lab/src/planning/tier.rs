@@ -5,8 +5,12 @@
 //! seeds = "0..10"                            # in the place of the suite's
 //! backbone = { width = 512, depth = 12 }     # laid over the base and each task, below the methods
 //! train = { steps = 50_000, batch = 64 }
+//! [tier.gpu.tasks."digits"]                  # laid over the tasks of this kind, over what is laid over each
+//! train.steps = 20_000
 //! [tier.gpu.method."dense"]                  # laid over the method of this name
 //! backbone.dense.hidden = 1544
+//! [tier.gpu.search]                          # laid over the suite's
+//! evolution.population = 125
 //! ```
 //!
 //! The suite without a tier is the tier `laptop`. The runs and results of another tier have separate names,
@@ -58,48 +62,69 @@ fn tiers(settings: &SettingTree) -> anyhow::Result<BTreeMap<String, SettingTree>
 }
 
 /// The keys of a tier that are not laid over each task.
-const OF_TIER: [&str; 2] = ["seeds", "method"];
+const OF_TIER: [&str; 4] = ["seeds", "tasks", "method", "search"];
 
-/// The settings of a suite with a tier: the tier's settings laid over each task, those of its methods over
-/// the methods, and its seeds.
+/// The settings of a suite with a tier: the tier's settings laid over each task, those of its tasks, methods
+/// and search over them, and its seeds.
 fn laid(mut settings: SettingTree, sizes: &SettingTree) -> anyhow::Result<SettingTree> {
-    let own = sizes.without(&OF_TIER);
-    if let SettingTree::Table(table, _) = &mut settings {
-        if let Some(seeds) = sizes.table().and_then(|sizes| sizes.get("seeds")) {
-            table.insert("seeds".into(), seeds.clone());
+    let SettingTree::Table(table, _) = &mut settings else { return Ok(settings) };
+    let own = |key: &str| sizes.table().and_then(|sizes| sizes.get(key));
+    if let Some(seeds) = own("seeds") {
+        table.insert("seeds".into(), seeds.clone());
+    }
+    if let Some(search) = own("search") {
+        match table.get_mut("search") {
+            Some(of_suite) => of_suite.lay(search),
+            None => bail!("{}: search: the suite has no [search]", search.place()),
         }
-        if let Some(SettingTree::Tables(tasks, _)) = table.get_mut("task") {
-            tasks.iter_mut().for_each(|task| task.lay(&own));
-        }
-        if let Some(SettingTree::Tables(methods, _)) = table.get_mut("method") {
-            lay_over_methods(methods, sizes)?;
-        }
+    }
+    if let Some(SettingTree::Tables(tasks, _)) = table.get_mut("task") {
+        let of_each = sizes.without(&OF_TIER);
+        tasks.iter_mut().for_each(|task| task.lay(&of_each));
+        lay_over_named(tasks, own("tasks"), "tasks", "task is of kind", kind_of)?;
+    }
+    if let Some(SettingTree::Tables(methods, _)) = table.get_mut("method") {
+        let name_of = |method: &SettingTree| text(&method.value()["name"]);
+        lay_over_named(methods, own("method"), "methods", "method is named", name_of)?;
     }
     Ok(settings)
 }
 
-/// Lays `[tier.NAME.method."METHOD"]` over the method of that name.
-fn lay_over_methods(methods: &mut [SettingTree], sizes: &SettingTree) -> anyhow::Result<()> {
-    let Some(own) = sizes.table().and_then(|sizes| sizes.get("method")) else { return Ok(()) };
-    let Some(named) = own.table() else {
-        bail!("{}: method: expected a table of methods by name", own.place())
-    };
+/// `task = "KIND"` or `task.kind = "KIND"` of a task.
+fn kind_of(task: &SettingTree) -> Option<String> {
+    let task = &task.value()["task"];
+    text(task).or_else(|| text(&task["kind"]))
+}
+
+fn text(value: &serde_json::Value) -> Option<String> {
+    value.as_str().map(String::from)
+}
+
+/// Lays each table of `own` over the tables that `name_of` gives its name.
+fn lay_over_named(
+    tables: &mut [SettingTree],
+    own: Option<&SettingTree>,
+    what: &str,
+    one: &str,
+    name_of: impl Fn(&SettingTree) -> Option<String>,
+) -> anyhow::Result<()> {
+    let Some(own) = own else { return Ok(()) };
+    let Some(named) = own.table() else { bail!("{}: expected a table of {what}", own.place()) };
     for (name, own) in named {
-        let is_named = |method: &&mut SettingTree| method.value()["name"] == name.as_str();
-        match methods.iter_mut().find(is_named) {
-            Some(method) => method.lay(own),
-            None => {
-                let known = methods.iter().map(|method| method.value()["name"].clone());
-                let known = few(known.filter(|name| !name.is_null()).map(|name| name.to_string()));
-                bail!("{}: no method is named {name:?}; known: {known}", own.place())
-            }
+        let known: Vec<String> = tables.iter().filter_map(&name_of).collect();
+        if !known.contains(name) {
+            let known = few(known.iter().map(|known| format!("{known:?}")));
+            bail!("{}: no {one} {name:?}; known: {known}", own.place())
         }
+        let of_name = tables.iter_mut().filter(|table| name_of(table).as_ref() == Some(name));
+        of_name.for_each(|table| table.lay(own));
     }
     Ok(())
 }
 
 #[cfg(test)]
 mod tests {
+    use super::{SettingTree, laid};
     use crate::{
         spec::{RunSpec, Selection, SuitePlan},
         testing::plan_some,
@@ -140,6 +165,30 @@ mod tests {
         assert_eq!(sizes(&at("gpu", &of("b")).unwrap()), ("s-gpu", 6, [(500, 96), (30, 96)]));
         let err = at("gpu", &of("c")).err().unwrap().to_string();
         assert!(err.ends_with("no method is named \"c\"; known: \"b\""), "{err}");
+    }
+
+    #[test]
+    fn a_tier_can_lay_sizes_over_the_tasks_of_one_kind_whether_it_is_named_or_a_table() {
+        for task in ["'digits'", "{ kind = 'digits' }"] {
+            let suite = SUITE.replace("task = 'digits'", &format!("task = {task}"));
+            let of = |kind: &str| format!("{suite}[tier.gpu.tasks.'{kind}']\ntrain.steps = 30\n");
+            let sizes_of_it = ("s-gpu", 6, [(30, 96), (20, 96)]);
+            assert_eq!(sizes(&at("gpu", &of("digits")).unwrap()), sizes_of_it);
+            let err = at("gpu", &of("faces")).err().unwrap().to_string();
+            assert!(err.ends_with("no task is of kind \"faces\"; known: \"digits\""), "{err}");
+        }
+    }
+
+    #[test]
+    fn a_tier_can_lay_settings_over_the_search() {
+        let search = "[tier.gpu.search]\nevolution.population = 9\n";
+        let err = at("gpu", &format!("{SUITE}{search}")).err().unwrap().to_string();
+        assert!(err.ends_with("search: the suite has no [search]"), "{err}");
+        let parse = |text: &str| SettingTree::parse("s.toml", text).unwrap();
+        let suite = parse("[search]\nevolution = { population = 3, parents = 2 }\n");
+        let sizes = parse("search.evolution.population = 9");
+        let evolution = laid(suite, &sizes).unwrap().value()["search"]["evolution"].clone();
+        assert_eq!(evolution, serde_json::json!({ "population": 9, "parents": 2 }));
     }
 
     #[test]
