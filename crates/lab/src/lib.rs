@@ -27,8 +27,8 @@ mod store;
 mod testing;
 
 pub use cli::{
-    Answer, DeviceArgs, FormatArgs, JsonArgs, Session, ThreadsArgs, Verb, VerbEntry,
-    args::QueryArgs, verbs::new::workspace, write_out,
+    Answer, DeviceArgs, FormatArgs, JsonArgs, OwnResults, Session, ThreadsArgs, Verb, VerbEntry,
+    args::QueryArgs, save_files, verbs::new::workspace, write_out,
 };
 pub use exec::device;
 pub use facts::Facts;
@@ -36,7 +36,7 @@ pub use facts::Facts;
 pub use include_dir;
 pub use planning::{claims_of, gates_of, memory::held as resident_memory};
 pub use plugins::Plugins;
-pub use results::{Origin, committed, write_files};
+pub use results::committed;
 pub use settings::{Place, SettingTree, known_keys, tables, typed_table, typed_tables};
 pub use spec::{
     By, CheckpointConfig, GroupsConfig, PartConfig, Program, PruneConfig, RunConfig, Suite,

@@ -9,7 +9,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use lab::{Answer, Origin, Session, Verb, write_files};
+use lab::{Answer, OwnResults, Session, Verb, save_files};
 use report::Runs;
 
 use crate::model_cost::{Accelerator, published};
@@ -31,11 +31,11 @@ impl Verb for Savings {
         "Write the share of the price that each published device saves over device D";
 
     fn run(&self, _session: &Session) -> anyhow::Result<Answer> {
-        write_files(&self.folder, &[("runs.csv", savings(&published()).to_csv())])
+        save_files(&self.folder, &[("runs.csv", savings(&published()).to_csv())])
     }
 }
 
-const ORIGIN: Origin = Origin {
+const RESULTS: OwnResults = OwnResults {
     suite: "ling-savings",
     task: "training",
     backbone: "Ling-Plus",
@@ -52,7 +52,7 @@ fn savings(devices: &[Accelerator]) -> Runs {
     let mean = others.iter().map(|device| price(device)).sum::<f64>() / others.len() as f64;
     let named = others.iter().map(|device| (device.name.as_str(), price(device)));
     let priced = named.chain([("in equal parts", mean)]);
-    Runs::of(priced.map(|(name, price)| ORIGIN.row(name, 0, 1.0 - price / reference)))
+    Runs::of(priced.map(|(name, price)| RESULTS.row(name, 0, 1.0 - price / reference)))
 }
 
 #[test]

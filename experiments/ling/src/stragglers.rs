@@ -13,7 +13,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use lab::{Answer, Origin, Session, Verb, write_files};
+use lab::{Answer, OwnResults, Session, Verb, save_files};
 use report::Runs;
 
 const WORKERS: usize = 8;
@@ -40,11 +40,11 @@ impl Verb for Stragglers {
         "Write the throughput gain of local updates when one worker of each step is slow";
 
     fn run(&self, _session: &Session) -> anyhow::Result<Answer> {
-        write_files(&self.folder, &[("runs.csv", gains().to_csv())])
+        save_files(&self.folder, &[("runs.csv", gains().to_csv())])
     }
 }
 
-const ORIGIN: Origin = Origin {
+const RESULTS: OwnResults = OwnResults {
     suite: "ling-stragglers",
     task: "stragglers",
     backbone: "workers",
@@ -56,7 +56,7 @@ const ORIGIN: Origin = Origin {
 fn gains() -> Runs {
     let gain = |local: usize, seed: u64| {
         let gain = time(1, seed) / time(local, seed) - 1.0;
-        ORIGIN.row(format!("{local} local steps"), seed, gain)
+        RESULTS.row(format!("{local} local steps"), seed, gain)
     };
     let rows = LOCAL.iter().flat_map(|local| (0..SEEDS).map(move |seed| gain(*local, seed)));
     Runs::of(rows)

@@ -5,7 +5,7 @@
 //! so a layer is f(z) = H z. H is scaled to the largest factor at which a disturbance still dies out over
 //! many layers; the largest eigenvalue of the scaled H is the limit.
 
-use lab::{Origin, prelude::*};
+use lab::{OwnResults, prelude::*};
 use moe::AnyResidual;
 use report::Runs;
 
@@ -18,7 +18,7 @@ const SEEDS: u64 = 5;
 const RULES: [(&str, f64); 4] =
     [("descent", 0.0), ("heavy ball 0.3", 0.3), ("heavy ball 0.7", 0.7), ("heavy ball 0.9", 0.9)];
 
-const ORIGIN: Origin = Origin {
+const RESULTS: OwnResults = OwnResults {
     suite: "momentum-smoe-stability",
     task: "quadratics",
     backbone: "layers",
@@ -30,7 +30,7 @@ const ORIGIN: Origin = Origin {
 pub(crate) fn limits() -> Runs {
     let row = |(name, mu): &(&str, f64), seed: u64| {
         let rule = crate::stability::rule("heavy-ball", Some(*mu));
-        ORIGIN.row(*name, seed, limit(&rule, &layer(seed)))
+        RESULTS.row(*name, seed, limit(&rule, &layer(seed)))
     };
     let rows = RULES.iter().flat_map(|rule| (0..SEEDS).map(move |seed| row(rule, seed)));
     Runs::of(rows)

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use lab::{Answer, Session, Verb, prelude::*, write_files};
+use lab::{Answer, Session, Verb, prelude::*, save_files};
 use moe::AnyResidual;
 use report::{Line, plot::curves, stats::mean};
 
@@ -31,7 +31,7 @@ impl Verb for Stability {
             ("stability.svg", plot),
             ("runs.csv", limit::limits().to_csv()),
         ];
-        write_files(&self.folder, &files)
+        save_files(&self.folder, &files)
     }
 }
 

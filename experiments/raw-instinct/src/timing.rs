@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::{anyhow, ensure};
 use clap::Args;
-use lab::{Answer, Origin, Session, Verb, write_files};
+use lab::{Answer, OwnResults, Session, Verb, save_files};
 use report::{Line, Runs, plot::curves};
 
 use crate::{
@@ -47,7 +47,7 @@ impl Verb for Timing {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build()?;
         let say = |text: String| session.say(&format!("{text}\n"));
         let measured = pool.install(|| measure(&plan, say))?;
-        write_files(&self.folder, &files(&measured))
+        save_files(&self.folder, &files(&measured))
     }
 }
 
@@ -182,7 +182,7 @@ fn speed_ups(measured: &Measured) -> String {
     csv
 }
 
-const ORIGIN: Origin = Origin {
+const RESULTS: OwnResults = OwnResults {
     suite: "raw-instinct-timing",
     task: "frames",
     backbone: "all",
@@ -198,7 +198,7 @@ fn runs(measured: &Measured) -> Runs {
     let all = named.chain(best.map(|one| ("best".to_string(), one)));
     let rows = all.flat_map(|(name, one)| {
         let of_block =
-            move |(block, value): (usize, &f64)| ORIGIN.row(name.clone(), block as u64, *value);
+            move |(block, value): (usize, &f64)| RESULTS.row(name.clone(), block as u64, *value);
         one.blocks.iter().enumerate().map(of_block)
     });
     Runs::of(rows)

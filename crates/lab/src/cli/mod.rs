@@ -4,6 +4,7 @@ pub(crate) mod args;
 mod left_open;
 mod out;
 mod output;
+mod own_results;
 mod renamed;
 mod session;
 mod signals;
@@ -14,6 +15,7 @@ mod watch;
 pub use args::{DeviceArgs, FormatArgs, JsonArgs, ThreadsArgs};
 pub use out::write_out;
 pub use output::Answer;
+pub use own_results::{OwnResults, save_files};
 pub use session::Session;
 pub use verb::{Verb, VerbEntry};
 

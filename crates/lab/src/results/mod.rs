@@ -4,7 +4,6 @@ mod conditions;
 mod curves;
 mod example_rows;
 mod found;
-mod origin;
 mod page;
 mod publish;
 mod rows;
@@ -14,7 +13,6 @@ mod trials;
 
 pub use found::committed;
 pub(crate) use found::{Results, ResultsLookup};
-pub use origin::{Origin, write_files};
 pub(crate) use page::page_of;
 pub(crate) use publish::{Publication, may_be_published, released};
 pub(crate) use rows::{blank, rows};

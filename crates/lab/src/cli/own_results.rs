@@ -6,15 +6,16 @@ use anyhow::Context;
 use files::write_atomic;
 use report::Row;
 
-use crate::{Answer, revision};
+use super::Answer;
+use crate::store::revision;
 
-/// The columns that the numbers of one verb have in common.
-pub struct Origin {
+/// The columns that have the same value in all rows that a verb writes.
+pub struct OwnResults {
     /// The suite whose claims are about the numbers.
     pub suite: &'static str,
-    /// What takes the place of the task.
+    /// The name in the column of the task.
     pub task: &'static str,
-    /// What takes the place of the network.
+    /// The name in the column of the network.
     pub backbone: &'static str,
     /// The kind of router, `none` if there is none.
     pub router: &'static str,
@@ -22,7 +23,7 @@ pub struct Origin {
     pub metric: &'static str,
 }
 
-impl Origin {
+impl OwnResults {
     /// The number of one method and seed, computed or measured on the processor.
     pub fn row(&self, method: impl Into<String>, seed: u64, value: f64) -> Row {
         let method = method.into();
@@ -46,7 +47,7 @@ impl Origin {
 
 /// Writes files, each a name and a text, into a folder, which is made if it is not there. Fails with the folder
 /// and the reason if it cannot be written.
-pub fn write_files(folder: &Path, files: &[(&str, String)]) -> anyhow::Result<Answer> {
+pub fn save_files(folder: &Path, files: &[(&str, String)]) -> anyhow::Result<Answer> {
     let place = || folder.display().to_string();
     std::fs::create_dir_all(folder).with_context(place)?;
     for (name, text) in files {
@@ -57,15 +58,15 @@ pub fn write_files(folder: &Path, files: &[(&str, String)]) -> anyhow::Result<An
 
 #[test]
 fn a_row_is_read_back_from_a_folder_and_a_folder_that_cannot_be_made_is_named() {
-    let origin =
-        Origin { suite: "s", task: "t", backbone: "b", router: "none", metric: "speed_up" };
-    let runs = report::Runs::of([origin.row("best", 3, 2.5)]);
+    let results =
+        OwnResults { suite: "s", task: "t", backbone: "b", router: "none", metric: "speed_up" };
+    let runs = report::Runs::of([results.row("best", 3, 2.5)]);
     let folder = tempfile::tempdir().unwrap();
     let inner = folder.path().join("a/b");
-    write_files(&inner, &[("runs.csv", runs.to_csv()), ("note.txt", "text".into())]).unwrap();
+    save_files(&inner, &[("runs.csv", runs.to_csv()), ("note.txt", "text".into())]).unwrap();
     let csv = std::fs::read_to_string(inner.join("runs.csv")).unwrap();
     assert_eq!(csv, runs.to_csv());
     assert!(csv.lines().nth(1).unwrap().contains("best 3"), "{csv}");
-    let err = write_files(&inner.join("note.txt/c"), &[]).unwrap_err();
+    let err = save_files(&inner.join("note.txt/c"), &[]).unwrap_err();
     assert!(format!("{err:#}").contains("note.txt/c"), "{err:#}");
 }
