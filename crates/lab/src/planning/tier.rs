@@ -81,11 +81,11 @@ fn laid(mut settings: SettingTree, sizes: &SettingTree) -> anyhow::Result<Settin
     if let Some(SettingTree::Tables(tasks, _)) = table.get_mut("task") {
         let of_each = sizes.without(&OF_TIER);
         tasks.iter_mut().for_each(|task| task.lay(&of_each));
-        lay_over_named(tasks, own("tasks"), "tasks", "task is of kind", kind_of)?;
+        lay_over_named(tasks, sizes, "tasks", "task is of kind", kind_of)?;
     }
     if let Some(SettingTree::Tables(methods, _)) = table.get_mut("method") {
         let name_of = |method: &SettingTree| text(&method.value()["name"]);
-        lay_over_named(methods, own("method"), "methods", "method is named", name_of)?;
+        lay_over_named(methods, sizes, "method", "method is named", name_of)?;
     }
     Ok(settings)
 }
@@ -100,16 +100,18 @@ fn text(value: &serde_json::Value) -> Option<String> {
     value.as_str().map(String::from)
 }
 
-/// Lays each table of `own` over the tables that `name_of` gives its name.
+/// Lays each table of `key` of a tier over the tables that `name_of` gives its name.
 fn lay_over_named(
     tables: &mut [SettingTree],
-    own: Option<&SettingTree>,
-    what: &str,
+    sizes: &SettingTree,
+    key: &str,
     one: &str,
     name_of: impl Fn(&SettingTree) -> Option<String>,
 ) -> anyhow::Result<()> {
-    let Some(own) = own else { return Ok(()) };
-    let Some(named) = own.table() else { bail!("{}: expected a table of {what}", own.place()) };
+    let Some(own) = sizes.table().and_then(|sizes| sizes.get(key)) else { return Ok(()) };
+    let Some(named) = own.table() else {
+        bail!("{}: {key}: expected a table by name", own.place())
+    };
     for (name, own) in named {
         let known: Vec<String> = tables.iter().filter_map(&name_of).collect();
         if !known.contains(name) {
