@@ -11,9 +11,10 @@ use lab::{VerbEntry, prelude::*};
 fn main() -> ExitCode {
     let warm_up = lab::suite!("ling", "../suite.toml");
     let shakespeare = lab::suite!("ling-shakespeare", "../shakespeare.toml");
+    let union = lab::suite!("ling-union", "../union.toml");
     let edit = lab::suite!("ling-edit", "../edit.toml");
     let scaling = lab::suite!("ling-scaling", "../scaling.toml");
-    let suites = [warm_up, shakespeare, edit, scaling];
+    let suites = [warm_up, shakespeare, union, edit, scaling];
     let verbs = [
         VerbEntry::of::<cost::CostArgs>(),
         VerbEntry::of::<savings::Savings>(),
