@@ -10,6 +10,7 @@ use crate::{
     edit::LocalSgd,
     learner::{Learner, Now, Replica, StepMetrics},
     parallel::{pack, unpack},
+    rates::Rates,
     scope,
     spikes::Guard,
 };
@@ -37,7 +38,8 @@ fn begin_here(
     let whole = ProcessGroup::of(group.world.clone());
     let group = if run.config.workers.is_some() { &whole } else { group };
     let (model, still) = scope::only(model, &run.config.only).map_err(TrainError::Scope)?;
-    let fresh = Replica::new(group, run, model).with_still(still);
+    let rates = Rates::of(&model, run.config.router_lr)?;
+    let fresh = Replica::new(group, run, model).with_still(still).with_rates(rates);
     if group.has_split_experts() {
         // The number of experts in each layer is checked when the layers are split.
         let fits = ProcessGroup::check_experts(run.config, 0, group.world.size());

@@ -24,6 +24,7 @@ use crate::{
     optimizer::optimizer_of,
     parallel::{GradientSum, PartMetrics, SplitExperts},
     pending_losses::PendingLosses,
+    rates::Rates,
     scope::Still,
     segment_memory::SegmentMemory,
     tracer::{Span, timed},
@@ -137,6 +138,8 @@ pub(crate) struct Replica {
     split: Option<SplitExperts>,
     /// States of parts that are not trained.
     still: Still,
+    /// The learning rates of its parts.
+    rates: Rates,
     /// The segment memory of the layers. Workers have none, and neither has a network whose steps are checked
     /// before they are applied.
     memory: SegmentMemory,
@@ -150,14 +153,19 @@ impl Replica {
 
     fn of(group: &ProcessGroup, model: AnyBackbone, optimizer: ModuleOptimizer) -> Self {
         let (pending, memory) = (PendingLosses::default(), SegmentMemory::default());
-        let still = Still::default();
+        let (still, rates) = (Still::default(), Rates::default());
         let (model, group) = (Some(model), group.clone());
-        Self { model, optimizer, pending, group, split: None, still, memory }
+        Self { model, optimizer, pending, group, split: None, still, rates, memory }
     }
 
     /// The same, with states of parts that are not trained.
     pub(crate) fn with_still(self, still: Still) -> Self {
         Self { still, ..self }
+    }
+
+    /// The same, with learning rates of its parts.
+    pub(crate) fn with_rates(self, rates: Rates) -> Self {
+        Self { rates, ..self }
     }
 
     /// The same, with layers that see earlier windows if the task's windows continue each other.
@@ -197,7 +205,8 @@ impl Replica {
 
     /// A copy that shares nothing with this one.
     pub(crate) fn replica(&self) -> Self {
-        Self::of(&self.group, replica(self.model()), self.optimizer.clone())
+        let fresh = Self::of(&self.group, replica(self.model()), self.optimizer.clone());
+        fresh.with_rates(self.rates.clone())
     }
 
     /// The same with the weights and the optimizer of a checkpoint.
@@ -275,7 +284,8 @@ impl Replica {
     /// Updates the weights.
     pub(crate) fn apply(&mut self, run: &Run, lr: f64, grads: GradientsParams) {
         let model = self.model.take().expect(BETWEEN);
-        let moved = timed(run.tracer, Span::Optimizer, || self.optimizer.step(lr, model, grads));
+        let rates = self.rates.at(lr);
+        let moved = timed(run.tracer, Span::Optimizer, || self.optimizer.step(rates, model, grads));
         self.model = Some(self.still.put_back(moved));
     }
 }

@@ -32,6 +32,7 @@ mod order;
 mod parallel;
 mod params;
 mod pending_losses;
+mod rates;
 mod record;
 mod run;
 mod schedule;

@@ -9,6 +9,7 @@ fn main() -> ExitCode {
         lab::suite!("hash-routing", "../suite.toml"),
         lab::suite!("hash-routing-wide", "../wide.toml"),
         lab::suite!("hash-routing-tuned", "../tuned.toml"),
+        lab::suite!("hash-routing-gate-rates", "../gate-rates.toml"),
         lab::suite!("planted-clusters", "../planted.toml"),
         lab::suite!("hash-routing-scaling", "../scaling.toml"),
         lab::suite!("hash-routing-scaling-fine", "../scaling-fine.toml"),

@@ -66,6 +66,10 @@ config! {
         pub accumulate: usize = 1,
         /// The largest learning rate.
         pub lr: f64 = 1e-3,
+        /// The learning rate of the routers' parameters, as a multiple of that of all others, and so with it
+        /// their weight decay; 1 unless given.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub router_lr: Option<f64> = None,
         /// The schedule of the rate after the warm-up.
         pub schedule: Schedule = Schedule::Cosine,
         /// The number of steps in which the rate rises from 0.
@@ -142,6 +146,7 @@ impl TrainConfig {
         }
         let ranges = [
             ("lr", self.lr, f64::INFINITY),
+            ("router_lr", self.router_lr.unwrap_or(1.0), f64::INFINITY),
             ("final_lr", self.final_lr, 1.0),
             ("weight_decay", self.weight_decay, f64::INFINITY),
             ("momentum", self.momentum, 1.0),
@@ -200,6 +205,8 @@ mod tests {
         assert_eq!(err, "accumulate = 5 does not divide batch = 32");
         assert!(wrong(TrainConfig { beta2: 1.5, ..default() }).contains("beta2 = 1.5"));
         assert!(wrong(TrainConfig { lr: f64::NAN, ..default() }).contains("lr = NaN"));
+        let err = wrong(TrainConfig { router_lr: Some(-1.0), ..default() });
+        assert_eq!(err, "router_lr = -1: must be a finite number, 0 or larger");
         let shape = Shape::InverseSqrt;
         let err = wrong(TrainConfig { shape, final_lr: 0.0, ..default() });
         assert!(err.starts_with("shape = \"inverse-sqrt\""), "{err}");
