@@ -32,6 +32,13 @@ use serde::{Deserialize, Serialize};
 #[serde(try_from = "Choice", into = "Choice")]
 pub struct BaseExpert(Choice);
 
+impl BaseExpert {
+    /// SwiGLU experts of the default size.
+    fn swiglu() -> Self {
+        Self::try_from(Choice::of("swiglu")).expect("swiglu is one of this library's kinds")
+    }
+}
+
 impl TryFrom<Choice> for BaseExpert {
     type Error = moe::ConfigError;
 
@@ -50,7 +57,7 @@ config! {
     /// The experts, and the sizes of their adapters.
     pub struct LoraConfig {
         /// The experts that are adapted: `ffn`, `swiglu`, `geglu` or `clamped-glu`.
-        pub of: BaseExpert = BaseExpert(Choice::of("swiglu")),
+        pub of: BaseExpert = BaseExpert::swiglu(),
         /// The rank of the change, R.
         pub rank: usize = 8,
         /// The factor of the change, times R.
@@ -276,6 +283,12 @@ mod tests {
     #[derive(Module, Debug)]
     struct Layer {
         experts: AnyExperts,
+    }
+
+    #[test]
+    fn the_default_of_the_adapted_experts_is_written_out() {
+        let LoraConfig { of: BaseExpert(base), .. } = LoraConfig::default();
+        assert!(base.options.contains_key("hidden"), "{base:?}");
     }
 
     fn layer(choice: &Choice) -> Layer {

@@ -34,6 +34,14 @@ use crate::kit::{check, scores::FadeIn, state};
 #[serde(try_from = "Choice", into = "Choice")]
 pub struct Inside(Choice);
 
+impl Inside {
+    /// The paper's router.
+    fn published() -> Self {
+        let router = Choice::of("top-k").with("balance", 0.015);
+        Self::try_from(router).expect("top-k is one of this library's routers")
+    }
+}
+
 impl TryFrom<Choice> for Inside {
     type Error = moe::ConfigError;
 
@@ -52,7 +60,7 @@ config! {
     /// The router, and the duration of the noise.
     pub struct WarmUpConfig {
         /// The router whose scores fade in.
-        pub router: Inside = Inside(Choice::of("top-k").with("balance", 0.015)),
+        pub router: Inside = Inside::published(),
         /// The share of the training in which the scores fade in, W.
         pub warm_up: f64 = 0.05,
     }
@@ -206,6 +214,12 @@ mod tests {
             assert!(load(0.025) > load(0.0) && load(0.025) < 1000, "{kind}");
             assert_eq!(load(0.05), 1000, "{kind}");
         }
+    }
+
+    #[test]
+    fn the_default_of_the_inner_router_is_written_out() {
+        let WarmUpConfig { router: Inside(inside), .. } = WarmUpConfig::default();
+        assert_eq!((&inside.options["k"], &inside.options["balance"]), (&2.into(), &0.015.into()));
     }
 
     #[test]

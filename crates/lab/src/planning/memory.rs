@@ -56,15 +56,29 @@ pub(crate) fn needed(spec: &RunSpec, plugins: &Plugins) -> anyhow::Result<f64> {
 }
 
 /// The number of values that a MoE layer keeps for a token: scores, and hidden units of the experts that work
-/// on the token. These are k experts, a few if experts have capacities or slots, and all for a router with
-/// neither.
+/// on the token.
 fn kept_of_experts(moe: &MoeConfig) -> f64 {
-    let number = |choice: &Choice, key: &str| choice.options.get(key).and_then(Value::as_f64);
-    let (experts, router) = (moe.experts as f64, &moe.router);
-    let has_slots = ["capacity", "slots"].iter().any(|key| router.options.contains_key(*key));
-    let at_work = number(router, "k").unwrap_or(if has_slots { 2.0 } else { experts });
+    let experts = moe.experts as f64;
+    let at_work = experts_of_a_token(&moe.router).unwrap_or(experts).min(experts);
     let hidden = number(&moe.expert, "hidden").unwrap_or(0.0);
     KEPT_OF_A_SCORE * experts + KEPT_OF_A_HIDDEN_UNIT * at_work * hidden
+}
+
+/// The number of experts that work on a token, about: k, the factor of a choice by the experts, that of an
+/// inner router, and a few for other routers that bound it; none for a router that may choose all of them.
+fn experts_of_a_token(router: &Choice) -> Option<f64> {
+    const FEW: [&str; 4] = ["base", "gshard", "oracle", "switch"];
+    let inner = || Choice::try_from(router.options.get("router")?.clone()).ok();
+    let has_slots = ["capacity", "slots"].iter().any(|key| router.options.contains_key(*key));
+    let bounded = has_slots || FEW.contains(&router.kind.as_str());
+    number(router, "k")
+        .or_else(|| number(router, "factor"))
+        .or_else(|| experts_of_a_token(&inner()?))
+        .or(bounded.then_some(2.0))
+}
+
+fn number(choice: &Choice, key: &str) -> Option<f64> {
+    choice.options.get(key).and_then(Value::as_f64)
 }
 
 /// Refuses to evaluate a network or a router whose weights alone need more memory than the machine has.
@@ -176,6 +190,9 @@ mod tests {
         // One of the two layers is a MoE layer; 3.1 GB were measured.
         let (all, few) = (of("dense"), of("top-k"));
         assert!((1.5e9..9.3e9).contains(&all) && few < 0.3 * all, "{all} {few}");
+        for router in ["switch", "gshard", "base", "oracle", "expert-choice", "warm-up"] {
+            assert!(of(router) < 0.3 * all, "{router}");
+        }
     }
 
     #[test]
