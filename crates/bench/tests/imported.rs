@@ -121,6 +121,9 @@ fn parts_are_tuned_and_all_else_goes_back_out_to_the_bit() {
     let err = ended(&place.run(&[&wrong[..], &["--set", "train.only=[\"gates\"]"]].concat()), 2).1;
     assert!(err.contains("\"gates\" has no trained parameters"), "{err}");
     assert!(err.contains("router"), "{err}");
+    let still = ["run", "tiny.toml", "--only", "method=experts", "--data-dir", &data];
+    let err = ended(&place.run(&[&still[..], &["--set", "train.router_lr=2"]].concat()), 2).1;
+    assert!(err.contains("train.router_lr = 2: the network has no router"), "{err}");
 }
 
 /// Experts with biases and a clamped gate, for which there is no fused kernel.

@@ -25,12 +25,9 @@ pub enum TrainError {
         /// Its error.
         message: String,
     },
-    /// `train.only` does not fit the network.
-    #[error("train.only: {0}")]
+    /// `train.only` or `train.router_lr` does not fit the network. The text begins with the key.
+    #[error("{0}")]
     Scope(String),
-    /// `train.router_lr` is given for a network without a trained router.
-    #[error("train.router_lr = {0}: the network has no router with trained parameters")]
-    NoRouter(f64),
     /// The processes cannot split the experts.
     #[error("moe.expert_parallel: {0}")]
     Experts(String),

@@ -38,7 +38,7 @@ fn begin_here(
     let whole = ProcessGroup::of(group.world.clone());
     let group = if run.config.workers.is_some() { &whole } else { group };
     let (model, still) = scope::only(model, &run.config.only).map_err(TrainError::Scope)?;
-    let rates = Rates::of(&model, run.config.router_lr)?;
+    let rates = Rates::of(&model, run.config.router_lr).map_err(TrainError::Scope)?;
     let fresh = Replica::new(group, run, model).with_still(still).with_rates(rates);
     if group.has_split_experts() {
         // The number of experts in each layer is checked when the layers are split.

@@ -7,8 +7,6 @@ use burn::{
 };
 use moe::{PathVisitor, visit_paths};
 
-use crate::TrainError;
-
 /// The parameters with a rate of their own, and this rate as a multiple of the others'.
 #[derive(Clone, Default)]
 pub(crate) struct Rates(Option<(ParamGroup, f64)>);
@@ -19,12 +17,13 @@ impl Rates {
     ///
     /// # Errors
     /// If a multiple is given for a network without a trained router.
-    pub(crate) fn of<M: Module>(network: &M, multiple: Option<f64>) -> Result<Self, TrainError> {
+    pub(crate) fn of<M: Module>(network: &M, multiple: Option<f64>) -> Result<Self, String> {
         let Some(multiple) = multiple else { return Ok(Self::default()) };
         let mut routers = Routers::default();
         visit_paths(network, &mut routers);
         if routers.ids.is_empty() {
-            return Err(TrainError::NoRouter(multiple));
+            let why = "the network has no router with trained parameters";
+            return Err(format!("train.router_lr = {multiple}: {why}"));
         }
         Ok(Self(Some((ParamGroup::from_ids(routers.ids), multiple))))
     }
@@ -105,7 +104,7 @@ mod tests {
     fn a_network_without_a_router_is_refused() {
         let err = Rates::of(&network().experts, Some(2.0)).err().unwrap();
         let expected = "train.router_lr = 2: the network has no router with trained parameters";
-        assert_eq!(err.to_string(), expected);
+        assert_eq!(err, expected);
         assert!(Rates::of(&network().experts, None).is_ok());
     }
 }

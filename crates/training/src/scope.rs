@@ -41,7 +41,7 @@ pub(crate) fn only<M: Module>(network: M, parts: &[String]) -> Result<(M, Still)
     let network = map_paths(network, &mut freeze);
     match parts.iter().find(|part| !freeze.known.contains(*part)) {
         Some(part) => Err(format!(
-            "{part:?} has no trained parameters; parts with trained parameters: {}",
+            "train.only: {part:?} has no trained parameters; parts with trained parameters: {}",
             freeze.known.into_iter().collect::<Vec<_>>().join(", ")
         )),
         None => Ok((network, Still(states))),
