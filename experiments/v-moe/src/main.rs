@@ -7,5 +7,6 @@ fn main() -> ExitCode {
     let suite = lab::suite!("v-moe", "../suite.toml");
     let cifar10 = lab::suite!("v-moe-cifar10", "../cifar10.toml");
     let transfer = lab::suite!("v-moe-transfer-cifar10", "../transfer-cifar10.toml");
-    lab::main(Plugins::default(), &[suite, cifar10, transfer])
+    let fashion = lab::suite!("v-moe-fashion", "../fashion.toml");
+    lab::main(Plugins::default(), &[suite, cifar10, fashion, transfer])
 }
