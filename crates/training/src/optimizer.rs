@@ -1,16 +1,16 @@
 //! The optimizer, with two groups of parameters: with and without weight decay.
 
 use burn::{
-    module::{Module, Param, ParamGroup, ParamId},
+    module::{Module, ParamGroup, ParamId},
     optim::{ModuleOptimizer, SgdConfig, decay::WeightDecayConfig, momentum::MomentumConfig},
-    prelude::*,
 };
-use moe::{PathVisitor, expert_parameters, visit_paths};
+use moe::expert_parameters;
 
 use crate::{
     Optimizer, ProcessGroup, TrainConfig,
     adamw::AdamW,
     parallel::{Moved, SplitAdamW},
+    params::trained_where,
 };
 
 /// Whether weight decay applies to the parameter with this dotted path. It applies to matrices and
@@ -87,30 +87,15 @@ fn rule(config: &TrainConfig, weight_decay: f64) -> AdamW {
     }
 }
 
-/// The parameters without weight decay.
+/// The trained parameters without weight decay.
 fn spared<M: Module>(model: &M) -> Vec<ParamId> {
-    let mut visitor = Spared::default();
-    visit_paths(model, &mut visitor);
-    visitor.ids
-}
-
-#[derive(Default)]
-struct Spared {
-    ids: Vec<ParamId>,
-}
-
-impl PathVisitor for Spared {
-    fn visit<const D: usize>(&mut self, path: &[String], param: &Param<Tensor<D>>) {
-        if !decays(&path.join(".")) {
-            self.ids.push(param.id);
-        }
-    }
+    trained_where(model, |path| !decays(&path.join(".")))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use burn::{nn::Linear, optim::GradientsParams};
+    use burn::{nn::Linear, optim::GradientsParams, prelude::*};
     use moe::Init;
 
     #[test]

@@ -2,10 +2,10 @@
 
 use burn::{
     lr_scheduler::module_lr_scheduler::{ModuleLearningRate, ModuleLrScheduler},
-    module::{Module, Param, ParamGroup, ParamId},
-    prelude::*,
+    module::{Module, ParamGroup},
 };
-use moe::{PathVisitor, visit_paths};
+
+use crate::params::{below, trained_where};
 
 /// The parameters with a rate of their own, and this rate as a multiple of the others'.
 #[derive(Clone, Default)]
@@ -19,13 +19,12 @@ impl Rates {
     /// If a multiple is given for a network without a trained router.
     pub(crate) fn of<M: Module>(network: &M, multiple: Option<f64>) -> Result<Self, String> {
         let Some(multiple) = multiple else { return Ok(Self::default()) };
-        let mut routers = Routers::default();
-        visit_paths(network, &mut routers);
-        if routers.ids.is_empty() {
+        let routers = trained_where(network, |path| below(path, "router"));
+        if routers.is_empty() {
             let why = "the network has no router with trained parameters";
             return Err(format!("train.router_lr = {multiple}: {why}"));
         }
-        Ok(Self(Some((ParamGroup::from_ids(routers.ids), multiple))))
+        Ok(Self(Some((ParamGroup::from_ids(routers), multiple))))
     }
 
     /// The rates of a step in which most parameters have this one.
@@ -40,26 +39,13 @@ impl Rates {
     }
 }
 
-/// The trained parameters within routers.
-#[derive(Default)]
-struct Routers {
-    ids: Vec<ParamId>,
-}
-
-impl PathVisitor for Routers {
-    fn visit<const D: usize>(&mut self, path: &[String], param: &Param<Tensor<D>>) {
-        if param.val().is_require_grad() && path.iter().any(|name| name == "router") {
-            self.ids.push(param.id);
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use burn::{
         nn::Linear,
         optim::{GradientsParams, SgdConfig},
+        prelude::*,
     };
     use moe::Init;
 
