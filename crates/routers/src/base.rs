@@ -34,6 +34,7 @@ impl Router for Base {
         "optimal assignment of equal numbers of units to experts, in training (BASE)";
     const PAPER: &'static str = "https://arxiv.org/abs/2103.16716";
     const CAUSAL: bool = false;
+    const EXPERTS_PER_UNIT: Option<usize> = Some(1);
 
     fn init(_config: &NoConfig, dims: Dims, init: &Init) -> Self {
         Self { gate: Gate::new(dims, init) }

@@ -46,6 +46,7 @@ impl Router for GShard {
     const ABOUT: &'static str =
         "top-2; the second is drawn with a probability proportional to its weight";
     const PAPER: &'static str = "https://arxiv.org/abs/2006.16668";
+    const EXPERTS_PER_UNIT: Option<usize> = Some(2);
 
     fn check(config: &GShardConfig, dims: Dims) -> Result<(), String> {
         check::k(2, dims)?;

@@ -31,6 +31,7 @@ impl Router for Oracle {
     const PAPER: &'static str = "https://arxiv.org/abs/2208.02813";
     /// A cluster is the index of its expert.
     const EXPERT_PERMUTATION_EQUIVARIANT: bool = false;
+    const EXPERTS_PER_UNIT: Option<usize> = Some(1);
 
     fn init(_config: &NoConfig, dims: Dims, _init: &Init) -> Self {
         Self { n_experts: dims.n_experts }

@@ -57,6 +57,7 @@ impl Router for Switch {
     const NAME: &'static str = "switch";
     const ABOUT: &'static str = "each unit goes to its best expert, weighted by its probability";
     const PAPER: &'static str = "https://arxiv.org/abs/2101.03961";
+    const EXPERTS_PER_UNIT: Option<usize> = Some(1);
 
     fn check(config: &SwitchConfig, _dims: Dims) -> Result<(), String> {
         check::coefficient("balance", config.balance)?;

@@ -17,7 +17,7 @@ use burn::{
     module::{Module, Param},
     prelude::*,
 };
-use moe::{Choice, Domain, Init, MoeConfig, PathVisitor, visit_paths};
+use moe::{Choice, Domain, Init, MoeConfig, PathVisitor, Routers, visit_paths};
 use serde_json::Value;
 
 use crate::{Plugins, spec::RunSpec};
@@ -50,31 +50,35 @@ pub(crate) fn needed(spec: &RunSpec, plugins: &Plugins) -> anyhow::Result<f64> {
     };
     let of_outputs = KEPT_OF_AN_OUTPUT * answers * spec.data.outputs() as f64;
     let Params { count, moe_layers } = params(&model);
-    let of_experts = tokens * moe_layers.len() as f64 * kept_of_experts(&spec.config.moe);
+    let of_experts = tokens
+        * moe_layers.len() as f64
+        * kept_of_experts(&spec.config.moe, &plugins.library.routers);
     let kept = at_once * (of_tokens + of_pairs + of_outputs + of_experts);
     Ok(BYTES * (COPIES * count + kept))
 }
 
 /// The number of values that a MoE layer keeps for a token: scores, and hidden units of the experts that work
 /// on the token.
-fn kept_of_experts(moe: &MoeConfig) -> f64 {
+fn kept_of_experts(moe: &MoeConfig, routers: &Routers) -> f64 {
     let experts = moe.experts as f64;
-    let at_work = experts_of_a_token(&moe.router).unwrap_or(experts).min(experts);
+    let at_work = experts_of_a_token(&moe.router, routers).unwrap_or(experts).min(experts);
     let hidden = number(&moe.expert, "hidden").unwrap_or(0.0);
     KEPT_OF_A_SCORE * experts + KEPT_OF_A_HIDDEN_UNIT * at_work * hidden
 }
 
 /// The number of experts that work on a token, about: k, the factor of a choice by the experts, that of an
-/// inner router, and a few for other routers that bound it; none for a router that may choose all of them.
-fn experts_of_a_token(router: &Choice) -> Option<f64> {
-    const FEW: [&str; 4] = ["base", "gshard", "oracle", "switch"];
+/// inner router, what the router declares, and two for routers with slots; none for a router that may choose
+/// all of them.
+fn experts_of_a_token(router: &Choice, routers: &Routers) -> Option<f64> {
+    const OF_SLOTS: f64 = 2.0;
     let inner = || Choice::try_from(router.options.get("router")?.clone()).ok();
+    let declared = || routers.get(&router.kind).ok()?.build.experts_per_unit;
     let has_slots = ["capacity", "slots"].iter().any(|key| router.options.contains_key(*key));
-    let bounded = has_slots || FEW.contains(&router.kind.as_str());
     number(router, "k")
         .or_else(|| number(router, "factor"))
-        .or_else(|| experts_of_a_token(&inner()?))
-        .or(bounded.then_some(2.0))
+        .or_else(|| experts_of_a_token(&inner()?, routers))
+        .or_else(|| declared().map(|n| n as f64))
+        .or(has_slots.then_some(OF_SLOTS))
 }
 
 fn number(choice: &Choice, key: &str) -> Option<f64> {

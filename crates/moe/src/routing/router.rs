@@ -49,6 +49,9 @@ pub trait Router: Module + Sync + 'static {
     /// Whether experts process mixtures of units ([`Plan::Soft`]), so that no row of work belongs to one
     /// unit. The conformance suite checks it.
     const MIXES_UNITS: bool = false;
+    /// The number of experts of a unit's plan, if no hyperparameter sets it; the estimate of a run's memory
+    /// uses it. The conformance suite checks it.
+    const EXPERTS_PER_UNIT: Option<usize> = None;
 
     /// A note under tables of results on images; often empty.
     const ON_IMAGES: &'static str = "";
@@ -141,6 +144,8 @@ pub struct BuildRouter {
     pub merges: bool,
     /// See [`Router::MIXES_UNITS`].
     pub mixes_units: bool,
+    /// See [`Router::EXPERTS_PER_UNIT`].
+    pub experts_per_unit: Option<usize>,
     /// See [`Router::EXPERT_PERMUTATION_EQUIVARIANT`].
     pub alike: bool,
     /// See [`Router::UNIT_PERMUTATION_EQUIVARIANT`].
@@ -162,6 +167,7 @@ impl Routers {
             on_images: R::ON_IMAGES,
             merges: R::MERGES,
             mixes_units: R::MIXES_UNITS,
+            experts_per_unit: R::EXPERTS_PER_UNIT,
             alike: R::EXPERT_PERMUTATION_EQUIVARIANT,
             equivariant: R::UNIT_PERMUTATION_EQUIVARIANT,
             check: |choice, dims| checked::<R>(choice, dims).map(drop),

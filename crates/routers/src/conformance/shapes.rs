@@ -1,7 +1,7 @@
 //! Plans are well formed, outputs are finite and keep their shape, and work is reported.
 
 use burn::prelude::*;
-use moe::{Engine, Plan};
+use moe::{BuildRouter, Engine, Plan};
 
 use super::subject::{EXPERTS, LEVELS, Setup, Subject, values};
 
@@ -26,10 +26,7 @@ fn one(subject: &Subject, setup: Setup, training: bool) -> Result<(), String> {
     let [g, u, _] = units.dims();
     let plan = layer.router.route(&mut pass, units);
     well_formed(&plan, [g, u])?;
-    let (mixes, promised) = (matches!(plan, Plan::Soft { .. }), subject.promises()?.mixes_units);
-    if mixes != promised {
-        return Err(format!("the plan mixes units: {mixes}, but MIXES_UNITS = {promised}"));
-    }
+    as_declared(&plan, &subject.promises()?)?;
     let (mut pass, _) = subject.input(setup, training);
     let y = layer.forward(&mut pass, x.clone());
     if y.dims() != x.dims() {
@@ -44,6 +41,25 @@ fn one(subject: &Subject, setup: Setup, training: bool) -> Result<(), String> {
         finite(&name, &[value as f32])?;
     }
     Ok(())
+}
+
+/// Checks the kind of a plan and its number of experts against what the router declares.
+pub(super) fn as_declared(plan: &Plan, declared: &BuildRouter) -> Result<(), String> {
+    let (mixes, promised) = (matches!(plan, Plan::Soft { .. }), declared.mixes_units);
+    if mixes != promised {
+        return Err(format!("the plan mixes units: {mixes}, but MIXES_UNITS = {promised}"));
+    }
+    let Some(declared) = declared.experts_per_unit else { return Ok(()) };
+    match plan {
+        Plan::TokenChoice { experts, .. } if experts.dims()[2] == declared => Ok(()),
+        Plan::TokenChoice { experts, .. } => {
+            let found = experts.dims()[2];
+            Err(format!(
+                "the plan has {found} experts for a unit, but EXPERTS_PER_UNIT = {declared}"
+            ))
+        }
+        _ => Err("EXPERTS_PER_UNIT is for plans in which units choose".to_string()),
+    }
 }
 
 /// Checks that a plan fits G groups of U units and that its indices and weights are in range.

@@ -200,6 +200,17 @@ fn too_many_units_for_the_slots_are_found() {
 }
 
 #[test]
+fn another_number_of_experts_than_declared_is_found() {
+    let experts = Tensor::from_ints([[[0, 1], [1, 0]]], &Device::flex());
+    let weights = Tensor::ones([1, 2, 2], &Device::flex());
+    let plan = moe::Plan::TokenChoice { experts, weights, n_experts: 2 };
+    let build = |name| crate::all().get(name).unwrap().build;
+    assert_eq!(shapes::as_declared(&plan, &build("gshard")), Ok(()));
+    let message = shapes::as_declared(&plan, &build("switch")).unwrap_err();
+    assert!(message.contains("2 experts for a unit, but EXPERTS_PER_UNIT = 1"), "{message}");
+}
+
+#[test]
 fn a_misspelt_router_fails_every_check() {
     let report = report(&crate::all(), &Choice::of("topk"), &Device::flex());
     assert!(report.iter().all(|(_, found)| found.as_ref().unwrap_err().contains("topk")));
