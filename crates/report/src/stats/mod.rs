@@ -38,7 +38,8 @@ pub use nemenyi::critical_difference;
 pub(crate) use paired::differs;
 pub use paired::{Paired, paired_t};
 pub use power::{
-    MOST_SEEDS, least_effect, power, power_of_equivalence, seeds_for_equivalence, seeds_needed,
+    MOST_SEEDS, detectable_effect, least_effect, power, power_of_equivalence,
+    seeds_for_equivalence, seeds_needed,
 };
 pub use power_law::{Lever, PowerLaw, lever, power_law};
 pub use profile::profile;

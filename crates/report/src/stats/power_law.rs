@@ -70,7 +70,7 @@ pub struct Lever {
 }
 
 /// The efficiency lever: the ratio of the FLOPs that dense networks need to those of the sparse networks, for
-/// the loss that the sparse ones reach with `flops`. Points are FLOPs and losses; both families are fitted as
+/// the loss that the dense ones reach with `flops`. Points are FLOPs and losses; both families are fitted as
 /// ln FLOPs = a + b / loss. None if a family has fewer than two distinct losses, or none above 0.
 ///
 /// The interval is that of the difference of the two lines at this loss: the half-widths of both t intervals

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{Paired, least_effect, seeds_for_equivalence};
+use super::{Paired, detectable_effect, least_effect, seeds_for_equivalence};
 use crate::number::{counted, two_digits};
 
 /// The verdict on two methods.
@@ -33,7 +33,8 @@ pub enum Verdict {
 /// the data twice.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Sight {
-    /// Without a margin: the smallest difference that the present seeds detect four times in five.
+    /// The smallest difference that the present seeds detect four times in five: without a margin, and where the
+    /// interval covers test examples, whose part of the error more seeds do not reduce.
     Detects {
         /// The difference, in the units of the metric.
         difference: f64,
@@ -76,11 +77,16 @@ pub fn verdict(paired: &Paired, evidence: TestEvidence) -> Verdict {
 }
 
 fn sight(paired: &Paired, margin: Option<f64>) -> Sight {
-    match margin {
-        Some(margin) => {
+    match (margin, paired.examples) {
+        (Some(margin), None) => {
             Sight::Equivalence { margin, seeds: seeds_for_equivalence(margin / paired.deviation) }
         }
-        None => {
+        // More seeds do not reduce the part of the error that comes from the examples.
+        (_, Some(_)) => {
+            let difference = detectable_effect(paired.error, paired.df);
+            Sight::Detects { difference, seeds: paired.n }
+        }
+        (None, None) => {
             let difference = least_effect(paired.n) * paired.deviation;
             Sight::Detects { difference, seeds: paired.n }
         }
@@ -156,5 +162,17 @@ mod tests {
         let wanted = "undecided, equivalence within 0.02 takes about 9 seeds";
         assert_eq!(word(&differences, Some(0.02)), wanted);
         assert_eq!(word(&differences.map(|d| d - 0.005), Some(0.02)), wanted);
+    }
+
+    /// 0.02 (2.7764 + 0.9410) = 0.074: quantiles of t with 4 degrees of freedom.
+    #[test]
+    fn an_interval_that_covers_examples_has_their_error_in_what_it_detects() {
+        let paired = paired_t(&[0.0101, 0.0099, 0.01, 0.0102, 0.0098]).unwrap();
+        let paired = Paired { error: 0.02, df: 4.0, examples: Some(500), ..paired };
+        let evidence = |margin| TestEvidence { difference: Some(0.6), equivalence: None, margin };
+        for margin in [None, Some(0.02)] {
+            let found = verdict(&paired, evidence(margin)).to_string();
+            assert_eq!(found, "undecided, 5 seeds detect 0.074");
+        }
     }
 }

@@ -13,7 +13,7 @@ use super::gate::{Gated, gate_of};
 use crate::{
     Error, Runs,
     number::two_digits,
-    stats::{Interval, holm, mean, student, t_quantile},
+    stats::{Interval, detectable_effect, holm, mean, student},
 };
 
 /// A claim of a paper, and the result that is required here if it is true.
@@ -211,12 +211,10 @@ pub struct ClaimEvidence {
 
 impl ClaimEvidence {
     /// The distance of the true value from a bound at which four of five experiments like this one show its
-    /// side: the minimum detectable effect, with t quantiles (Bloom. *Minimum detectable effects*. Evaluation
-    /// Review 1995. <https://doi.org/10.1177/0193841X9501900504>). None without variance, or with a failed
-    /// run.
+    /// side, see [`detectable_effect`]. None without variance, or with a failed run.
     pub fn detects(&self) -> Option<f64> {
         let [error, df] = self.error.filter(|[error, _]| *error > 0.0 && self.failed == 0)?;
-        Some(error * (t_quantile(1.0 - LEVEL, df) + t_quantile(0.8, df)))
+        Some(detectable_effect(error, df))
     }
 }
 
@@ -335,7 +333,7 @@ fn judged(claim: &Claim, measured: Option<ClaimEvidence>, bounds: Bounds) -> Tes
     Tested { p, ..Tested::new(claim, measured, finding) }
 }
 
-/// Whether the whole interval lies between no effect and the paper's effect.
+/// Whether the whole interval is short of the paper's effect, in its direction.
 fn falls_short(interval: Interval, paper: Option<f64>) -> bool {
     match paper {
         Some(effect) if effect > 0.0 => interval.high < effect,

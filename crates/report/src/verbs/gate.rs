@@ -4,7 +4,10 @@
 //! makes no difference can neither confirm nor refute a paper's claims on routing. A claim behind a gate that
 //! does not hold is not testable on these results.
 
-use std::{collections::BTreeMap, fmt};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
 
 use serde::{Deserialize, Deserializer, de::Error as _};
 use serde_json::Value;
@@ -13,6 +16,7 @@ use super::check::fits;
 use crate::{
     Error, Row, Runs,
     metric::{Better, direction},
+    number::counted,
     stats::{mean, paired_t},
 };
 
@@ -155,7 +159,8 @@ impl Gated {
 /// Evaluates gates on results.
 ///
 /// # Errors
-/// If the direction of a gate's metric is unknown, or a column is unknown.
+/// If the direction of a gate's metric is unknown, a column is unknown, or several runs of the reference or the
+/// control have the same seed.
 pub fn gates(runs: &Runs, gates: &[SuiteGate]) -> Result<Vec<Gated>, Error> {
     gates.iter().map(|gate| judged(runs, gate)).collect()
 }
@@ -184,6 +189,7 @@ fn judged(runs: &Runs, gate: &SuiteGate) -> Result<Gated, Error> {
         }
     }
     let values = Values { rows, gate };
+    values.check()?;
     let gap = values.difference(&gate.reference, &gate.metric, &gate.control, &gate.metric);
     let over_trivial = values.over_trivial();
     let conditions =
@@ -199,6 +205,27 @@ struct Values<'a> {
 }
 
 impl Values<'_> {
+    /// Refuses runs of several tasks or networks: one of them would stand for all.
+    fn check(&self) -> Result<(), Error> {
+        let SuiteGate { reference, control, metric, split, .. } = self.gate;
+        let mut seen = BTreeSet::new();
+        for row in self.rows.iter().filter(|row| row.metric == *metric && row.split == *split) {
+            let Row { method, seed, .. } = row;
+            if (method == reference || method == control) && !seen.insert((method, seed)) {
+                return Err(Error::Query(format!(
+                    "gate: several runs of {method:?} have seed {seed}; select one with `where`"
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    /// The runs of a method that failed.
+    fn failed(&self, method: &str) -> usize {
+        let failed = |row: &&&Row| row.method == method && row.metric == "failed";
+        self.rows.iter().filter(failed).count()
+    }
+
     /// The values of a metric of a method by seed, on a split.
     fn of(&self, method: &str, split: &str, metric: &str) -> BTreeMap<u64, f64> {
         let fits = |row: &&&Row| row.method == method && row.split == split && row.metric == metric;
@@ -257,7 +284,13 @@ impl Values<'_> {
     fn beats_counting(&self, better: Better, over_trivial: Option<[f64; 3]>) -> GateCondition {
         let SuiteGate { reference, metric, .. } = self.gate;
         let name = "beats a trivial baseline";
+        let failed = self.failed(reference);
         match over_trivial {
+            _ if failed > 0 => GateCondition {
+                name,
+                holds: false,
+                text: format!("{} of {reference:?} failed", counted(failed, "run")),
+            },
             Some([mean, low, high]) => GateCondition {
                 name,
                 holds: better.oriented(low).min(better.oriented(high)) > 0.0,

@@ -119,7 +119,7 @@ pub(super) fn beyond(all: [&Results; 4]) -> Option<ClaimEvidence> {
     let [a, b, c, d] = all;
     let shared = |seed: &&u64| all.iter().all(|one| one.rows.contains_key(*seed));
     let of = |one: &Results, seed: &u64| value(&one.rows[seed]);
-    let gain = |seed: &u64| of(a, seed) - of(b, seed) - (of(c, seed) - of(d, seed));
+    let gain = |seed: &u64| rounded(of(a, seed) - of(b, seed) - (of(c, seed) - of(d, seed)));
     let gains: Vec<f64> = a.rows.keys().filter(shared).map(gain).collect();
     let paired = paired_t(&gains);
     let failed: BTreeSet<&u64> = all.iter().flat_map(|one| &one.failed).collect();

@@ -175,6 +175,28 @@ fn a_margin_has_to_tell_the_control_from_the_reference() {
 }
 
 #[test]
+fn a_gate_without_a_place_refuses_results_of_two_tasks() {
+    let mut runs = good();
+    let of_text = |row: Row| Row { task: "text".into(), ..row };
+    runs.rows.extend(good().rows.into_iter().map(of_text));
+    let err = gates(&runs, &[gate()]).unwrap_err().to_string();
+    assert!(err.contains("several runs of \"moe\" have seed 0; select one with `where`"), "{err}");
+    let mut on_text = gate();
+    on_text.place.insert("task".into(), "text".into());
+    assert_eq!(gates(&runs, &[on_text]).unwrap()[0].broken(), NONE);
+}
+
+#[test]
+fn a_gate_does_not_hold_if_a_run_of_the_reference_failed() {
+    let mut runs = good();
+    let lost = |row: &Row| row.method == "moe" && row.seed == 3;
+    runs.rows.retain(|row| !lost(row));
+    assert_eq!(judge(&runs).broken(), NONE);
+    runs.rows.push(fixture::row("moe", 3, "failed", 1.0));
+    assert_eq!(only(&runs).text, "1 run of \"moe\" failed");
+}
+
+#[test]
 fn the_most_particular_gate_is_a_claims() {
     let mut on_digits = gate();
     on_digits.place.insert("task".into(), "digits".into());
