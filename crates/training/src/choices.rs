@@ -10,8 +10,7 @@ use burn::prelude::*;
 use moe::{Input, Pass, RealTokens};
 use tasks::{AnswerChoice, CHOICE_METRICS, Question, Score, cross_entropy};
 
-/// The number of choices per batch, the same as the number of examples in an evaluation.
-const BATCH: usize = 64;
+use crate::EVALUATION_BATCH;
 
 /// Adds the accuracies of `model` on questions to a score.
 pub(crate) fn judge(
@@ -22,7 +21,7 @@ pub(crate) fn judge(
 ) {
     let all: Vec<&AnswerChoice> =
         questions.iter().flat_map(|question| &question.candidates).collect();
-    let chunks = all.chunks(BATCH).flat_map(|chunk| nats(model, chunk, device));
+    let chunks = all.chunks(EVALUATION_BATCH).flat_map(|chunk| nats(model, chunk, device));
     let mut nats = chunks.collect::<Vec<f64>>().into_iter();
     for question in questions {
         let costs: Vec<[f64; 3]> = question

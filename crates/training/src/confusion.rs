@@ -5,7 +5,7 @@ use burn::prelude::*;
 use moe::Pass;
 use tasks::{Split, Task};
 
-use crate::batch_facts::put_batch_facts;
+use crate::{EVALUATION_BATCH, batch_facts::put_batch_facts};
 
 /// The confusion matrix `[true class][predicted class]`, in numbers of examples of a split. `model` must be
 /// in evaluation mode.
@@ -15,11 +15,10 @@ pub fn confusion(
     split: Split,
     device: &Device,
 ) -> Vec<Vec<f64>> {
-    const AT_ONCE: usize = 64;
     let n = task.outputs();
     let mut counts = vec![vec![0.0; n]; n];
     let examples: Vec<usize> = (0..task.len(split)).collect();
-    for examples in examples.chunks(AT_ONCE) {
+    for examples in examples.chunks(EVALUATION_BATCH) {
         let batch = task.batch(split, examples, device).drawn(split, examples);
         let mut pass = Pass::eval();
         put_batch_facts(&mut pass, task, &batch);

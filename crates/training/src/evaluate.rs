@@ -6,7 +6,7 @@ use moe::{LayerReport, Pass};
 use tasks::{Batch, Score, Split, Task};
 
 use crate::{
-    ExampleScore,
+    EVALUATION_BATCH, ExampleScore,
     batch_facts::{put_batch_facts, real_examples},
     choices, example_scores,
     layer_reports::{add_reports, mean_over},
@@ -14,10 +14,6 @@ use crate::{
     segment_memory::SegmentMemory,
     translations::{self, WritingSpeed},
 };
-
-/// The number of examples in a batch of evaluation. It is fixed, so that routers whose units compete across a
-/// batch are all measured in the same way.
-const BATCH: usize = 64;
 
 /// The results of an evaluation.
 #[derive(Clone, Debug)]
@@ -237,7 +233,10 @@ fn sums(values: Vec<(String, f64)>, size: f64) -> Vec<(String, f64)> {
 /// The first `n` examples in batches, in the order in which they are evaluated.
 fn batches(task: &dyn Task, n: usize) -> Vec<Vec<usize>> {
     match task.as_stream().is_some() {
-        true => all_in_rows(n, BATCH),
-        false => (0..n).collect::<Vec<_>>().chunks(BATCH).map(<[usize]>::to_vec).collect(),
+        true => all_in_rows(n, EVALUATION_BATCH),
+        false => {
+            let all: Vec<usize> = (0..n).collect();
+            all.chunks(EVALUATION_BATCH).map(<[usize]>::to_vec).collect()
+        }
     }
 }

@@ -21,7 +21,7 @@ use rand::{SeedableRng, seq::SliceRandom};
 use rand_chacha::ChaCha8Rng;
 use tasks::{Split, Task};
 
-use crate::{Outcome, Run};
+use crate::{EVALUATION_BATCH, Outcome, Run};
 
 config! {
     /// A linear head for a few examples of each class.
@@ -30,9 +30,6 @@ config! {
         pub shots: usize = 5,
     }
 }
-
-/// The number of examples in a batch.
-const BATCH: usize = 64;
 
 /// The constant feature.
 const CONSTANT: f64 = 100.0;
@@ -71,7 +68,7 @@ impl FewShot {
         order.shuffle(&mut ChaCha8Rng::seed_from_u64(seed));
         let mut left = vec![self.shots; run.task.outputs()];
         let mut chosen = Vec::new();
-        for chunk in order.chunks(BATCH) {
+        for chunk in order.chunks(EVALUATION_BATCH) {
             for (example, label) in chunk.iter().zip(labels(run.task, run.device, chunk)) {
                 if left[label] > 0 {
                     left[label] -= 1;
@@ -108,7 +105,7 @@ fn features(
     examples: &[usize],
 ) -> Result<Rows, String> {
     let mut rows = Rows { x: Vec::new(), labels: Vec::new() };
-    for chunk in examples.chunks(BATCH) {
+    for chunk in examples.chunks(EVALUATION_BATCH) {
         let batch = run.task.batch(split, chunk, run.device);
         let features = model.features(&mut Pass::eval(), batch.input);
         let features = features.ok_or("the network has outputs at each position, not features")?;

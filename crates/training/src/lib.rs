@@ -17,6 +17,7 @@ mod distill;
 mod edit;
 mod error;
 mod evaluate;
+mod evaluation_batch;
 mod example_scores;
 mod few_shot;
 mod finite;
@@ -63,6 +64,7 @@ pub use distill::{Distill, DistillConfig, Part, Reduction, divergence, take_over
 pub use edit::{Detector, outer_step, weights};
 pub use error::TrainError;
 pub use evaluate::{Evaluation, evaluate, evaluate_some};
+pub use evaluation_batch::EVALUATION_BATCH;
 pub use example_scores::ExampleScore;
 pub use few_shot::{FewShot, ridge};
 pub use latency::{Timing, trimmed_mean};

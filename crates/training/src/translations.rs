@@ -10,10 +10,7 @@ use burn::prelude::*;
 use moe::Pass;
 use tasks::{Score, Split, TranslationTask, Writing};
 
-use crate::Timing;
-
-/// The number of sentences per batch, the same as the number of examples in an evaluation.
-const BATCH: usize = 64;
+use crate::{EVALUATION_BATCH, Timing};
 
 /// The speed at which a network generates translations.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -42,7 +39,10 @@ pub fn translations(
 ) -> Vec<Vec<i32>> {
     let Writing { beam, length_penalty, most, begin, end } = writing;
     let search = BeamSearch { beam, length_penalty, most, begin, end };
-    sources.chunks(BATCH).flat_map(|batch| translate(network, batch, &search, device)).collect()
+    sources
+        .chunks(EVALUATION_BATCH)
+        .flat_map(|batch| translate(network, batch, &search, device))
+        .collect()
 }
 
 /// Adds the measures of the translations of the first `count` sentences of a split to a score; at most as

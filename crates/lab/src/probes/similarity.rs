@@ -5,10 +5,11 @@ use burn::{module::Param, prelude::*};
 use moe::{PathVisitor, RoutingProbe, visit_paths};
 use report::{Cell, Column, Kind, Table};
 use tasks::Split;
+use training::EVALUATION_BATCH;
 
 use super::{
     output_similarity::chosen_similarity,
-    subject::{BATCH, Subject, layer_column, numbers},
+    subject::{Subject, layer_column, numbers},
     trace::examples,
 };
 
@@ -21,7 +22,7 @@ impl Subject<'_> {
     pub(super) fn similarity(&self) -> Table {
         let weights = expert_weights(self.model);
         let examples: Vec<usize> =
-            examples(self.task, self.model.tokens()).into_iter().take(BATCH).collect();
+            examples(self.task, self.model.tokens()).into_iter().take(EVALUATION_BATCH).collect();
         let batch = self.task.batch(Split::Valid, &examples, self.device);
         let batch = batch.drawn(Split::Valid, &examples);
         let (_, probe) =

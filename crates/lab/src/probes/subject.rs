@@ -5,7 +5,7 @@ use burn::prelude::*;
 use moe::{Domain, Pass, Plan, RoutingProbe};
 use report::{Column, Kind, NumberForm};
 use tasks::{Batch, Split, Task};
-use training::put_batch_facts;
+use training::{EVALUATION_BATCH, put_batch_facts};
 
 use super::trace::examples;
 
@@ -16,14 +16,12 @@ pub(crate) struct Subject<'a> {
     pub(crate) device: &'a Device,
 }
 
-/// The number of examples per batch, as in an evaluation.
-pub(super) const BATCH: usize = 64;
-
 impl Subject<'_> {
     /// The examples in batches; pairs one by one, since a routing probe requires sequences of one length.
     pub(crate) fn batches(&self) -> impl Iterator<Item = Batch> + '_ {
         let examples = examples(self.task, self.model.tokens());
-        let at_once = if matches!(self.task.domain(), Domain::Pair { .. }) { 1 } else { BATCH };
+        let at_once =
+            if matches!(self.task.domain(), Domain::Pair { .. }) { 1 } else { EVALUATION_BATCH };
         let batch = |examples: &[usize]| {
             self.task.batch(Split::Valid, examples, self.device).drawn(Split::Valid, examples)
         };

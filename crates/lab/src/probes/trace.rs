@@ -9,7 +9,7 @@ use burn::prelude::*;
 use moe::{Domain, Input, Pass, RoutingProbe, TokenIds};
 use report::trace::{About, Layer, Pixels, Property, Trace};
 use tasks::{Batch, Split, Task};
-use training::put_batch_facts;
+use training::{EVALUATION_BATCH, put_batch_facts};
 
 use crate::spec::RunSpec;
 
@@ -17,8 +17,6 @@ use crate::spec::RunSpec;
 pub(crate) const UNITS: usize = 4096;
 /// The number of images that are kept for display.
 const IMAGES: usize = 24;
-/// The number of examples per batch, as in an evaluation.
-const BATCH: usize = 64;
 
 /// The trace of a network's routing on the validation split; none if it has no MoE layers, or if it reads
 /// pairs, which have two traces (`pair_trace.rs`).
@@ -88,7 +86,7 @@ fn of_one_length<'a>(
 ) -> impl Iterator<Item = &'a [usize]> {
     let whole = task.as_stream().map_or(usize::MAX, |stream| stream.len_without_padding(split));
     let together = move |a: &usize, b: &usize| *a < whole && *b < whole;
-    examples.chunk_by(together).flat_map(|examples| examples.chunks(BATCH))
+    examples.chunk_by(together).flat_map(|examples| examples.chunks(EVALUATION_BATCH))
 }
 
 /// The number of real tokens of each example of a batch, for a network of `tokens` tokens.

@@ -150,8 +150,6 @@ impl TrainConfig {
             ("final_lr", self.final_lr, 1.0),
             ("weight_decay", self.weight_decay, f64::INFINITY),
             ("momentum", self.momentum, 1.0),
-            ("beta1", self.beta1, 1.0),
-            ("beta2", self.beta2, 1.0),
             ("epsilon", self.epsilon, f64::INFINITY),
             ("clip", self.clip, f64::INFINITY),
         ];
@@ -163,6 +161,12 @@ impl TrainConfig {
                 false => "a finite number, 0 or larger".into(),
             };
             return Err(format!("{key} = {value}: must be {range}"));
+        }
+        for (key, value) in [("beta1", self.beta1), ("beta2", self.beta2)] {
+            // With 1 the moments would never leave 0.
+            if !(0.0..1.0).contains(&value) {
+                return Err(format!("{key} = {value}: must be from 0 to less than 1"));
+            }
         }
         if self.shape == Shape::InverseSqrt && self.final_lr == 0.0 {
             return Err("shape = \"inverse-sqrt\" requires final_lr above 0".into());
@@ -203,7 +207,10 @@ mod tests {
         assert_eq!(wrong(TrainConfig { batch: 0, ..default() }), "batch = 0: must be at least 1");
         let err = wrong(TrainConfig { batch: 32, accumulate: 5, ..default() });
         assert_eq!(err, "accumulate = 5 does not divide batch = 32");
-        assert!(wrong(TrainConfig { beta2: 1.5, ..default() }).contains("beta2 = 1.5"));
+        for beta2 in [1.0, 1.5, f64::NAN] {
+            let err = wrong(TrainConfig { beta2, ..default() });
+            assert_eq!(err, format!("beta2 = {beta2}: must be from 0 to less than 1"));
+        }
         assert!(wrong(TrainConfig { lr: f64::NAN, ..default() }).contains("lr = NaN"));
         let err = wrong(TrainConfig { router_lr: Some(-1.0), ..default() });
         assert_eq!(err, "router_lr = -1: must be a finite number, 0 or larger");
