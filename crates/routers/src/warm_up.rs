@@ -95,9 +95,15 @@ impl Router for WarmUp {
         let Inside(inside) = &config.router;
         let entry = crate::all().get(&inside.kind).cloned().map_err(|err| err.to_string())?;
         (entry.build.check)(inside, dims).map_err(|err| err.to_string())?;
-        match asks(inside, dims) {
-            true => Ok(()),
-            false => Err(format!("router = {:?} has no scores to warm up", inside.kind)),
+        let kind = &inside.kind;
+        if !asks(inside, dims) {
+            return Err(format!("router = {kind:?} has no scores to warm up"));
+        }
+        // What a router mixes is known by its name, so a warm-up around it would hide it.
+        match (entry.build.merges, entry.build.mixes_units) {
+            (true, _) => Err(format!("router = {kind:?} mixes the matrices of experts")),
+            (_, true) => Err(format!("router = {kind:?} mixes units")),
+            _ => Ok(()),
         }
     }
 
@@ -244,6 +250,12 @@ mod tests {
         };
         assert!(check("hash").unwrap_err().contains("\"hash\" has no scores"));
         assert!(check("soft").unwrap_err().contains("\"soft\" has no scores"));
+        for kind in ["smear", "lory"] {
+            let message = check(kind).unwrap_err();
+            assert!(message.contains("mixes the matrices of experts"), "{kind}: {message}");
+        }
+        let message = check("mixture-of-tokens").unwrap_err();
+        assert!(message.contains("\"mixture-of-tokens\" mixes units"), "{message}");
         for kind in ["top-k", "switch", "x-moe", "hyper-router", "moe-plus-plus", "deepseek-v3"] {
             assert_eq!(check(kind), Ok(()), "{kind}");
         }
