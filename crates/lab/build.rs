@@ -10,16 +10,19 @@ use std::{
 use sha2::{Digest, Sha256};
 
 /// Crates whose code determines the numbers of a run.
-const CRATES: [&str; 10] = [
+const CRATES: [&str; 13] = [
     "kernels",
     "moe",
     "routers",
     "experts",
     "residuals",
     "backbones",
+    "npy",
+    "raw",
     "soccernet",
     "tasks",
     "pruning",
+    "distributed",
     "training",
 ];
 

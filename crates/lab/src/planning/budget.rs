@@ -15,7 +15,7 @@
 //!
 //! Wall time is never solved for: another machine would then train other networks under the same name.
 
-use anyhow::{anyhow, bail};
+use anyhow::{anyhow, bail, ensure};
 use burn::{module::Module, prelude::*};
 use moe::{Init, Placement};
 use report::few;
@@ -198,6 +198,13 @@ impl BudgetTarget<'_> {
     ) -> anyhow::Result<()> {
         let place = method.place_of("free");
         let Budget { equal, tolerance, .. } = self.budget;
+        ensure!(
+            target > 0.0,
+            "budget: equal {}: the reference {:?} takes none in {:?}",
+            equal.words(),
+            self.reference,
+            spec.config.task.kind
+        );
         let gives_way = |_: &String| spec.method != self.reference;
         let cost = match self.budget.free(spec, method)?.filter(gives_way) {
             None => equal.ahead(spec, &spec.config, plugins)?,
@@ -332,5 +339,12 @@ moe.router = "dense"
         );
         let err = error("[budget]\nequal = \"params\"\nfree = \"train.warmup\"\n");
         assert!(err.contains("has no effect on the budget"), "{err}");
+        let idle = format!("{METHODS}[budget]\nequal = \"steps\"\n");
+        let err = specs(&idle.replace("moe.layers = \"none\"", "train.steps = 0"), "").err();
+        let err = err.unwrap().to_string();
+        assert_eq!(
+            err,
+            "budget: equal steps: the reference \"dense baseline\" takes none in \"digits\""
+        );
     }
 }

@@ -12,7 +12,7 @@ use training::supernet::Supernet;
 
 use super::{
     architecture_search::{ArchitectureSearch, Costs},
-    layers::{Layers, layers, smoke},
+    layers::{Layers, layers, name_of, smoke},
     loader::{Reader, wanted_tasks},
     selection::only,
     tuning::MethodSetting,
@@ -74,8 +74,8 @@ impl<'a> Searcher<'a> {
             return Ok(None);
         };
         let of_method = |method: &SettingTree| {
-            let name = method.value()["name"].clone();
-            let searched = search.has(name.as_str().unwrap_or_default());
+            let searched =
+                name_of(method, Some(&layers.base)).is_some_and(|name| search.has(&name));
             searched.then(|| ArchitectureSearch::of_method(suite, method, wanted.smoke)).transpose()
         };
         let searches = methods.iter().map(of_method).collect::<Result<_, _>>()?;
@@ -375,6 +375,18 @@ moe.router = { kind = "top-k", k = 1, weights = "softmax" }
         let foreign = Member(json!({ "moe.router.k": 9 }).as_object().unwrap().clone());
         let err = searcher.candidate(base, &foreign, 4).err().unwrap().to_string();
         assert!(err.starts_with("s.toml:") && err.contains("k = 9"), "{err}");
+    }
+
+    #[test]
+    fn a_method_that_is_named_by_its_router_is_searched_too() {
+        let text = SUITE.replace("name = \"searched\"\n", "").replace("\"searched\"", "\"top-k\"");
+        let searched = source(&text).unwrap();
+        let (plugins, data, wanted) =
+            (Plugins::default(), DataDir::default(), Selection::default());
+        let mut searcher = searched.searcher(&plugins, &data, &wanted).unwrap().unwrap();
+        let bases = searcher.bases().unwrap();
+        let methods: Vec<&str> = bases.iter().map(|(_, spec)| spec.method.as_str()).collect();
+        assert_eq!(methods, ["top-k", "top-k"]);
     }
 
     /// All candidates share the weights of one network.

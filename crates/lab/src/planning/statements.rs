@@ -1,8 +1,10 @@
 //! Statements of a suite about its results: `[[expect]]`, `[[claim]]` and `[[gate]]`. They are checked before
 //! anything is trained, since they are evaluated only after all runs.
 
+use std::collections::BTreeMap;
+
 use anyhow::{anyhow, ensure};
-use report::{Claim, Expect, SuiteGate, few};
+use report::{COLUMNS, Claim, Expect, SuiteGate, direction, few};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -23,14 +25,15 @@ pub(super) fn check_statements(settings: &SettingTree) -> anyhow::Result<()> {
 /// The intervals in which a suite expects its results, `[[expect]]`.
 ///
 /// # Errors
-/// If a key is unknown or missing, an interval is empty, or no method has the name in `where`; the error
-/// names the place.
+/// If a key is unknown or missing, an interval is empty, `where` has an unknown column, or no method has the
+/// name in it; the error names the place.
 pub(super) fn expects_of(settings: &SettingTree) -> anyhow::Result<Vec<Expect>> {
     let methods = methods(settings);
     each(settings, "expect", |table, expect: &Expect| {
         let [low, high] = expect.between;
         let place = table.place_of("between");
         ensure!(low <= high, "{place}: expect: between = [{low}, {high}]: no number is in between");
+        columns(table, "expect", &expect.place)?;
         let method = expect.place.get("method").and_then(Value::as_str);
         method.map_or(Ok(()), |method| known(&methods, table, "expect", method))
     })
@@ -39,13 +42,14 @@ pub(super) fn expects_of(settings: &SettingTree) -> anyhow::Result<Vec<Expect>> 
 /// The claims of a suite, `[[claim]]`.
 ///
 /// # Errors
-/// If a key is unknown or missing, a claim has no criterion or several, or no method has one of its names;
-/// the error names the place.
+/// If a key is unknown or missing, a claim has no criterion or several, `where` has an unknown column, or no
+/// method has one of its names; the error names the place.
 pub fn claims_of(settings: &SettingTree) -> anyhow::Result<Vec<Claim>> {
     let methods = methods(settings);
     each(settings, "claim", |table, claim: &Claim| {
         let name = format!("claim {:?}", claim.claim);
         claim.methods().try_for_each(|method| known(&methods, table, &name, method))?;
+        columns(table, &name, &claim.place)?;
         claim.check().map_err(|err| anyhow!("{}: {err}", table.place()))
     })
 }
@@ -53,10 +57,18 @@ pub fn claims_of(settings: &SettingTree) -> anyhow::Result<Vec<Claim>> {
 /// The conditions of a suite's claims, `[[gate]]`.
 ///
 /// # Errors
-/// If a key is unknown or missing, or no method has one of its names; the error names the place.
+/// If a key is unknown or missing, the direction of the metric is unknown, `where` has an unknown column, or no
+/// method has one of its names; the error names the place.
 pub fn gates_of(settings: &SettingTree) -> anyhow::Result<Vec<SuiteGate>> {
     let methods = methods(settings);
     each(settings, "gate", |table, gate: &SuiteGate| {
+        let place = table.place_of("metric");
+        ensure!(
+            direction(&gate.metric).is_some(),
+            "{place}: gate: the direction of metric {:?} is unknown",
+            gate.metric
+        );
+        columns(table, "gate", &gate.place)?;
         known(&methods, table, "gate", &gate.reference)?;
         known(&methods, table, "gate", &gate.control)
     })
@@ -74,6 +86,17 @@ fn each<T: DeserializeOwned>(
         all.try_for_each(|(table, statement)| check(table, statement))?;
     }
     Ok(statements)
+}
+
+/// Refuses a `where` with a column that results do not have.
+fn columns(table: &SettingTree, of: &str, place: &BTreeMap<String, Value>) -> anyhow::Result<()> {
+    let unknown = place.keys().find(|key| !COLUMNS.contains(&key.as_str()));
+    let Some(unknown) = unknown else { return Ok(()) };
+    let known = few(COLUMNS);
+    Err(anyhow!(
+        "{}: {of}: where: unknown column {unknown:?}; known: {known}",
+        table.place_of("where")
+    ))
 }
 
 /// Refuses a name that no method has; `methods` is empty if the names are not known.
@@ -134,6 +157,22 @@ mod tests {
                 "s.toml:5: gate: no method is named \"dense\"; known: n, top-k",
             ),
             ("[[gate]]\n".into(), "s.toml:5: gate: the key metric is missing"),
+            (
+                "[[gate]]\nmetric = 'colour'\nreference = 'n'\ncontrol = 'n'\n".into(),
+                "s.toml:6: gate: the direction of metric \"colour\" is unknown",
+            ),
+            (
+                format!("{gate}control = 'n'\nwhere = {{ tsk = 'digits' }}\n"),
+                "s.toml:9: gate: where: unknown column \"tsk\"; known: ",
+            ),
+            (
+                format!("{claim}method = 'n'\nabove = 0\nwhere = {{ tsk = 'digits' }}\n"),
+                "s.toml:11: claim \"a\": where: unknown column \"tsk\"",
+            ),
+            (
+                format!("{expect}between = [0, 1]\nwhere = {{ tsk = 'digits' }}\n"),
+                "s.toml:8: expect: where: unknown column \"tsk\"",
+            ),
             (
                 format!("{expect}between = [1, 0]\n"),
                 "s.toml:7: expect: between = [1, 0]: no number",

@@ -72,12 +72,13 @@ fn place(spec: &RunSpec) -> (String, String) {
     (spec.config.task.kind.clone(), spec.config.backbone.kind.clone())
 }
 
-/// The relative deviation of a run from the mean of its reference's runs; none without such a run.
+/// The relative deviation of a run from the mean of its reference's runs; none without such a run, or if
+/// it took nothing.
 fn off_budget(spec: &RunSpec, ended: &Ended, Spent(spent): &Spent) -> Option<f64> {
     let Ended::Done(numbers) = ended else { return None };
     let reference = spent.get(&place(spec))?;
     let mean = reference.iter().sum::<f64>() / reference.len() as f64;
-    Some(taken(spec.budget.as_ref()?.equal, numbers) / mean - 1.0)
+    (mean > 0.0).then_some(taken(spec.budget.as_ref()?.equal, numbers) / mean - 1.0)
 }
 
 pub(crate) fn blank(suite: &SuitePlan, spec: &RunSpec) -> Row {

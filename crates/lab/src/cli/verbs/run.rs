@@ -24,7 +24,7 @@ use crate::{
     probes::{Subject, routing_numbers, trace_files},
     results::{Publication, blank, may_be_published, released, rows, search_rows, timing},
     spec::{RunConfig, RunSpec, Selection, SuitePlan, TuningPlan},
-    store::{Ended, Environment, Request, Store},
+    store::{Ended, Environment, Request, Store, has_file},
 };
 
 /// The error if only a part of a suite would be published.
@@ -431,9 +431,10 @@ fn trace_the_others(suite: &SuitePlan, runner: &Runner) -> anyhow::Result<()> {
     let builder = &ModelBuilder { plugins, store, device };
     for spec in &suite.specs {
         let (folder, step) = (store.folder(&spec.id), spec.config.train.steps);
-        if trace_files::is_written(&folder, step)?
-            || !matches!(store.ended(&spec.id)?, Some(Ended::Done(_)))
-        {
+        // A kill may have left the trace without its numbers.
+        let is_traced =
+            trace_files::is_written(&folder, step)? && has_file(&folder, routing_numbers::FILE)?;
+        if is_traced || !matches!(store.ended(&spec.id)?, Some(Ended::Done(_))) {
             continue;
         }
         let Some(_lock) = store.lock(&spec.id)? else { continue }; // another process traces it
